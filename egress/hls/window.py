@@ -275,7 +275,8 @@ class Window:
         while self._unlisted and (self._unlisted[0][1] <= now_s or self._is_too_large):
             self._drop(self._unlisted.popleft()[0])
         while len(segments) > MIN_SEGMENTS + 1:
-            is_old = now_s - segments[1].begin_s >= self.limits.seconds
+            # shaka-player 5.2 asks for the first segment first, and fails at a gap.
+            is_old = segments[0].is_gap or now_s - segments[1].begin_s >= self.limits.seconds
             whole = segments[-1] if segments[-1].is_complete else segments[-2]
             is_needed = whole.end_s - segments[1].begin_s < MIN_SEGMENTS * self.target_duration
             if is_needed or not (is_old or self._is_too_large):

@@ -310,6 +310,13 @@ class WorkerTable(Table):
         "core does not count",
         NOW,
     )
+    adapt: Annotated[bool, Boolean()] = key(
+        WorkerSettings,
+        "is_adapting",
+        "whether a device that falls behind takes no new streams and makes less of those that it "
+        "has, step by step. If not, late pictures are dropped, of all its streams alike",
+        RESTART,
+    )
 
 
 class TlsTable(Table):

@@ -79,6 +79,7 @@ class WorkerSettings:
     queue_ms: int = 1_000  # media that may wait for one stream's decoder
     max_memory_bytes: int = 8 * 1024**3
     hang_timeout_s: float = 1.5  # work waits and none gets done
+    is_adapting: bool = True  # a device that is behind makes less, step by step
 
 
 @dataclass(frozen=True, slots=True)

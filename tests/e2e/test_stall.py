@@ -32,7 +32,7 @@ def test_after_a_stall_and_a_burst_nothing_waits_for_the_next_keyframe(clip: Mak
     """Keyframes at 0 and 8 s; nothing comes from 2.5 s to 5.5 s."""
     tags = flv_tags(clip(CLIP))
     due_ms = [5_500 if 2_500 <= tag.dts_ms < 5_500 else tag.dts_ms for tag in tags]
-    config = held(DEFAULT_CONFIG, "0s").replace('queue = "10s"', 'queue = "1s"')
+    config = held(DEFAULT_CONFIG, "0s").replace('queue = "60s"', 'queue = "1s"')
     with Farm(config) as farm, Player(farm.url("cam", "240p"), seconds=30) as player:
         with TagPublisher(farm.url("cam"), tags, due_ms=due_ms, vanish=True) as publisher:
             until(lambda: publisher.sent == len(tags), 20, "all is sent")

@@ -50,9 +50,10 @@ bitrate = "150k"
 profile = "baseline"
 """
 
-# The worker's queue is long: a rendition drops pictures when half of it is late, and how soon
-# that is on a busy machine says nothing of what is tested with whole farms. Nor does a second
-# without pictures, which a freeze frame would fill: tests of it ask for it by `held`.
+# What a busy machine does to a farm says nothing of what is tested with whole farms. So the worker's
+# queue is long (a rendition drops pictures when half of it is late), a device that is behind takes
+# nothing from its streams, and no freeze frame fills a second without pictures; tests of that have
+# `held`.
 DEFAULT_CONFIG = (
     """
 [listen]
@@ -68,7 +69,8 @@ enabled = false
 workers = 1
 
 [worker]
-queue = "10s"
+queue = "60s"
+adapt = false
 
 [templates.live]
 gop = "1s"

@@ -47,6 +47,7 @@ send_buffer = "64KiB"
 queue = "900ms"
 max_memory = "2GiB"
 hang_timeout = "3s"
+adapt = false
 [tls]
 certificate = "/tls/chain.pem"
 key = "/tls/key.pem"

@@ -62,6 +62,8 @@ class Degradation:
     ) -> list[Action]:
         """A worker's heartbeat."""
         actions = self._remind(worker, transcodes)
+        if not self._state.settings.worker.is_adapting:
+            return actions
         for step in worker.overload.observe(self._loads(worker.name, transcodes), now):
             match step:
                 case CloseDevice(is_closed):

@@ -84,6 +84,7 @@ def test_every_key_reaches_its_setting() -> None:
     assert egress.send_buffer_bytes == 65536
     worker = found.worker
     assert (worker.queue_ms, worker.max_memory_bytes, worker.hang_timeout_s) == (900, 2**31, 3.0)
+    assert not worker.is_adapting
     capture = found.capture
     assert (capture.memory_bytes, capture.seconds) == (64 * 1024**2, 30.0)
     assert (capture.directory, capture.pictures) == ("/var/captures", False)
@@ -165,6 +166,7 @@ def test_a_template_without_renditions_keeps_the_built_in_ladder() -> None:
 
 RENDITION = '[[templates.live.renditions]]\nname="a"\nwidth=640\nheight=360\nbitrate="1M"\n'
 FAULTS = [
+    ("[worker]\nadapt = 1", "worker.adapt", "true or false"),
     ('standbys = "no"', "standbys", "true or false"),
     ("[listen]\nrtmp = 1935", "listen.rtmp", "HOST:PORT"),
     ('[listen]\nrtmp = "::1:1935"', "listen.rtmp", "brackets"),

@@ -50,7 +50,7 @@ FIELDS = {
         "processes max_players max_players_per_address queue_ms stall_timeout_s send_buffer_bytes"
     ),
     CaptureSettings: "memory_bytes seconds directory kept_files kept_bytes pictures",
-    WorkerSettings: "queue_ms max_memory_bytes hang_timeout_s",
+    WorkerSettings: "queue_ms max_memory_bytes hang_timeout_s is_adapting",
     TlsSettings: "certificate key max_connections named",
     Calibration: (
         "device template path source streams units load decode scale encode memory_bytes cores"

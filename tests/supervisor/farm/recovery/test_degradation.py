@@ -3,7 +3,7 @@
 from typing import Any
 
 from common.config.ladder import Pipeline, Template
-from common.config.settings import DEFAULT_RENDITIONS, Settings
+from common.config.settings import DEFAULT_RENDITIONS, Settings, WorkerSettings
 from common.ipc.capture_messages import CaptureStream
 from common.ipc.control_messages import Degrade, Placement
 from supervisor.farm.actions import Action, Send
@@ -48,6 +48,15 @@ def test_a_queue_that_is_full_again_and_again_closes_its_device(make_rig: MakeRi
         assert rig.farm.state.overloaded == set()
         beats(rig, 2.0, overflows=overflows)
     assert rig.farm.state.overloaded == {CPU0}
+
+
+def test_where_nobody_wants_that_nothing_is_taken(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1, cores=4)
+    rig.farm.state.settings = Settings(worker=WorkerSettings(is_adapting=False))
+    rig.publish("live/a", HD)
+    assert beats(rig, BEHIND_S + 10 * STEP_S, queue_ms=700.0) == []
+    assert rig.farm.state.overloaded == set()
+    assert rig.stream("live/a").degradation is DegradationLevel.FULL
 
 
 def test_it_goes_down_the_ladder_and_up_again(make_rig: MakeRig) -> None:

@@ -30,7 +30,8 @@ from egress.streams.rendition import Rendition
 from egress.streams.source_time import SourceTime
 from egress.streams.tag import AUDIO, DATA, PublisherInfo, Tag, read_tags
 
-SPLICE_WAIT_S = 0.3  # for the end of the generation before a splice point
+SPLICE_WAIT_S = 0.3  # for the end of the generation before a splice point, after each tag of it
+SPLICE_MOST_S = 2.0  # in all
 END_WAIT_S = 0.3  # for what is still in a worker when the publisher ends, after each tag of it
 END_MOST_S = 2.0  # in all: a worker that is behind has as much at most
 SILENT_S = 20.0  # ingest says every 5 s that a publisher is there, be it ever so silent
@@ -59,11 +60,12 @@ class _Next:
         self.message = message
         self.deferred: list[_Deferred] = []
         self._since_s: float | None = None  # its first tags
+        self._due_s = 0.0
 
     def defer(self, message: MediaMessage, payloads: Sequence[bytes], now: float) -> None:
         if len(self.deferred) < MAX_DEFERRED:
             if self._since_s is None and isinstance(message, Tags):
-                self._since_s = now
+                self._since_s, self._due_s = now, now + SPLICE_WAIT_S
             self.deferred.append(_Deferred(message, payloads))
 
     def has_taken_over(self, message: RenditionOpen | Tags) -> bool:
@@ -73,9 +75,14 @@ class _Next:
             return False
         return bool(message.tags) and message.tags[0].dts_ms >= splice_ms
 
+    def on_tags_before(self, now: float) -> None:
+        """The generation before still comes: it has more time."""
+        if self._since_s is not None:
+            self._due_s = min(now + SPLICE_WAIT_S, self._since_s + SPLICE_MOST_S)
+
     def due_at(self) -> float | None:
         """When the generation before has had time enough for its end."""
-        return self._since_s + SPLICE_WAIT_S if self._since_s is not None else None
+        return self._due_s if self._since_s is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +260,8 @@ class Stream:
         elif generation == self.generation:
             if self._next is None or not self._next.has_taken_over(message):
                 self._apply(message, payloads, now)
+                if self._next is not None:
+                    self._next.on_tags_before(now)
                 if self.state is StreamState.ENDING and not self._generation_ended:
                     self._deadline = min(now + END_WAIT_S, self._end_by_s)
         elif self._next is not None:

@@ -29,16 +29,18 @@ preset = "p7"
 """
 
 
-def calibrate(*arguments: object, timeout: float = 110.0) -> "subprocess.CompletedProcess[str]":
-    # it takes all that a core can give, and farms of other tests may run beside it
-    return tfarm("calibrate", *map(str, arguments), timeout=timeout, niceness=10)
+def calibrate(*arguments: object, timeout: float = 60.0) -> "subprocess.CompletedProcess[str]":
+    return tfarm("calibrate", *map(str, arguments), timeout=timeout)
 
 
 def test_the_cores_are_measured_and_the_file_is_a_configuration(tmp_path: Path) -> None:
     farm, out = tmp_path / "farm.toml", tmp_path / "calibration.toml"
     farm.write_text(f'include = ["calibration.toml"]\n[devices]\nuse_gpus = false\n{TEMPLATE}')
     out.write_text("")
-    answer = calibrate(farm, "--seconds", 1, "--out", out, "--run-dir", tmp_path / "run")
+    for _ in range(5):  # on a busy machine even one stream may not be in real time, for a while
+        answer = calibrate(farm, "--seconds", 1, "--out", out, "--run-dir", tmp_path / "run")
+        if "nothing was calibrated" not in answer.stderr:
+            break
     assert answer.returncode == 0, answer.stderr
     assert "real time" in answer.stderr
     assert "source 960x540@5" in answer.stdout

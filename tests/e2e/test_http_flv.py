@@ -67,7 +67,7 @@ def test_it_is_watched_beside_rtmp_and_ends_with_its_stream(farm: Farm, clip: Ma
             Player(f"{base}/cam.flv?start=live") as of_source,
             Player(farm.url("cam", "240p")) as player,
         ):
-            play_on(viewer, of_source, player)
+            play_on(viewer, of_source, player, ms=2000)
             until(
                 lambda: players_by(farm, "cam") == {"http-flv": 2, "rtmp": 1},
                 10,

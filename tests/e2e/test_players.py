@@ -27,10 +27,8 @@ KEYS = ("one", "two", "three")
 
 @pytest.fixture(scope="module")
 def farm() -> Iterator[Farm]:
-    # an app whose players wait for a publisher as long as a busy machine may take to start one
-    patient = DEFAULT_CONFIG.replace('wait = "5s"', 'wait = "60s"').replace(".live", ".patient")
-    hasty = DEFAULT_CONFIG.replace('wait = "5s"', 'wait = "1s"')
-    with Farm(hasty + patient[patient.index("[templates.") :]) as running:
+    hasty = DEFAULT_CONFIG.replace('wait = "30s"', 'wait = "1s"').replace(".live", ".hasty")
+    with Farm(DEFAULT_CONFIG + hasty[hasty.index("[templates.") :]) as running:
         yield running
 
 
@@ -82,10 +80,10 @@ def test_a_player_may_come_before_its_publisher(farm: Farm, clip: MakeClip) -> N
     def are_there() -> int:
         return int(farm.child("egress")["counters"].get("players", 0))
 
-    with Player(farm.url("soon", "240p", app="patient"), enough=frames(30)) as player:
+    with Player(farm.url("soon", "240p"), enough=frames(30)) as player:
         until(lambda: are_there() == 1, 30, "egress has it")
         assert player.is_running
-        with Publisher(farm.url("soon", app="patient"), clip(SPEC.but(seconds=3.0))) as publisher:
+        with Publisher(farm.url("soon"), clip(SPEC.but(seconds=3.0))) as publisher:
             player.join(40)
             publisher.stop()
     assert player.error is None
@@ -95,7 +93,10 @@ def test_a_player_may_come_before_its_publisher(farm: Farm, clip: MakeClip) -> N
 
 def test_a_player_that_waits_in_vain_is_told(farm: Farm) -> None:
     began = time.monotonic()
-    with pytest.raises(RtmpRefused) as refused, RtmpPlayer(farm.url("never", "240p"), 30):
+    with (
+        pytest.raises(RtmpRefused) as refused,
+        RtmpPlayer(farm.url("never", "240p", app="hasty"), 30),
+    ):
         pass
     assert refused.value.code == "NetStream.Play.StreamNotFound"
     assert time.monotonic() - began >= 1, "the app's `wait`"

@@ -105,14 +105,14 @@ def test_a_drain_moves_streams_without_losing_or_repeating_a_picture(clip: MakeC
         for player in players.values():
             player.__enter__()
         started(list(players.values()))
-        first = farm.cli("drain", "cpu:0", "--timeout", "10")
+        first = farm.cli("drain", "cpu:0", "--timeout", "80")
         assert first.returncode == 0, first.stderr
         assert {worker_of(farm, "a"), worker_of(farm, "b")} == {"worker:cpu:1"}
         full = farm.cli("drain", "cpu:1")
         assert full.returncode == 1
         assert "no room for live/" in full.stdout
         assert farm.cli("undrain", "cpu:0").returncode == 0  # now there is room
-        second = farm.cli("drain", "cpu:1", "--timeout", "10")
+        second = farm.cli("drain", "cpu:1", "--timeout", "80")
         assert second.returncode == 0, second.stderr
         assert {worker_of(farm, "a"), worker_of(farm, "b")} == {"worker:cpu:0"}
         assert {d["name"]: d["state"] for d in farm.status()["devices"]} == {

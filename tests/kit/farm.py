@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -50,10 +51,10 @@ bitrate = "150k"
 profile = "baseline"
 """
 
-# What a busy machine does to a farm says nothing of what is tested with whole farms. So the worker's
-# queue is long (a rendition drops pictures when half of it is late), a device that is behind takes
-# nothing from its streams, and no freeze frame fills a second without pictures; tests of that have
-# `held`.
+# What a busy machine does to a farm says nothing of what is tested with whole farms. So the
+# worker's queue is long (a rendition drops pictures when half of it is late), a device that is
+# behind takes nothing from its streams, players may be a minute late, and no freeze frame fills a
+# second without pictures; tests of that have `held`.
 DEFAULT_CONFIG = (
     """
 [listen]
@@ -76,11 +77,19 @@ adapt = false
 gop = "1s"
 hold = "0s"
 filler = "none"
-wait = "5s"
+wait = "30s"
 max_source = "640x360@60"
 """
     + SMALL_LADDER
 )
+
+
+def patient_with_players(config: str) -> str:
+    """Return the configuration with long queues for players: those of tests read when they can."""
+    if "queue" in tomllib.loads(config).get("egress", {}):
+        return config
+    queue = '[egress]\nqueue = "60s"\n'
+    return config.replace("[egress]\n", queue) if "[egress]\n" in config else f"{config}\n{queue}"
 
 
 def held(config: str, hold: str) -> str:
@@ -125,7 +134,7 @@ class Farm:
         self.config = self.dir / "farm.toml"
         self.log_path = self.dir / "log"
         if not standbys:
-            config = f"standbys = false\n{config}"
+            config = f"standbys = false\n{patient_with_players(config)}"
         if "[api]" not in config:  # most tests ask on the command line
             config += "\n[api]\nenabled = false\n"
         if "[web]" not in config:

@@ -252,8 +252,8 @@ def test_a_worker_hears_no_other_worker(worker: WorkerProcess) -> None:
     hello: Hello = worker.hear(Hello)
     other = replace(HERE, child=ChildId("worker", "cpu", 1))
     worker.say(Welcome(BootId("f" * 16), Settings(), (other,)))
+    beat: Heartbeat = worker.hear(Heartbeat)  # by now it knows who runs
     worker.sender = BlockingSender(hello.endpoint.media)  # it is refused at the handshake
-    beat: Heartbeat = worker.hear(Heartbeat)
     while not beat.counters["denied"]:
         beat = worker.hear(Heartbeat)
     assert beat.transcodes == ()

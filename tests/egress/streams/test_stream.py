@@ -7,6 +7,7 @@ from egress.fanout.entries import metadata_of
 from egress.streams.stream import (
     MAX_ABSENT,
     SILENT_S,
+    SPLICE_MOST_S,
     SPLICE_WAIT_S,
     StreamState,
 )
@@ -163,6 +164,24 @@ def test_at_a_splice_the_wait_is_bounded() -> None:
     assert output.words("720p") == ["M", "H", "v0", "H", "v40"]
     output.take(tags(1, inter_tag(40), rendition="720p"))
     assert output.words("720p") == []
+
+
+def test_a_worker_that_is_behind_at_a_splice_is_waited_for_while_it_sends() -> None:
+    output = Output()
+    output.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    output.stream.open(stream_open(generation=2, splice_ms=4000), 0.0)
+    output.take(
+        rendition_open("720p", generation=2),
+        tags(0, key_tag(4000), generation=2, rendition="720p"),
+        now=5.0,
+    )
+    now, number = 5.0, 0
+    while output.stream.generation == 1:
+        now, number = now + SPLICE_WAIT_S * 0.9, number + 1
+        output.take(tags(number, inter_tag(40 * number), rendition="720p"), now=now)
+        output.stream.tick(now)
+    assert 5.0 + SPLICE_MOST_S <= now < 5.0 + SPLICE_MOST_S + SPLICE_WAIT_S
+    assert output.words("720p", now=now)[-2:] == ["H", "v4000"]
 
 
 def test_at_a_splice_the_source_does_not_wait() -> None:

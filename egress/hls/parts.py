@@ -98,7 +98,8 @@ class PartCutter:
         msn = self.msn_at(at)
         if msn > self._msn:
             self._msn, self._index = msn, 0
-        if self._samples and end - self._begin > self.target:
+        # one that lasts too long for any part ends the part that it follows: what is short is last
+        if self._samples and end - self._begin > self.target >= sample.duration:
             parts.append(self._cut(is_last=False))
         if not self._samples:
             self._begin = at

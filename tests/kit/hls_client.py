@@ -61,6 +61,7 @@ from tests.kit.hls_media import (
     check_part,
     check_same,
     check_whole,
+    parts_of,
     read_samples,
 )
 from tests.kit.hls_playlist import (
@@ -309,7 +310,7 @@ class StrictClient:
         for number, segment in sorted(one.segments.items()):
             header = one.headers.get(urljoin(one.url, segment.map_uri))
             found = one.found.setdefault(number, Rendered())
-            is_done = found.whole is not None and len(found.parts) >= len(segment.parts)
+            is_done = found.whole is not None and len(found.parts) >= parts_of(segment)
             if header is None or is_done:
                 continue
             before = one.found.get(number - 1) if not segment.has_discontinuity else None
@@ -349,6 +350,8 @@ def _begin_of(one: Rendition, number: int) -> tuple[Fraction, bool] | None:
     found, segment = one.found.get(number), one.segments.get(number)
     if found is None or segment is None or found.begin is None:
         return None
+    if segment.parts and segment.parts[0].is_gap:
+        return None
     header = one.headers[urljoin(one.url, segment.map_uri)]
     return header.seconds(found.begin), header.is_video
 
@@ -383,7 +386,8 @@ def _is_hint(one: Rendition, request: Request) -> bool:
 def _remember(one: Rendition, segment: Segment, now: float) -> None:
     for part in segment.parts:
         url = urljoin(one.url, part.uri)
-        hold(url not in one.refused, "6.2.6", f"{url} was refused, and is listed")
+        is_there = not part.is_gap
+        hold(not is_there or url not in one.refused, "6.2.6", f"{url} was refused, and is listed")
     known = one.segments.get(segment.number)
     if known is not None and len(known.parts) > len(segment.parts):
         segment = replace(segment, parts=known.parts)  # their tags are gone

@@ -80,6 +80,7 @@ def change_size(found: HlsRig) -> None:
     ("do", "at_ms"),
     [
         (lose_worker, 6_000),  # a keyframe comes at once
+        (lose_worker, 6_760),  # it comes later: the last picture stands still
         (change_size, 6_000),
         (change_size, 6_760),
         (HlsRig.sound_header, 6_760),
@@ -93,3 +94,15 @@ def test_what_becomes_of_workers_and_configurations_keeps_every_rule(
     for one in client.renditions.values():
         assert one.playlist is not None
         assert one.playlist.last >= (8, 0)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"), [(6.5, 7.5), (6.5, 15.5), (7.96, 9.0), (8.0, 9.0), (8.0, 11.3)]
+)
+def test_a_publisher_who_is_away_for_a_while_is_a_gap(begin: float, end: float) -> None:
+    """Within a segment, at its end, over several; but for the pace, of which there is none then."""
+    server = RigServer(rig(), away=(begin, end))
+    client = watched(server, end + 8.0, slack_s=end - begin + 2.5)
+    for one in client.renditions.values():
+        assert one.playlist is not None
+        assert one.playlist.last[0] >= (BEGIN_MS / 1000 + end + 7) // 2, "numbers go on"

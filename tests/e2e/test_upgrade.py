@@ -35,12 +35,12 @@ def next_version(folder: Path) -> Path:
     shutil.copytree(ROOT, folder, ignore=ignored)
     for name in ("pyproject.toml", "common/version.py"):
         replace_in(folder / name, f'"{VERSION}"', f'"{NEXT}"')
-    for what in ("serves", "was told"):  # `Endpoint` and `Hello`
-        last = f"    is_retiring: bool = False  # it {what}"
+    for last in ('sound: str = ""  #', "is_retiring: bool = False  # it was told"):
+        # behind the last field of `Endpoint`, and of `Hello`
         replace_in(
             folder / "common/ipc/control_messages.py",
-            last,
-            f"    is_retiring: bool = False\n    later: str = 'so'  # it {what}",
+            f"    {last}",
+            f"    {last.partition('  #')[0]}\n    later: str = 'so'  #{last.partition('  #')[2]}",
         )
     return folder
 

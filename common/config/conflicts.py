@@ -18,6 +18,7 @@ from common.errors import ConfigFault
 
 MAX_RENDITIONS = 16
 PAGES = ("play", "player")  # no apps: first words of addresses where viewers' pages are
+SOUND_FOLDER = "sound"  # no rendition: in HLS it is beside them
 ANY_ORIGIN = "*"
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
@@ -100,6 +101,11 @@ def _of_web(settings: Settings) -> Iterator[Conflict]:
         if template.name in PAGES:
             problem = f"/{template.name}/ is where viewers' pages are (web.enabled)"
             yield Conflict(f"templates.{template.name}", problem, ("web.enabled",))
+        for index, rendition in enumerate(template.renditions):
+            if rendition.name == SOUND_FOLDER:
+                here = f"templates.{template.name}.renditions[{index}].name"
+                problem = f"{SOUND_FOLDER} is where viewers of HLS find the sound (web.enabled)"
+                yield Conflict(here, problem, ("web.enabled",))
 
 
 def _of_template(template: Template, path: str) -> Iterator[Conflict]:

@@ -11,11 +11,12 @@ from fractions import Fraction
 from math import ceil
 from typing import Final
 
+from common.config.conflicts import SOUND_FOLDER
 from egress.hls.window import Segment, Window
 
 QUERY: Final = "\0"
 CONTENT_TYPE: Final = "application/vnd.apple.mpegurl"
-SOUND: Final = "sound"  # the name of the sound's folder, beside the renditions'
+SOUND: Final = SOUND_FOLDER  # beside the renditions' folders
 _VERSION: Final = 9  # EXT-X-SKIP needs it (8)
 _HOLD_BACK_PARTS: Final = 3  # 4.4.3.8: it should be; Apple's authoring specification asks for it
 _LEAST_HOLD_BACK_PARTS: Final = 2  # 4.4.3.8

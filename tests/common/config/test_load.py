@@ -229,6 +229,11 @@ FAULTS = [
     ('[webrtc]\naddresses = ["example.org"]', "webrtc.addresses[0]", "must be an address"),
     ("[webrtc]\nmax_viewers = -1", "webrtc.max_viewers", "between 0"),
     ("[templates.player]", "templates.player", "where viewers' pages are"),
+    (
+        RENDITION.replace('"a"', '"sound"'),
+        "templates.live.renditions[0].name",
+        "where viewers of HLS find the sound",
+    ),
     ('log_level = "LOUD"', "log_level", '"INFO"'),
     ('[templates.live]\nidle_timeout = "2d"', "templates.live.idle_timeout", "unit"),
     ('[templates.live]\nidle_timeout = "25h"', "templates.live.idle_timeout", "between 100ms and"),

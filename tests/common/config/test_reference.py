@@ -25,6 +25,7 @@ BEYOND_A_SCHEMA = (
     "must be a site",
     "must be an address",
     "where viewers' pages are",
+    "where viewers of HLS find the sound",
     "between 100ms and 1m",
     "250",
     "between 16k",

@@ -35,6 +35,7 @@ log = logging.getLogger("tfarm.egress.rtc.requests")
 
 PROTOCOL: Final = "webrtc"
 MAX_CONNECTING: Final = 200  # sessions whose viewers have not connected yet
+MAX_CONNECTING_OF_ONE: Final = 30  # likewise, of one address: so one alone keeps nobody out
 PICTURES: Final = 4  # of a source, that show whether it has B-frames
 PICTURES_S: Final = 1.0  # to wait for them
 LOOK_S: Final = 0.05
@@ -84,8 +85,7 @@ class WhepRequests:
         answer.choose(read)  # before anything is waited for
         if self._sessions.port is None:
             raise NotAdmitted(_unavailable("the UDP port of WebRTC is not there (webrtc.listen)"))
-        if self._sessions.connecting >= MAX_CONNECTING:
-            raise NotAdmitted(_unavailable("too many viewers connect just now: try again"))
+        self._check_connecting(host_of(request.address))
         asker = WhepAsker(self.entrance, request.address)
         try:
             admitted = await asker.admit(self._wish(request))
@@ -97,6 +97,12 @@ class WhepRequests:
         session.on_end = asker.leave
         self._sessions.add(session)
         return self._created(request, read, session)
+
+    def _check_connecting(self, host: str) -> None:
+        """Refuse who would have too many sessions that nobody has connected to. NotAdmitted."""
+        hosts = [host_of(one.address) for one in self._sessions if not one.is_playing]
+        if hosts.count(host) >= MAX_CONNECTING_OF_ONE or len(hosts) >= MAX_CONNECTING:
+            raise NotAdmitted(_unavailable("too many viewers connect just now: try again"))
 
     def _created(self, request: WhepOffer, read: offer.Offer, session: Session) -> WhepAnswer:
         port = self._sessions.port

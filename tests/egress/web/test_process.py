@@ -46,6 +46,10 @@ def ask(
         ("GET", "/" + "a" * 3000, 414, "at most 2048 bytes"),
         ("GET", "/live/cam?key=" + "a" * 3000, 414, "at most 2048 bytes"),
         ("OPTIONS", "/live/cam/whatever", 204, ""),
+        ("POST", "/live/cam/720p/whep", 415, "application/sdp"),
+        ("POST", "/live/cam/a%20b/whep", 415, "application/sdp"),
+        ("PATCH", "/live/cam/720p/whep/session", 405, "has all candidates"),
+        ("DELETE", "/live/cam/720p/whep/session", 503, "WebRTC does not run here"),
     ],
 )
 def test_what_is_not_granted_gets_a_status_and_words(

@@ -86,8 +86,11 @@ class Dtls:
             self._datagrams.queue.put_nowait(datagram)
 
     def protect(self, packet: bytes) -> bytes:
-        """An RTP packet, encrypted. Once `is_open`."""
-        protected: bytes = self._transport._tx_srtp.protect(packet)
+        """An RTP packet, encrypted. Once `is_open`. Raises RtpError: no more can be."""
+        try:
+            protected: bytes = self._transport._tx_srtp.protect(packet)
+        except pylibsrtp.Error as error:
+            raise RtpError(f"a packet cannot be encrypted: {error}") from error
         return protected
 
     def protect_rtcp(self, packet: bytes) -> bytes:

@@ -54,8 +54,8 @@ class WhepOutput:
 
     def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
         found: dict[str, Audience] = {}
-        for session in self.sessions:
-            if session.stream_id == stream_id and session.is_playing:
+        for session in self.sessions.of_stream(stream_id):
+            if session.is_playing:
                 name = session.viewer.rendition
                 before = found.get(name, Audience(0, 0))
                 sent = before.sent_bytes + session.octets
@@ -96,8 +96,8 @@ class WhepOutput:
     def on_stream(self, stream: Stream) -> None:
         """Let those who have no rendition of their own choose between those that are there now."""
         steps = steps_of(stream)
-        for session in self.sessions:
-            if session.stream_id == stream.stream_id and session.estimate is not None and steps:
+        for session in self.sessions.of_stream(stream.stream_id):
+            if session.estimate is not None and steps:
                 session.estimate.replace(steps, self._context.clock())
 
     def check(self, now: float) -> None:
@@ -141,9 +141,8 @@ class WhepOutput:
         if sound is None:
 
             def on_frame(history: History, frame: Frame) -> None:
-                for session in self.sessions:
-                    if session.stream_id == stream_id:
-                        session.viewer.on_sound(history, frame)
+                for session in self.sessions.of_stream(stream_id):
+                    session.viewer.on_sound(history, frame)
 
             sound = self._sounds[stream_id] = Sound(stream_id, on_frame, self._sound_link.encode)
         sound.take(config, tags)

@@ -275,7 +275,10 @@ class Session:
     def _send(self, packet: bytes) -> None:
         dtls, peer = self._dtls, self._peer
         if dtls is not None and peer is not None and dtls.is_open:
-            self._host.send(dtls.protect(packet), peer)
+            try:
+                self._host.send(dtls.protect(packet), peer)
+            except RtpError as error:  # it costs this viewer alone: others' packets follow
+                self.viewer.ended = self.viewer.ended or str(error)
 
     def _send_raw(self, datagram: bytes) -> None:
         if self._peer is not None:

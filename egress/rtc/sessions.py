@@ -12,6 +12,7 @@ from typing import Final
 
 from common.access.peer_address import host_of
 from common.errors import StunError
+from common.ipc.identity import StreamId
 from common.process.log import PeerLines, more, stream_label
 from egress.rtc import stun
 from egress.rtc.dtls import Certificate
@@ -44,6 +45,7 @@ class Sessions:
         self._by_ufrag: dict[str, Session] = {}
         self._by_name: dict[str, Session] = {}
         self._by_address: dict[Address, Session] = {}
+        self._by_stream: dict[StreamId, set[Session]] = {}
         self._timed: set[Session] = set()
         self._last_number = 0
         self._lines = PeerLines()
@@ -85,7 +87,12 @@ class Sessions:
         session.number = self._last_number
         self._by_ufrag[session.ufrag] = session
         self._by_name[session.name] = session
+        self._by_stream.setdefault(session.stream_id, set()).add(session)
         self.counters["rtc sessions begun"] += 1
+
+    def of_stream(self, stream_id: StreamId) -> tuple[Session, ...]:
+        """Those that watch a stream, whatever rendition of it."""
+        return tuple(self._by_stream.get(stream_id, ()))
 
     def named(self, name: str) -> Session | None:
         """A session by its secret name."""
@@ -126,6 +133,10 @@ class Sessions:
         self._by_ufrag.pop(session.ufrag, None)
         self._by_name.pop(session.name, None)
         self._timed.discard(session)
+        others = self._by_stream.get(session.stream_id, set())
+        others.discard(session)
+        if not others:
+            self._by_stream.pop(session.stream_id, None)
         for address in session.addresses:
             if self._by_address.get(address) is session:
                 del self._by_address[address]

@@ -177,3 +177,17 @@ def test_a_conflict_of_roles_is_said_to_who_knows_the_password() -> None:
         assert session._dtls is None
 
     in_loop(scenario)
+
+
+def test_sessions_are_found_by_their_stream() -> None:
+    async def scenario(rig: Rig) -> None:
+        sessions = rig.sessions
+        one, other = rig.session(), rig.session()
+        assert set(sessions.of_stream(one.stream_id)) == {one, other}
+        one.end("enough")
+        assert sessions.of_stream(one.stream_id) == (other,)
+        other.end("enough")
+        assert sessions.of_stream(one.stream_id) == ()
+        assert not sessions._by_stream
+
+    in_loop(scenario)

@@ -11,7 +11,7 @@ export const WAYS = ["whep", "hls", "flv", "native"];
 // For the first picture: WebRTC's packets may be dropped silently by a firewall, so it has the least.
 export const START_MS = { whep: 5000, hls: 10000, flv: 8000, native: 12000 };
 export const QUIET_MS = 1500;  // without a new picture: it is said
-export const STALL_MS = { whep: 4000, hls: 12000, flv: 8000, native: 15000 };  // … and it is opened anew
+export const STALL_MS = { whep: 4000, hls: 8000, flv: 6000, native: 15000 };  // … and it is opened anew
 export const STEADY_MS = 10000;  // who has played so long has no failures behind it
 export const BACKOFF_MS = [250, 500, 1000, 2000, 4000, 5000];
 export const ABSENT_MS = 2000;  // between looks for a stream that is not there

@@ -16,6 +16,9 @@ const GATHER_MS = 250;  // for the browser's own candidates; the server takes pa
 const ANSWER_MS = 10000;  // it may wait for the stream
 const BACK_S = 10;  // of media that is kept behind what is shown
 const MEDIA_REPAIRS = 2;  // of hls.js, before another way is tried
+// hls.js asks again for what a server that was restarted has not, for half a minute; opening anew is sooner.
+const RETRY = { maxNumRetry: 2, retryDelayMs: 400, maxRetryDelayMs: 1000, backoff: "linear" };
+const LOADING = { default: { maxTimeToFirstByteMs: ANSWER_MS, maxLoadTimeMs: 20000, timeoutRetry: RETRY, errorRetry: RETRY } };
 
 export class WayFailed extends Error {
   constructor(kind, words = "", afterMs = 0) {
@@ -171,6 +174,9 @@ class HlsJs extends Way {
       backBufferLength: BACK_S,
       maxLiveSyncPlaybackRate: 1.5,  // else it never catches up
       liveSyncOnStallIncrease: 0.3,
+      manifestLoadPolicy: LOADING,
+      playlistLoadPolicy: LOADING,
+      fragLoadPolicy: LOADING,
     });
     hls.on(Hls.Events.ERROR, (_, error) => this.#onError(Hls, error));
     hls.loadSource(this.url("index.m3u8", { rendition: this.rendition }));

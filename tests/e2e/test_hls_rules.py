@@ -1,7 +1,6 @@
-"""HLS and DASH of a real farm: a strict viewer finds nothing, and players play every variant."""
+"""HLS of a real farm: a strict viewer finds nothing that a server must not do."""
 
-import subprocess
-from collections import Counter
+import http.client
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm
 from tests.kit.hls_client import StrictClient
 from tests.kit.hls_viewer import watch_by_http
-from tests.kit.needs import needs_program
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -21,7 +20,9 @@ CONFIG = (
     + "\n[web]\nenabled = true\n"
 )
 SPEC = ClipSpec(seconds=8.0)
+INDEX = "/live/cam/index.m3u8"
 SEGMENTS = 2  # of each track, whole, with their parts
+START_S = 40.0
 TIMEOUT_S = 60.0
 # What comes late on a busy machine is no fault of the server: virtual time looks at that.
 SLACK_S = 60.0
@@ -30,12 +31,24 @@ MakeClip = Callable[[ClipSpec], Path]
 
 
 @pytest.fixture(scope="module")
-def origin(clip: MakeClip) -> Iterator[str]:
-    """A farm's address, where `live/cam` is published."""
+def address(clip: MakeClip) -> Iterator[str]:
+    """A farm's viewers' address; `live/cam` is published there, and cut whole."""
     with Farm(CONFIG) as farm, Publisher(farm.url("cam"), clip(SPEC), loop=True):
         farm.wait_stream("cam")
-        (address,) = farm.status()["listen"]["web"]
-        yield f"http://{address}"
+        (found,) = farm.status()["listen"]["web"]
+        until(lambda: is_whole(found), START_S, "both renditions and the sound are listed")
+        yield found
+
+
+def is_whole(address: str) -> bool:
+    """Whether the first playlist has all tracks: on a busy machine it goes out before."""
+    client = http.client.HTTPConnection(address, timeout=20)
+    try:
+        client.request("GET", INDEX)
+        text = client.getresponse().read()
+    finally:
+        client.close()
+    return text.count(b"#EXT-X-STREAM-INF") == 2 and b"#EXT-X-MEDIA" in text
 
 
 def has_seen_enough(client: StrictClient) -> bool:
@@ -46,26 +59,7 @@ def has_seen_enough(client: StrictClient) -> bool:
     )
 
 
-def ffmpeg(address: str) -> "subprocess.Popen[str]":
-    """It takes all variants, and ends at the first thing that it cannot decode."""
-    command = [
-        *("ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", address),
-        *("-map", "0", "-t", "1", "-f", "framecrc", "-"),
-    ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-@needs_program("ffmpeg")
-def test_a_strict_viewer_finds_nothing_and_ffmpeg_plays_every_variant(origin: str) -> None:
-    players = [ffmpeg(f"{origin}/live/cam/{name}") for name in ("index.m3u8", "index.mpd")]
-    client = StrictClient("/live/cam/index.m3u8", slack_s=SLACK_S)
-    watch_by_http(client, origin, has_seen_enough, TIMEOUT_S)
-    tracks = {url.split("/")[3] for url in client.renditions}
-    assert tracks == {"240p", "144p", "sound"}
-    for player in players:
-        frames, words = player.communicate(timeout=TIMEOUT_S)
-        assert player.returncode == 0, words
-        lines = [line for line in frames.splitlines() if line and not line.startswith("#")]
-        counts = Counter(line.partition(",")[0] for line in lines)
-        assert len(counts) >= 3, "two renditions and their sound"
-        assert min(counts.values()) > 5, counts
+def test_a_strict_viewer_finds_nothing(address: str) -> None:
+    client = StrictClient(INDEX, slack_s=SLACK_S)
+    watch_by_http(client, f"http://{address}", has_seen_enough, TIMEOUT_S)
+    assert {url.split("/")[3] for url in client.renditions} == {"240p", "144p", "sound"}

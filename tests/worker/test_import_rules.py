@@ -17,7 +17,12 @@ MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "worker")
 KNOW_CODECS = ("worker/devices/", "worker/bench/", "worker/frames/captions.py")
 # worker/output/mux.py writes a rendition's parameter sets into its sequence header.
 WRITE_HEADERS = ("worker/output/mux.py",)
-CALL_FFMPEG = ("worker/devices/", "worker/bench/", "worker/audio/decode.py")
+CALL_FFMPEG = (
+    "worker/devices/",
+    "worker/bench/",
+    "worker/audio/decode.py",
+    "worker/opus/coder.py",
+)
 
 
 def imported(module: str) -> set[str]:

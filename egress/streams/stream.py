@@ -32,8 +32,9 @@ from egress.streams.tag import AUDIO, DATA, PublisherInfo, Tag, read_tags
 
 SPLICE_WAIT_S = 0.3  # for the end of the generation before a splice point, after each tag of it
 SPLICE_MOST_S = 2.0  # in all
-END_WAIT_S = 0.3  # for what is still in a worker when the publisher ends, after each tag of it
-END_MOST_S = 2.0  # in all: a worker that is behind has as much at most
+# For what is still in a worker when the publisher ends. One that is well says when that was all, be
+# it ever so busy; so this is for one that is lost or hangs.
+END_WAIT_S = 2.0
 SILENT_S = 20.0  # ingest says every 5 s that a publisher is there, be it ever so silent
 # Ingest reports the end of a hold itself, at a tick, and takes its publisher back up to then:
 # workers send a generation's headers once, so that renditions of a stream that ended here too early
@@ -137,7 +138,6 @@ class Stream:
         self._absent: dict[str, _Headers] = {}  # of this generation's renditions
         self._generation_ended = False
         self._deadline: float | None = None  # of HELD and ENDING
-        self._end_by_s = 0.0  # of ENDING: no tag puts the deadline off beyond
         self._is_silent = False  # held because nothing came, not because its end was reported
         self._time, self._quiet_since = SourceTime(now), now  # since the last tag, or the opening
         self._publisher = PublisherInfo()
@@ -201,8 +201,7 @@ class Stream:
         has_tail = (
             self.transcoded and not self._generation_ended and self._revoked < self.generation
         )
-        wait_s, most_s = (END_WAIT_S, END_MOST_S) if has_tail else (0.0, 0.0)
-        self._deadline, self._end_by_s = now + wait_s, now + most_s
+        self._deadline = now + END_WAIT_S if has_tail else now
 
     def revoke(self, generation: Generation) -> int | None:
         """Take no more of a lost generation; returns the last PTS that any rendition got."""
@@ -262,8 +261,6 @@ class Stream:
                 self._apply(message, payloads, now)
                 if self._next is not None:
                     self._next.on_tags_before(now)
-                if self.state is StreamState.ENDING and not self._generation_ended:
-                    self._deadline = min(now + END_WAIT_S, self._end_by_s)
         elif self._next is not None:
             self._next.defer(message, payloads, now)
         return ()

@@ -6,7 +6,6 @@ from common.config.ladder import SOURCE
 from common.ipc.identity import Generation
 from common.ipc.media_messages import REPLAY, TagHeader
 from egress.streams.stream import (
-    END_MOST_S,
     END_WAIT_S,
     LATE_S,
     SILENT_S,
@@ -41,17 +40,28 @@ def test_without_hold_a_stream_ends_when_its_worker_has_sent_the_rest() -> None:
     assert output.stream.reason == "it left"
 
 
-def test_what_a_worker_that_is_behind_still_sends_puts_the_end_off_for_a_while() -> None:
+def test_what_a_worker_that_is_behind_still_sends_comes_before_the_end() -> None:
     output = Output(renditions=("720p",))
     output.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
     output.stream.close(close(0), 1.0)
-    now, number = 1.0, 0
-    while state(output.stream) is StreamState.ENDING:
-        now, number = now + END_WAIT_S * 0.9, number + 1
-        output.take(tags(number, inter_tag(40 * number), rendition="720p"), now=now)
+    now = 1.0
+    for number in (1, 2, 3):
+        now += 0.5  # it has no more of a core
         output.stream.tick(now)
-    assert 1.0 + END_MOST_S <= now < 1.0 + END_MOST_S + END_WAIT_S
-    assert f"v{40 * (number - 1)}" in output.words("720p", now=now)
+        output.take(tags(number, inter_tag(40 * number), rendition="720p"), now=now)
+    output.end_generation(1, now=now)
+    output.stream.tick(now)
+    assert state(output.stream) is StreamState.ENDED
+    assert output.words("720p", now=now)[-1] == "v120"
+
+
+def test_a_worker_that_never_says_that_it_was_all_is_not_waited_for_longer() -> None:
+    output = Output()
+    output.stream.close(close(0), 1.0)
+    output.stream.tick(0.99 + END_WAIT_S)
+    assert state(output.stream) is StreamState.ENDING
+    output.stream.tick(1.0 + END_WAIT_S)
+    assert state(output.stream) is StreamState.ENDED
 
 
 def test_the_last_sound_is_not_lost_with_the_video_that_it_waits_for() -> None:

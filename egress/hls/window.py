@@ -172,8 +172,11 @@ class Window:
 
     @property
     def has_segment(self) -> bool:
-        """Whether a playlist would have one: players take it for empty otherwise (hls.js 1.7)."""
-        return any(segment.is_complete for segment in self._segments)
+        """Whether there is a whole one: players fail where there are parts and gaps alone.
+
+        hls.js 1.7 takes that for an empty playlist, shaka 5.2 throws, GStreamer 1.22 hangs.
+        """
+        return any(one.is_complete and not one.is_gap for one in self._segments)
 
     @property
     def last_complete(self) -> int:
@@ -222,11 +225,7 @@ class Window:
         if last is not None and msn <= last.msn:
             return None
         self.end_segment()
-        if last is None:
-            # A playlist of parts alone is taken for an empty one: what was before is a gap.
-            if msn > 0:
-                self._append_gap(msn - 1, first_s - self.gop_s)
-        else:
+        if last is not None:
             self._fill(last, msn)
         begin_s = first_s
         if last is not None and msn not in self.discontinuities:

@@ -107,7 +107,7 @@ def test_a_viewer_from_the_first_playlist_on(web: EgressProcess, viewers: list[V
     viewer.send(INDEX + "?key=a%26b&_HLS_msn=3")  # it waits for the stream
     assert web.receive(StreamWanted).stream_id == STREAM
     source.begin()
-    source.send(20)
+    source.send(70)
     status, body = viewer.answer()
     assert status == 200, body
     index = body.decode()
@@ -120,26 +120,26 @@ def test_a_viewer_from_the_first_playlist_on(web: EgressProcess, viewers: list[V
     def at(file: str) -> str:
         return f"/live/cam1/{file}?{query[1]}" if query else ""
 
-    text = viewer.text(at("720p/index.m3u8"))
-    assert "2.0.m4s" in text
-    assert f'URI="2.2.m4s?{query[1]}"' in text.splitlines()[-3]  # the hint
+    text = viewer.text(at("720p/index.m3u8") + "&_HLS_msn=3&_HLS_part=1")
+    assert "3.0.m4s" in text
+    assert f'URI="3.2.m4s?{query[1]}"' in text.splitlines()[-3]  # the hint
     init = re.search(r"init-\w+\.mp4", text)
     assert init is not None
     assert viewer.ask(at(f"720p/{init[0]}"))[4:8] == b"ftyp"
-    assert viewer.ask(at("720p/2.0.m4s"))[4:8] == b"moof"
+    assert viewer.ask(at("720p/3.0.m4s"))[4:8] == b"moof"
     # three who wait for the same part, each in his own way
-    others[0].send(at("720p/index.m3u8") + "&_HLS_msn=2&_HLS_part=2")
-    others[1].send(at("720p/2.2.m4s"))
-    others[2].send(at("720p/index.m3u8") + "&_HLS_msn=2")
+    others[0].send(at("720p/index.m3u8") + "&_HLS_msn=3&_HLS_part=2")
+    others[1].send(at("720p/3.2.m4s"))
+    others[2].send(at("720p/index.m3u8") + "&_HLS_msn=3")
     counted(web, "hls waiting", 3)
-    source.send(40)
+    source.send(50)
     statuses, bodies = zip(*(other.answer() for other in others), strict=True)
     assert statuses == (200, 200, 200)
-    assert b"2.2.m4s" in bodies[0]
+    assert b"3.2.m4s" in bodies[0]
     assert bodies[1][4:8] == b"moof"
-    assert b"#EXTINF:2.00000,\n2.m4s" in bodies[2]
-    assert viewer.ask(at("720p/2.m4s")).startswith(viewer.ask(at("720p/2.0.m4s")))
-    assert viewer.ask(at("sound/2.m4s"))[4:8] == b"moof"
+    assert b"#EXTINF:2.00000,\n3.m4s" in bodies[2]
+    assert viewer.ask(at("720p/3.m4s")).startswith(viewer.ask(at("720p/3.0.m4s")))
+    assert viewer.ask(at("sound/3.m4s"))[4:8] == b"moof"
     # what is refused, each with words
     for file, query_more, status, words in (
         ("720p/index.m3u8", "&_HLS_msn=99", 400, b"too far ahead"),

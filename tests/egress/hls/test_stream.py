@@ -28,7 +28,6 @@ def test_each_rendition_and_the_sound_are_tracks_of_the_same_segments() -> None:
     assert set(rig.hls.tracks) == {*NAMES, SOUND}
     for track in rig.hls.tracks.values():
         assert [(s.msn, s.is_gap) for s in track.window.segments] == [
-            (1, True),
             (2, False),
             (3, False),
             (4, False),
@@ -37,13 +36,13 @@ def test_each_rendition_and_the_sound_are_tracks_of_the_same_segments() -> None:
     assert rig.hls.listed == list(NAMES)
 
 
-def test_the_first_part_makes_a_playlist() -> None:
-    rig = playing(4_000, 4_400)
+def test_a_playlist_waits_for_the_first_whole_segment() -> None:
+    assert playing(4_000, 5_900).hls.lacks(NAMES, 9.0)
+    rig = playing(4_000, 6_400)
     assert not rig.hls.lacks(NAMES, 9.0)
     text = rig.hls.media("720p")
-    assert "#EXT-X-GAP" in text
-    assert '#EXT-X-PART:DURATION=0.32000,URI="2.0.m4s\0",INDEPENDENT=YES' in text
-    assert '#EXT-X-PRELOAD-HINT:TYPE=PART,URI="2.1.m4s\0"' in text
+    assert '#EXT-X-PART:DURATION=0.32000,URI="3.0.m4s\0",INDEPENDENT=YES' in text
+    assert '#EXT-X-PRELOAD-HINT:TYPE=PART,URI="3.1.m4s\0"' in text
 
 
 def test_a_segment_can_be_played_after_its_init() -> None:
@@ -237,11 +236,11 @@ def test_whatever_happens_playlists_hold(steps: list[Step]) -> None:
 def test_sound_that_begins_later_than_the_pictures_is_silent_until_then() -> None:
     rig = HlsRig()
     rig.headers()
-    rig.play(4_000, 5_000, has_sound=False)
+    rig.play(4_000, 6_400, has_sound=False)
     assert rig.hls.lacks(NAMES, 0.2)  # it may be on its way
     assert not rig.hls.lacks(NAMES, 0.4)
     rig.sound_header()
-    rig.play(5_000, 6_500)
+    rig.play(6_400, 6_900)
     segment = rig.hls.tracks[SOUND].window.segment(2)
     assert segment is not None
     assert (segment.begin_s, segment.is_complete) == (4.0, True)

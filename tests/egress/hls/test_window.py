@@ -29,16 +29,13 @@ def steady(begin_ms: int, end_ms: int) -> list[Part]:
     return cut([*range(begin_ms, end_ms, 40)], 330, is_over=False)
 
 
-def test_the_first_segment_follows_a_gap_so_that_a_playlist_is_none_of_parts_alone() -> None:
+def test_parts_alone_are_no_playlist() -> None:
     found = filled(steady(4_000, 5_000))
-    assert [(s.msn, s.is_gap, s.is_complete) for s in found.segments] == [
-        (1, True, True),
-        (2, False, False),
-    ]
-    assert found.segments[0].begin_s == 2.0
-    assert found.has_media
-    assert found.has_segment
+    assert [(s.msn, s.is_complete) for s in found.segments] == [(2, False)]
     assert found.next_part == (2, 3)
+    assert found.has_media
+    assert not found.has_segment
+    assert filled(steady(4_000, 6_100)).has_segment
 
 
 def test_a_streams_first_segment_has_none_before_it() -> None:
@@ -110,17 +107,6 @@ def test_no_less_than_three_target_durations_stay_listed() -> None:
         made.add(part, 1000)
         whole = [segment for segment in made.segments if segment.is_complete]
         assert made.segments[0].msn == 0 or sum(segment.seconds for segment in whole) >= 3 * 2
-
-
-def test_a_gap_in_front_goes_as_soon_as_enough_follows_it() -> None:
-    """However long the window is: seen with shaka-player 5.2, which asks for the first segment."""
-    limits = WindowLimits(600.0, 1 << 30)
-    assert filled(steady(4_000, 9_000), limits).segments[0].is_gap
-    found = filled(steady(4_000, 14_000), limits)
-    assert not any(segment.is_gap for segment in found.segments)
-    assert found.segments[0].msn == 2
-    whole = [segment for segment in found.segments if segment.is_complete]
-    assert whole[-1].end_s - whole[0].begin_s >= MIN_SEGMENTS * found.target_duration
 
 
 def test_an_init_that_no_segment_needs_any_more_goes() -> None:

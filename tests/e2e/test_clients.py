@@ -18,7 +18,7 @@ import pytest
 
 from tests.kit.clients import FlvTag, Player, TagPublisher, flv_tags, record, shifted
 from tests.kit.clips import ClipSpec
-from tests.kit.farm import Farm
+from tests.kit.farm import DEFAULT_CONFIG, Farm
 from tests.kit.needs import lacks
 
 pytestmark = pytest.mark.e2e
@@ -39,6 +39,15 @@ PLAYERS = {
     "rtmpsrc": "gst-launch-1.0 -q rtmpsrc location={url} ! filesink location={file}",
     "rtmp2src": "gst-launch-1.0 -q rtmp2src location={url} ! filesink location={file}",
 }
+
+
+@pytest.fixture(scope="module")
+def farm() -> Iterator[Farm]:
+    """A farm whose players wait for a publisher briefly: rtmpsrc asks again at a stream's end."""
+    config = DEFAULT_CONFIG.replace('wait = "30s"', 'wait = "5s"')
+    assert config != DEFAULT_CONFIG
+    with Farm(config) as running:
+        yield running
 
 
 def need(name: str) -> None:

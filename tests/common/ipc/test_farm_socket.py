@@ -104,7 +104,7 @@ async def test_a_stranger_is_turned_away_and_so_is_the_oldest_of_many(
         assert not taken
         for link in links:
             link.close()
-    assert f"process {ME} is no tls of this farm" in caplog.text
+    assert f"process {ME} is no https or tls of this farm" in caplog.text
 
 
 @on_a_loop
@@ -133,7 +133,7 @@ async def test_a_child_that_has_no_business_here_is_turned_away_at_once_and_nobo
             await until_async(lambda: is_closed(link))
         assert not taken
         assert server.waiting == 0
-        assert refused == [(ME, f"process {ME}, worker:0, is no tls of this farm")]
+        assert refused == [(ME, f"process {ME}, worker:0, is no https or tls of this farm")]
     assert caplog.text == "", "who is told of it says it"
 
 

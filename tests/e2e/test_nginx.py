@@ -23,9 +23,10 @@ pytestmark = [pytest.mark.e2e, needs_program("nginx")]
 
 MakeClip = Callable[[ClipSpec], Path]
 CONFIG = Path(__file__).parents[2] / "deploy" / "nginx.conf"
-FARM = DEFAULT_CONFIG.replace('"127.0.0.1:0"\n', '"127.0.0.1:0"\nhttp = "127.0.0.1:0"\n', 1) + (
-    '\n[web]\nenabled = true\ntrusted_proxies = ["127.0.0.1/32"]\n'
-)
+# A viewer's wait for a publisher ends before nginx gives up.
+FARM = DEFAULT_CONFIG.replace('wait = "30s"', 'wait = "5s"').replace(
+    '"127.0.0.1:0"\n', '"127.0.0.1:0"\nhttp = "127.0.0.1:0"\n', 1
+) + ('\n[web]\nenabled = true\ntrusted_proxies = ["127.0.0.1/32"]\n')
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,10 @@ listen = "127.0.0.1:0"
 [web]
 enabled = true
 """
+WEBRTC = """
+[webrtc]
+listen = "127.0.0.1:0"
+"""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,12 @@ def threads_of(pid: int) -> dict[tuple[int, str], Spent]:
 
 
 def run(bench: Bench) -> None:
-    with Farm(FARM, standbys=True) as farm:
+    measure(bench, "an idle farm", FARM, MOST_MS)
+    measure(bench, "with the two processes of WebRTC", FARM + WEBRTC, None)
+
+
+def measure(bench: Bench, what: str, config: str, most_ms: float | None) -> None:
+    with Farm(config, standbys=True) as farm:
         time.sleep(SETTLE_S)
         processes = sorted(farm.named_processes(), key=lambda entry: entry[1])
         before = {name: threads_of(process.pid) for process, name in processes}
@@ -75,4 +84,4 @@ def run(bench: Bench) -> None:
         by_process.append(f"{name} {1000 * used_s / seconds:.1f}")
     ms = 1000 * total_s / seconds
     note = ", ".join(by_process)
-    bench.add(Figure("an idle farm", ms, "ms of CPU a second", MOST_MS, note=note))
+    bench.add(Figure(what, ms, "ms of CPU a second", most_ms, note=note))

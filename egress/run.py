@@ -76,11 +76,8 @@ OUTPUTS: Sequence[Callable[[OutputContext], Output]] = (
 )
 
 TICK_S = 0.5
-# Without a stream it ticks with its heartbeat, so that both wake it once; what is due sooner has a
-# timer of its own.
-QUIET_TICK_S = 1.0
-UNANSWERED_TICK_S = 3.0  # where no heartbeat is due
-CHECK_S = 0.9  # between looks for viewers who take nothing: with each heartbeat
+QUIET_TICK_S = 1.0  # without a stream; what is due sooner has a timer of its own
+CHECK_S = 1.0  # between looks for viewers who take nothing
 
 
 # long: the shell, where every message and every tick come in
@@ -250,24 +247,22 @@ class EgressServer:
 
     async def _tick_forever(self) -> None:
         while True:
-            await asyncio.sleep(UNANSWERED_TICK_S if self._streams.are_none else TICK_S)
-            self._tick(time.monotonic())
-
-    def _tick(self, now: float) -> None:
-        self._streams.expire(now)
-        self._stream_lines.check(now)
-        for stream in tuple(self._streams.by_id.values()):
-            self._tick_stream(stream, now)
-        if now - self._checked_s >= CHECK_S:
-            self._checked_s = now
-            for stream_id in {*self._streams.by_id, *self._waiting.streams}:
-                self._report_demand(stream_id)
-            self._wanted.repeat(now)
-            self._demand.prune(self._streams.by_id.keys())
-            self._entrance.check()
-            self._ask_outputs("check", lambda output: output.check(self._checked_s))
-            with contextlib.suppress(OSError):  # the run directory is not there yet
-                self._listener.listen_again()
+            await asyncio.sleep(QUIET_TICK_S if self._streams.are_none else TICK_S)
+            now = time.monotonic()
+            self._streams.expire(now)
+            self._stream_lines.check(now)
+            for stream in tuple(self._streams.by_id.values()):
+                self._tick_stream(stream, now)
+            if now - self._checked_s >= CHECK_S:
+                self._checked_s = now
+                for stream_id in {*self._streams.by_id, *self._waiting.streams}:
+                    self._report_demand(stream_id)
+                self._wanted.repeat(now)
+                self._demand.prune(self._streams.by_id.keys())
+                self._entrance.check()
+                self._ask_outputs("check", lambda output: output.check(self._checked_s))
+                with contextlib.suppress(OSError):  # the run directory is not there yet
+                    self._listener.listen_again()
 
     def _tick_stream(self, stream: Stream, now: float) -> None:
         due = stream.due_at()
@@ -322,7 +317,6 @@ class EgressServer:
         return self._process.new_hello(self.endpoint, served=self._served())
 
     def heartbeat(self) -> Heartbeat:
-        self._tick(time.monotonic())
         counters = {
             **self._entrance.counters,
             **ChainMap(*[dict(output.counters) for output in self.outputs]),

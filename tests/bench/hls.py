@@ -2,36 +2,40 @@
 
 A rendition of 2 Mbit/s and its sound come in real time. Each viewer has two connections, one for
 each track, and asks as a player does: a reload that blocks, then the part that it lists last. The
-viewers are in a process of their own, and throw away what comes.
+viewers are in processes of their own, and throw away what comes.
 
-    python -m tests.bench hls
-    python -m tests.bench.hls [--viewers 100] [--seconds 10]
+    python -m tests.bench hls [--viewers 100,500,1000] [--seconds 10] [--json FILE]
+    python -m tests.bench.hls HOST:PORT VIEWERS     the viewers
 """
 
-import argparse
 import asyncio
-import json
 import re
-import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from dataclasses import replace
 from functools import partial
+from typing import Final
+
+import psutil
 
 from common.config.settings import EgressSettings, Settings, WebSettings
 from common.ipc.media_messages import HEADER, KEY
 from egress.streams.tag import AUDIO
-from tests.bench.fanout import cpu_us
 from tests.bench.fanout_stream import FPS, GOP, TURN_MS, turn
 from tests.bench.report import Bench, Figure
+from tests.bench.viewers import answer_words, is_full, slope, step, table
 from tests.kit.egress import TEMPLATE, head, rendition_open, shared, stream_open, tags
 from tests.kit.egress_process import EgressProcess
 from tests.kit.http_viewer import audio_header, video_header
 
+VIEWERS: Final = (100, 500, 1000)
+SECONDS: Final = 10.0
+MOST: Final = 100  # viewers of one process
 NAME = "360p"
 LIMIT_PERCENT = 0.15  # of a core, a viewer
+ANSWERS, REFUSED = "answers", "refused"
 SETTLE_S = 6.0  # until all viewers are there, and have asked a few times
 SETTINGS = Settings(
     templates=(replace(TEMPLATE, wait_ms=20_000),),
@@ -102,7 +106,7 @@ class Watching(asyncio.Protocol):
             self._take(int(first[9:12]), body)
 
     def _take(self, status: int, body: bytes) -> None:
-        self._counts["answers" if status == 200 else "refused"] += 1
+        self._counts[ANSWERS if status == 200 else REFUSED] += 1
         self._counts["bytes"] += len(body)
         if self._is_playlist and status == 200:
             hint = _HINT.search(body)
@@ -125,10 +129,10 @@ def _same(made: Watching) -> Watching:
 
 
 async def view(address: str, viewers: int) -> None:
-    """Say "ready", and at each word on stdin what has come since the last."""
+    """Have so many viewers until stdin ends, and say what comes."""
     loop = asyncio.get_running_loop()
     host, _, port = address.rpartition(":")
-    counts = dict.fromkeys(("answers", "refused", "bytes"), 0)
+    counts = dict.fromkeys((ANSWERS, REFUSED, "bytes"), 0)
     for _ in range(viewers):
         url = f"http://{address}{INDEX}"
         with await asyncio.to_thread(urllib.request.urlopen, url) as response:  # nosec B310 # ours
@@ -139,63 +143,36 @@ async def view(address: str, viewers: int) -> None:
         for folder in (NAME, "sound"):
             made = Watching(folder, token, counts)
             await loop.create_connection(partial(_same, made), host, int(port))
-    print("ready", flush=True)
-    while await asyncio.to_thread(sys.stdin.readline):
-        print(json.dumps(counts), flush=True)
-        counts.update(dict.fromkeys(counts, 0))
+    await answer_words(lambda: dict(counts))
 
 
-def measure(web: EgressProcess, viewers: int, seconds: float) -> tuple[float, dict[str, int]]:
-    """The CPU of the process, in cores, with so many viewers; and what these got in that time."""
-    command = [sys.executable, "-m", "tests.bench.hls", "--view", str(viewers), web.listen[0]]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(SETTLE_S)
-        print("go", file=process.stdin, flush=True)
-        process.stdout.readline()
-        began, before = time.monotonic(), cpu_us(web.pid)
-        time.sleep(seconds)
-        used = (cpu_us(web.pid) - before) / 1e6 / (time.monotonic() - began)
-        print("stop", file=process.stdin, flush=True)
-        counts: dict[str, int] = json.loads(process.stdout.readline())
-        process.stdin.close()
-        process.wait()
-    return used, counts
-
-
-def run(bench: Bench, viewers: int = 100, seconds: float = 10.0) -> None:
+def run(bench: Bench) -> None:
     arguments = ("--listen", "127.0.0.1:0", "--orphan-timeout", "3600")
     with EgressProcess(SETTINGS, *arguments, module="egress.web") as web:
         source = Source(web, 2_000)
         source.begin()
         try:
-            few, many = max(1, viewers // 10), viewers
-            alone, _ = measure(web, few, seconds)
-            loaded, counts = measure(web, many, seconds)
+            steps = [
+                step(
+                    psutil.Process(web.pid),
+                    lambda count: ("-m", "tests.bench.hls", web.listen[0], str(count)),
+                    ANSWERS,
+                    viewers,
+                    most=MOST,
+                    settle_s=SETTLE_S,
+                    seconds=bench.seconds or SECONDS,
+                )
+                for viewers in bench.viewers or VIEWERS
+            ]
         finally:
             source.stop()
-    percent = 100 * (loaded - alone) / (many - few)
-    rate = counts["answers"] / seconds / many
-    note = f"{loaded:.2f} cores for {many}, {rate:.1f} answers/s each, {counts['refused']} refused"
+    table(bench, "LL-HLS, 2 Mbit/s, sound apart", ANSWERS, steps)
+    most = max(one.viewers for one in steps if is_full(one, steps))
+    refused = sum(one.counts[REFUSED] for one in steps)
+    note = f"up to {most} viewers served in full by one process, {refused} answers refused"
     name = "LL-HLS, 2 Mbit/s, sound apart: CPU a viewer"
-    bench.add(Figure(name, percent, "%", LIMIT_PERCENT, note=note))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.hls")
-    parser.add_argument("--viewers", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--view", nargs=2, metavar=("VIEWERS", "HOST:PORT"), help="the viewers")
-    arguments = parser.parse_args()
-    if arguments.view:
-        asyncio.run(view(arguments.view[1], int(arguments.view[0])))
-    else:
-        run(Bench(), arguments.viewers, arguments.seconds)
+    bench.add(Figure(name, 100 * slope(steps), "%", LIMIT_PERCENT, note=note))
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(view(sys.argv[1], int(sys.argv[2])))

@@ -1,12 +1,15 @@
 """A figure with its peer's beside it, and the line that says how they compare."""
 
+import json
 import os
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+Row = Mapping[str, str | float]  # of a table, by its columns
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,29 @@ class Bench:
     """What a bench module gets: how often to run, and where figures go."""
 
     runs: int = 5
+    viewers: tuple[int, ...] = ()  # in place of a bench's own steps
+    seconds: float = 0.0  # of each of them, in place of the bench's own; 0: that
+    clip: Path | None = None  # in place of one that is made
     figures: list[Figure] = field(default_factory=list)
+    tables: dict[str, list[Row]] = field(default_factory=dict)
 
     def add(self, figure: Figure) -> None:
         self.figures.append(figure)
         print(figure.line(), flush=True)
+
+    def table(self, title: str, rows: list[Row]) -> None:
+        """Print rows that all have the same columns."""
+        self.tables[title] = rows
+        print(f"\n{title}:\n\n| {' | '.join(rows[0])} |\n|{'---|' * len(rows[0])}")
+        for row in rows:
+            print(f"| {' | '.join(map(str, row.values()))} |")
+        print(flush=True)
+
+    def document(self) -> str:
+        """All figures and tables, as JSON."""
+        figures = [asdict(one) | {"ratio": one.ratio, "holds": one.holds} for one in self.figures]
+        found = {"machine": machine(), "figures": figures, "tables": self.tables}
+        return json.dumps(found, indent=2) + "\n"
 
     def say(self, text: str) -> None:
         """Progress, apart from the figures."""

@@ -1,26 +1,43 @@
 """CPU of one viewer by WebRTC, of tfarm's `rtc` process and of stock aiortc, in the same run.
 
-720p30 of 2.5 Mbit/s, as published. Viewers decode nothing and have a process of their own. What a
-viewer costs is the slope between few and many.
+720p30 of 2.5 Mbit/s, as published. Viewers decode nothing and have processes of their own. What a
+viewer costs is the slope over the steps; stock aiortc has the first two of them, since it is one
+process for all that it does.
+
+    python -m tests.bench webrtc [--viewers 10,50,100] [--seconds 8] [--clip FLV] [--json FILE]
+    python -m tests.bench.webrtc URL VIEWERS        the viewers
 """
 
+import asyncio
 import re
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
+import aiohttp
 import psutil
 
+from egress.rtc.dtls import Certificate
+from tests.bench.footage import HD, numbered, workspace
 from tests.bench.report import Bench, Figure
+from tests.bench.viewers import Step, answer_words, slope, step, table
+from tests.kit.clients import Publisher
 from tests.kit.farm import Farm
+from tests.kit.whep_load import LightViewer
 
-FEW, MANY = 2, 20
-MEASURED_S = 6.0
-SHARE = 0.6  # of stock aiortc's, at most
-CONFIG = """
+VIEWERS: Final = (10, 50, 100)
+SECONDS: Final = 8.0
+SETTLE_S: Final = 2.0  # until a viewer that came last is sent nothing but what is new
+MOST: Final = 25  # viewers of one process
+CONNECT_S: Final = 30.0
+SHARE: Final = 0.6  # of stock aiortc's, at most
+SPEC: Final = replace(HD, seconds=8.0, bitrate_bps=2_500_000, audio=False)
+PACKETS: Final = "packets"
+CONFIG: Final = """
 [listen]
 rtmp = "127.0.0.1:0"
 http = "127.0.0.1:0"
@@ -35,87 +52,79 @@ listen = "127.0.0.1:0"
 [templates.live]
 policy = ["passthrough"]
 """
-CLIP = """
-ffmpeg -loglevel error -y -f lavfi -i testsrc2=size=1280x720:rate=30 -t 20 -c:v libx264
--preset veryfast -tune zerolatency -g 60 -b:v 2500k -minrate 2500k -maxrate 2500k -bufsize 2500k
--f flv
-"""
-PUBLISH = "ffmpeg -loglevel error -re -stream_loop -1 -i {} -c copy -f flv {}"
 
 
-def cost(url: str, process: psutil.Process) -> tuple[float, float]:
-    """Cores that one viewer more takes, and the packets a second that one is sent."""
-    used = {count: _used(url, process, count) for count in (FEW, MANY)}
-    slope = (used[MANY][0] - used[FEW][0]) / (MANY - FEW)
-    return slope, used[MANY][1] / MANY
+async def view(url: str, count: int) -> None:
+    """Have so many viewers until stdin ends, and say how many packets and bytes come."""
+    certificate = Certificate()
+    viewers = [LightViewer(certificate) for _ in range(count)]
+
+    def counts() -> dict[str, int]:
+        return {
+            PACKETS: sum(viewer.packets for viewer in viewers),
+            "bytes": sum(viewer.bytes for viewer in viewers),
+        }
+
+    async with aiohttp.ClientSession() as http:
+        for viewer in viewers:
+            async with asyncio.timeout(CONNECT_S):
+                await viewer.watch(http, url)
+        await answer_words(counts)
+        for viewer in viewers:
+            viewer.close()
 
 
-def _used(url: str, process: psutil.Process, count: int) -> tuple[float, float]:
-    load = subprocess.Popen(
-        [sys.executable, "-m", "tests.kit.whep_load", url, str(count), str(MEASURED_S + 1)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert load.stdout is not None
-    assert load.stdout.readline().strip() == "watching"
-    time.sleep(0.5)
-    before, began = _cpu_s(process), time.monotonic()
-    time.sleep(MEASURED_S)
-    used = (_cpu_s(process) - before) / (time.monotonic() - began)
-    packets = int(load.stdout.readline().split()[0]) / (MEASURED_S + 1)
-    load.wait()
-    return used, packets
+def _steps(url: str, pid: int, viewers: Sequence[int], seconds: float) -> list[Step]:
+    return [
+        step(
+            psutil.Process(pid),
+            lambda count: ("-m", "tests.bench.webrtc", url, str(count)),
+            PACKETS,
+            number,
+            most=MOST,
+            settle_s=SETTLE_S,
+            seconds=seconds,
+        )
+        for number in viewers
+    ]
 
 
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def _of_tfarm(clip: Path) -> tuple[float, float]:
+def _of_tfarm(clip: Path, viewers: Sequence[int], seconds: float) -> list[Step]:
     with Farm(CONFIG) as farm:
         farm.wait_log("WebRTC listens")
         found = re.search(r"key=listen.http address=(\S+)", farm.log())
         assert found is not None
-        publisher = subprocess.Popen(PUBLISH.format(clip, farm.url("cam")).split())
-        try:
+        with Publisher(farm.url("cam"), clip, loop=True):
             farm.wait_log("publish started")
             url = f"http://{found[1]}/live/cam/source/whep"
-            return cost(url, psutil.Process(farm.child("rtc")["pid"]))
+            return _steps(url, farm.child("rtc")["pid"], viewers, seconds)
+
+
+def _of_aiortc(clip: Path, viewers: Sequence[int], seconds: float) -> list[Step]:
+    command = [sys.executable, "-m", "tests.bench.stock_aiortc", str(clip)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stock:
+        try:
+            assert stock.stdout is not None
+            port = int(stock.stdout.readline())
+            return _steps(f"http://127.0.0.1:{port}/whep", stock.pid, viewers, seconds)
         finally:
-            publisher.terminate()
-            publisher.wait()
-
-
-def _of_aiortc(clip: Path) -> tuple[float, float]:
-    stock = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.stock_aiortc", str(clip)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert stock.stdout is not None
-        port = int(stock.stdout.readline())
-        return cost(f"http://127.0.0.1:{port}/whep", psutil.Process(stock.pid))
-    finally:
-        stock.kill()
-        stock.wait()
+            stock.kill()
 
 
 def run(bench: Bench) -> None:
-    measure: dict[str, Callable[[Path], tuple[float, float]]] = {
-        "tfarm": _of_tfarm,
-        "stock aiortc": _of_aiortc,
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        clip = Path(folder) / "clip.flv"
-        subprocess.run([*CLIP.split(), str(clip)], check=True)
-        found = {name: one(clip) for name, one in measure.items()}
-    for name, (slope, packets) in found.items():
-        bench.say(
-            f"webrtc: {name}: {100 * slope:.2f} % of a core a viewer, {packets:.0f} packets/s"
-        )
-    ours, stock = found["tfarm"][0], found["stock aiortc"][0]
-    percent = "% of a core"
+    viewers, seconds = bench.viewers or VIEWERS, bench.seconds or SECONDS
+    with workspace() as folder:
+        clip = bench.clip or numbered(folder, SPEC)
+        began = time.monotonic()
+        ours = _of_tfarm(clip, viewers, seconds)
+        stock = _of_aiortc(clip, viewers[:2], seconds)
+    bench.say(f"webrtc: measured in {time.monotonic() - began:.0f} s")
+    table(bench, "WebRTC: tfarm", PACKETS, ours)
+    table(bench, "WebRTC: stock aiortc", PACKETS, stock)
+    values = 100 * slope(ours), 100 * slope(stock)
     name = "WebRTC: CPU of one more viewer"
-    bench.add(Figure(name, 100 * ours, percent, SHARE, "stock aiortc", 100 * stock))
+    bench.add(Figure(name, values[0], "% of a core", SHARE, "stock aiortc", values[1]))
+
+
+if __name__ == "__main__":
+    asyncio.run(view(sys.argv[1], int(sys.argv[2])))

@@ -1,4 +1,4 @@
-"""Viewers by WebRTC that decode nothing: as many as one process can have, for measurements."""
+"""A viewer by WebRTC that decodes nothing: one process can have many, for measurements."""
 
 import asyncio
 import re
@@ -134,28 +134,3 @@ def _first(pattern: str, text: str) -> Sequence[str]:
     found = re.search(pattern, text)
     assert found is not None, text
     return found.groups()
-
-
-async def load(url: str, count: int, seconds: float) -> tuple[int, int]:
-    """Have so many viewers for so long; packets and bytes of all in that time."""
-    certificate = Certificate()
-    viewers = [LightViewer(certificate) for _ in range(count)]
-    async with aiohttp.ClientSession() as http:
-        for viewer in viewers:
-            async with asyncio.timeout(20):
-                await viewer.watch(http, url)
-        print("watching", flush=True)
-        before = [(viewer.packets, viewer.bytes) for viewer in viewers]
-        await asyncio.sleep(seconds)
-        after = [(viewer.packets, viewer.bytes) for viewer in viewers]
-        for viewer in viewers:
-            viewer.close()
-    packets = sum(b[0] - a[0] for a, b in zip(before, after, strict=True))
-    return packets, sum(b[1] - a[1] for a, b in zip(before, after, strict=True))
-
-
-if __name__ == "__main__":
-    import sys
-
-    made = asyncio.run(load(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
-    print(*made, flush=True)

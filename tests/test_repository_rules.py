@@ -48,6 +48,7 @@ TESTED_ELSEWHERE = {
     "common/ipc/api_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/capture_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/hook_messages.py": "likewise",
+    "common/ipc/cluster_messages.py": "likewise",
     "ingest/streams/captures.py": "a protocol; tests/ingest/capture has who keeps to it",
     "common/ipc/command_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/control_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
@@ -58,6 +59,7 @@ TESTED_ELSEWHERE = {
     "common/ipc/encoder_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/errors.py": "exceptions without behaviour",
     "common/config/model_templates.py": "tests/common/config/test_model.py",
+    "common/config/model_cluster.py": "likewise",
     "common/config/settings.py": "values; tests/common/config/test_load.py",
     "common/rtmp/events.py": "values; tests of the session",
     "common/rtmp/config.py": "values; tests of the session",
@@ -293,7 +295,7 @@ def test_what_is_unreleased_is_ordered_for_who_upgrades() -> None:
 
 
 def test_every_message_kind_is_documented() -> None:
-    for name in ("api", "capture", "command", "control", "encoder", "media"):
+    for name in ("api", "capture", "cluster", "command", "control", "encoder", "media"):
         module = f"common.ipc.{name}_messages"
         importlib.import_module(module)  # registers its kinds
     text = (ROOT / "docs/wire.md").read_text()

@@ -12,7 +12,7 @@ from common.config.access import Rules, Way
 from common.config.hooks import HookEvent
 from common.config.ladder import SOURCE, RateControl, Rendition, Takeover, Template
 from common.config.policy import never_tried, unserved
-from common.config.settings import ApiSettings, Listen, Settings
+from common.config.settings import ApiSettings, ClusterSettings, Listen, Settings
 from common.config.stream_keys import StreamKeys
 from common.errors import ConfigFault
 
@@ -43,6 +43,7 @@ def conflicts(settings: Settings, faulty: Sequence[str] = ()) -> list[ConfigFaul
         *_of_tls(settings),
         *_same_addresses(settings),
         *_of_web(settings),
+        *_of_cluster(settings.cluster),
     ]
     for template in settings.templates:
         every += _of_template(template, f"templates.{template.name}")
@@ -106,6 +107,36 @@ def _of_web(settings: Settings) -> Iterator[Conflict]:
                 here = f"templates.{template.name}.renditions[{index}].name"
                 problem = f"{SOUND_FOLDER} is where viewers of HLS find the sound (web.enabled)"
                 yield Conflict(here, problem, ("web.enabled",))
+
+
+_CLUSTER_TOGETHER = (
+    ("etcd_cert", "etcd_key"),
+    ("etcd_user", "etcd_password_file"),
+    ("cert", "key", "ca"),
+)
+MAX_ENDPOINTS = 9  # of etcd, which votes among so many at most
+
+
+def _of_cluster(cluster: ClusterSettings) -> Iterator[Conflict]:
+    if not cluster.is_enabled:
+        given = [name for name in ("secret_file", "etcd", "cert") if getattr(cluster, name)]
+        if given:
+            problem = f"must be there: cluster.{given[0]} is"
+            yield Conflict("cluster.name", problem, (f"cluster.{given[0]}",))
+        return
+    for name in ("secret_file", "etcd"):
+        if not getattr(cluster, name):
+            yield Conflict(f"cluster.{name}", "must be there: cluster.name is", ("cluster.name",))
+    if len(cluster.etcd) > MAX_ENDPOINTS:
+        yield Conflict("cluster.etcd", f"must be at most {MAX_ENDPOINTS} URLs")
+    if len(set(cluster.etcd)) < len(cluster.etcd):
+        yield Conflict("cluster.etcd", "has a URL twice")
+    for together in _CLUSTER_TOGETHER:
+        given = [name for name in together if getattr(cluster, name)]
+        for name in together if given else ():
+            if name not in given:
+                problem = f"must be there: cluster.{given[0]} is"
+                yield Conflict(f"cluster.{name}", problem, (f"cluster.{given[0]}",))
 
 
 def _of_template(template: Template, path: str) -> Iterator[Conflict]:

@@ -10,8 +10,10 @@ in clear stand in no fault.
 
 import copy
 import difflib
+import platform
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,11 +114,19 @@ def _settings(document: Mapping[str, Any], faults: list[ConfigFault]) -> "tuple[
     """The file's form, and the settings that it gives."""
     file, found = _validated(document)
     faults += found
-    settings = file.all_settings()
+    settings = _with_host(file.all_settings())
     faults += conflicts(settings, [fault.path for fault in faults])
     if faults:
         raise ConfigError(faults)
     return file, settings
+
+
+def _with_host(settings: Settings) -> Settings:
+    """The same, with this host's own name where a cluster has none for it."""
+    cluster = settings.cluster
+    if not cluster.is_enabled or cluster.host:
+        return settings
+    return replace(settings, cluster=replace(cluster, host=platform.node()))
 
 
 def _validated(document: Mapping[str, Any]) -> "tuple[File, list[ConfigFault]]":

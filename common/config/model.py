@@ -13,12 +13,14 @@ from typing import Annotated, Any, ClassVar
 
 from common.config.access_values import HostName
 from common.config.keys import Holds, Table, key, tables
+from common.config.model_cluster import ClusterTable
 from common.config.model_http import ApiTable, WebrtcTable, WebTable
 from common.config.model_templates import Amount, CalibrationTable, TemplateTable
 from common.config.settings import (
     ApiSettings,
     Calibration,
     CaptureSettings,
+    ClusterSettings,
     Devices,
     EgressSettings,
     IngestSettings,
@@ -445,6 +447,7 @@ class File(Table):
     api: ApiTable = tables()
     web: WebTable = tables()
     webrtc: WebrtcTable = tables()
+    cluster: ClusterTable = tables()
     templates: dict[Annotated[str, Name()], TemplateTable] = tables(
         at_least=1, schema={"propertyNames": Name().schema()}
     )
@@ -486,4 +489,5 @@ SECTIONS: dict[str, type[Any]] = {
     "api": ApiSettings,
     "web": WebSettings,
     "webrtc": WebrtcSettings,
+    "cluster": ClusterSettings,
 }

@@ -160,6 +160,44 @@ class WebrtcSettings:
     max_viewers: int = 500
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """Several hosts as one farm, by etcd."""
+
+    name: str = ""  # of the cluster; "": this host is alone
+    host: str = ""  # of this host; "": its own name
+    secret_file: str = ""  # names streams between hosts
+    etcd: tuple[str, ...] = ()  # URLs of its members
+    etcd_ca: str = ""  # PEM file of the certificates that are trusted; "": the system's
+    etcd_cert: str = ""  # PEM file with this host's certificate; "": none is shown
+    etcd_key: str = ""
+    etcd_user: str = ""  # "": none
+    etcd_password_file: str = ""
+    ttl_s: float = 5.0  # a host that etcd does not hear for so long is gone
+    relay: Listen = field(default_factory=lambda: Listen("0.0.0.0", 1936))  # nosec B104 # mTLS
+    relay_address: str = ""  # HOST:PORT that other hosts connect to; "": by `host`
+    cert: str = ""  # PEM file with this host's certificate, for other hosts
+    key: str = ""
+    ca: str = ""  # PEM file of the certificates of the other hosts
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether there are other hosts."""
+        return bool(self.name)
+
+    @property
+    def has_relay(self) -> bool:
+        """Whether media goes to other hosts and comes from them."""
+        return self.is_enabled and bool(self.cert)
+
+    @property
+    def relay_shown(self) -> str:
+        """HOST:PORT that other hosts connect to; "": there is no relay."""
+        if not self.has_relay:
+            return ""
+        return self.relay_address or f"{self.host}:{self.relay.port}"
+
+
 DEFAULT_RENDITIONS = (
     Rendition("720p", 1280, 720, 2_500_000, Fraction(30)),
     Rendition("480p", 854, 480, 1_200_000, Fraction(30)),
@@ -192,6 +230,7 @@ class Settings:
     webrtc: WebrtcSettings = field(default_factory=WebrtcSettings)
     has_standbys: bool = True  # for the kinds whose absence is noticed
     listen_https: Listen | None = None  # for viewers with TLS; None: nowhere
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
 
     def template_of(
         self, stream_id: str, overrides: StreamOverrides = NO_OVERRIDES

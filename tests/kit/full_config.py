@@ -82,6 +82,22 @@ enabled = false
 listen = "0.0.0.0:8190"
 addresses = ["203.0.113.7", "2001:db8::7"]
 max_viewers = 24
+[cluster]
+name = "studio"
+host = "media1"
+secret_file = "/etc/tfarm/cluster/secret"
+etcd = ["https://etcd1:2379", "https://[2001:db8::2]:2379"]
+etcd_ca = "/etc/tfarm/cluster/etcd-ca.pem"
+etcd_cert = "/etc/tfarm/cluster/etcd-client.pem"
+etcd_key = "/etc/tfarm/cluster/etcd-client-key.pem"
+etcd_user = "tfarm"
+etcd_password_file = "/etc/tfarm/cluster/etcd-password"
+ttl = "7s"
+relay = "10.0.0.7:1937"
+relay_address = "media1.example.org:1937"
+cert = "/etc/tfarm/cluster/host.pem"
+key = "/etc/tfarm/cluster/host-key.pem"
+ca = "/etc/tfarm/cluster/ca.pem"
 [templates.live]
 gop = "1s"
 hold = "0s"

@@ -71,7 +71,6 @@ PRIVATE_WORDS = {
     "left_out": "omitted (ladder), dropped (frames)",
     "worker_side": "WorkerOutput",
     "egress_side": "EgressOutput",
-    "relay": "links",
     "outlet": "MediaSender",
     "inlet": "MediaListener",
 }

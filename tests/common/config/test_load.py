@@ -26,6 +26,7 @@ from common.config.ladder import (
 from common.config.limits import StreamLimits
 from common.config.settings import (
     DEFAULT_RENDITIONS,
+    ClusterSettings,
     Listen,
     Settings,
     TlsSettings,
@@ -108,6 +109,28 @@ def test_every_key_reaches_its_setting() -> None:
     assert api.tokens == (sha256("a token of some length"),)
 
 
+def test_every_key_of_a_cluster_reaches_its_setting() -> None:
+    found = config.parse(tomllib.loads(FULL))
+    etc = "/etc/tfarm/cluster"
+    assert found.cluster == ClusterSettings(
+        "studio",
+        "media1",
+        f"{etc}/secret",
+        ("https://etcd1:2379", "https://[2001:db8::2]:2379"),
+        f"{etc}/etcd-ca.pem",
+        f"{etc}/etcd-client.pem",
+        f"{etc}/etcd-client-key.pem",
+        "tfarm",
+        f"{etc}/etcd-password",
+        7.0,
+        Listen("10.0.0.7", 1937),
+        "media1.example.org:1937",
+        f"{etc}/host.pem",
+        f"{etc}/host-key.pem",
+        f"{etc}/ca.pem",
+    )
+
+
 def test_every_key_of_a_template_reaches_its_setting() -> None:
     live, relay = config.parse(tomllib.loads(FULL)).templates
     assert (live.gop_ms, live.hold_ms, live.wait_ms) == (1000, 0, 2500)
@@ -165,6 +188,8 @@ def test_a_template_without_renditions_keeps_the_built_in_ladder() -> None:
 
 
 RENDITION = '[[templates.live.renditions]]\nname="a"\nwidth=640\nheight=360\nbitrate="1M"\n'
+CLUSTER = '[cluster]\nname = "a"\nsecret_file = "/s"\netcd = ["http://e:1"'
+ENDPOINTS = ", ".join(f'"http://e:{port}"' for port in range(2, 11))
 FAULTS = [
     ("[worker]\nadapt = 1", "worker.adapt", "true or false"),
     ('standbys = "no"', "standbys", "true or false"),
@@ -229,6 +254,31 @@ FAULTS = [
     ('[webrtc]\naddresses = ["example.org"]', "webrtc.addresses[0]", "must be an address"),
     ("[webrtc]\nmax_viewers = -1", "webrtc.max_viewers", "between 0"),
     ("[templates.player]", "templates.player", "where viewers' pages are"),
+    ('[cluster]\nname = "a b"', "cluster.name", "1 to 64 letters"),
+    (
+        '[cluster]\nname = "a"\netcd = ["http://e:1"]',
+        "cluster.secret_file",
+        "must be there: cluster.name is",
+    ),
+    ('[cluster]\nname = "a"\nsecret_file = "/s"', "cluster.etcd", "must be there"),
+    ('[cluster]\nsecret_file = "/s"', "cluster.name", "must be there: cluster.secret_file is"),
+    ('[cluster]\nsecret_file = ""', "cluster.secret_file", "not empty"),
+    ('[cluster]\nhost = "-a"', "cluster.host", "a host's name"),
+    ('[cluster]\netcd = ["etcd1:2379"]', "cluster.etcd[0]", "a member's client URL"),
+    ('[cluster]\netcd = ["http://u:p@e:1"]', "cluster.etcd[0]", "without user and path"),
+    ('[cluster]\netcd = ["http://e:0"]', "cluster.etcd[0]", "1 to 65535"),
+    ('[cluster]\netcd = ["http://e:70000"]', "cluster.etcd[0]", "1 to 65535"),
+    (f'{CLUSTER}, "http://e:1"]', "cluster.etcd", "has a URL twice"),
+    (f"{CLUSTER}, {ENDPOINTS}]", "cluster.etcd", "at most 9"),
+    (f'{CLUSTER}]\netcd_cert = "/c"', "cluster.etcd_key", "must be there: cluster.etcd_cert is"),
+    (f'{CLUSTER}]\netcd_key = "/c"', "cluster.etcd_cert", "must be there: cluster.etcd_key is"),
+    (f'{CLUSTER}]\netcd_user = "u"', "cluster.etcd_password_file", "must be there"),
+    (f'{CLUSTER}]\nkey = "/k"\nca = "/a"', "cluster.cert", "must be there: cluster.key is"),
+    (f'{CLUSTER}]\ncert = "/k"\nkey = "/a"', "cluster.ca", "must be there: cluster.cert is"),
+    ('[cluster]\nttl = "4s"', "cluster.ttl", "between 5s and 1m"),
+    ('[cluster]\nrelay = "1936"', "cluster.relay", "HOST:PORT"),
+    ('[cluster]\nrelay_address = ":1936"', "cluster.relay_address", "HOST:PORT"),
+    ('[cluster]\nrelay_address = "a:0"', "cluster.relay_address", "1 to 65535"),
     (
         RENDITION.replace('"a"', '"sound"'),
         "templates.live.renditions[0].name",

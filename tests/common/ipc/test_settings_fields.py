@@ -12,6 +12,7 @@ from common.config.settings import (
     ApiSettings,
     Calibration,
     CaptureSettings,
+    ClusterSettings,
     Devices,
     EgressSettings,
     IngestSettings,
@@ -30,13 +31,17 @@ FIELDS = {
     Settings: (
         "listen software devices ingest egress worker log_level orphan_timeout_s templates "
         "calibration capture has_sandbox stream_keys api listen_tls tls "
-        "listen_http web webrtc has_standbys listen_https"
+        "listen_http web webrtc has_standbys listen_https cluster"
     ),
     Listen: "host port",
     ApiSettings: "is_enabled listen tokens max_connections has_stream_metrics max_viewers",
     WebSettings: (
         "is_enabled max_connections max_viewers cors_origins "
         "trusted_proxies part_s window_s window_bytes"
+    ),
+    ClusterSettings: (
+        "name host secret_file etcd etcd_ca etcd_cert etcd_key etcd_user etcd_password_file ttl_s "
+        "relay relay_address cert key ca"
     ),
     WebrtcSettings: "is_enabled listen addresses max_viewers",
     Software: "workers capacity encoder_threads encoder_processes",

@@ -25,9 +25,15 @@ class Figures:
     most_ms: float
     stalls: int
     stalled_ms: float
+    stalls_at_s: tuple[float, ...]  # when each began, from the begin of watching
     repeated: int  # pictures that came again, or out of order
-    drift_ms: float | None  # of the sound against the pictures, from begin to end; None: not heard
-    seconds: float  # from the first picture to the last one
+    sound_ms: tuple[float, float] | None  # after its pictures, at begin and end; None: not heard
+    seconds: float  # that it was watched
+
+    @property
+    def drift_ms(self) -> float | None:
+        """By how much the sound has moved against the pictures."""
+        return None if self.sound_ms is None else self.sound_ms[1] - self.sound_ms[0]
 
 
 def delays_ms(sent: Sent, shown: Shown) -> list[float]:
@@ -47,11 +53,13 @@ def delays_ms(sent: Sent, shown: Shown) -> list[float]:
     return found
 
 
-def drift_ms(shown: Shown, pulses_ms: Sequence[float], marks: Sequence[int]) -> float | None:
-    """Return by how much sound has moved against the pictures; None: too little was heard.
+def sound_ms(
+    shown: Shown, pulses_ms: Sequence[float], marks: Sequence[int]
+) -> tuple[float, float] | None:
+    """Return how long after its pictures sound was heard, first and last; None: too little of it.
 
-    A pulse begins with each picture of `marks`. Where it stands first does not count: the way from
-    the page to the ear has a delay of its own.
+    A pulse begins with each picture of `marks`. The way from the page to the ear has a delay of its
+    own: what the two differ by is what counts.
     """
     wanted = set(marks)
     times = [at_ms for number, at_ms in shown if number in wanted]
@@ -62,11 +70,20 @@ def drift_ms(shown: Shown, pulses_ms: Sequence[float], marks: Sequence[int]) -> 
             offsets.append(pulse - near)
     if len(offsets) < 2 * SOME:
         return None
-    return statistics.median(offsets[-SOME:]) - statistics.median(offsets[:SOME])
+    return statistics.median(offsets[:SOME]), statistics.median(offsets[-SOME:])
 
 
-def figures(sent: Sent, shown: Shown, pulses_ms: Sequence[float], marks: Sequence[int]) -> Figures:
+def figures(
+    sent: Sent,
+    shown: Shown,
+    pulses_ms: Sequence[float],
+    marks: Sequence[int],
+    watched_ms: tuple[float, float],
+) -> Figures:
     """Return what there is to say of a viewer.
+
+    `watched_ms` is when watching began and ended, Unix time: waits for the first picture and after
+    the last one are waits as those between pictures are.
 
     Raises:
         ValueError: nothing was seen.
@@ -74,18 +91,20 @@ def figures(sent: Sent, shown: Shown, pulses_ms: Sequence[float], marks: Sequenc
     delays = sorted(delays_ms(sent, shown))
     if not delays:
         raise ValueError("no picture was shown whose number was sent")
-    steps = [after[1] - before[1] for before, after in itertools.pairwise(shown)]
-    stalls = [step for step in steps if step > STALL_MS]
+    begin, end = watched_ms
+    waits = itertools.pairwise([begin, *(at_ms for _, at_ms in shown), end])
+    stalls = [(before, after - before) for before, after in waits if after - before > STALL_MS]
     return Figures(
         len(shown),
         statistics.median(delays),
         delays[min(len(delays) - 1, int(0.95 * len(delays)))],
         delays[-1],
         len(stalls),
-        sum(stalls),
+        sum(wait for _, wait in stalls),
+        tuple(round((at - begin) / 1000, 1) for at, _ in stalls),
         sum(_is_back(before[0], after[0]) for before, after in itertools.pairwise(shown)),
-        drift_ms(shown, pulses_ms, marks),
-        (shown[-1][1] - shown[0][1]) / 1000,
+        sound_ms(shown, pulses_ms, marks),
+        (end - begin) / 1000,
     )
 
 

@@ -71,7 +71,8 @@
     // What was seen since it was asked last.
     take() {
       const quality = video.getVideoPlaybackQuality();
-      const taken = { ...found, dropped: quality.droppedVideoFrames, total: quality.totalVideoFrames };
+      const taken = { ...found, dropped: quality.droppedVideoFrames, total: quality.totalVideoFrames,
+        now: Date.now() };
       found.pictures = [];
       found.pulses = [];
       return taken;

@@ -6,8 +6,9 @@ on an empty page of the same server (`make build/players/.made` fetches those).
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -117,6 +118,9 @@ class NotMeasured(Exception):
     """The viewer has seen nothing, or the way is not served."""
 
 
+GONE: Final = (OSError, AssertionError)  # what a browser raises that has ended, or hangs
+
+
 @dataclass(frozen=True)
 class Measured:
     """One viewer."""
@@ -125,6 +129,7 @@ class Measured:
     figures: Figures
     dropped: int  # pictures that the browser decoded and did not show
     faults: tuple[str, ...]  # decode errors, and what the page and its libraries complained of
+    is_whole: bool  # the browser answered to the end
 
 
 @dataclass(frozen=True)
@@ -220,34 +225,81 @@ def served(on: Stage) -> list[str]:
     return ways
 
 
-def watch(browser: Browser, way: str, on: Stage, seconds: float) -> Measured:
-    """Watch for some seconds.
+def watch(
+    ways: Sequence[str], on: Stage, seconds: float
+) -> Iterator[tuple[str, Measured | NotMeasured]]:
+    """Watch for some seconds by several ways at the same time, each in a Chromium of its own.
+
+    Measuring begins when all of them play: a browser that starts takes much of a machine.
+    """
+    with ExitStack() as browsers, ThreadPoolExecutor(len(ways)) as pool:
+
+        def begun(way: str) -> Browser | NotMeasured:
+            try:
+                browser = browsers.enter_context(Browser(*OPTIONS))
+                _begin(browser, way, on)
+            except NotMeasured as error:
+                return error
+            except GONE as error:
+                return NotMeasured(f"{type(error).__name__}: {error}")
+            return browser
+
+        def seen(way: str, begun: Browser | NotMeasured) -> Measured | NotMeasured:
+            if isinstance(begun, NotMeasured):
+                return begun
+            try:
+                return _look(begun, way, on, seconds)
+            except NotMeasured as error:
+                return error
+
+        yield from zip(ways, pool.map(seen, ways, list(pool.map(begun, ways))), strict=True)
+
+
+def _begin(browser: Browser, way: str, on: Stage) -> None:
+    """Have it play, and the script look.
 
     Raises:
-        NotMeasured: nothing was seen.
+        NotMeasured: it does not play.
     """
     WAYS[way](browser, on)
     video = "document.querySelector('video')"
     options = json.dumps({"hears": True})
     browser.evaluate(f"({MEASURE})({video}, {options})")
     time.sleep(WARM_UP_S)
-    first = browser.evaluate("measured.take()")
-    browser.console.clear()  # of the time when it began
+
+
+def _look(browser: Browser, way: str, on: Stage, seconds: float) -> Measured:
+    """Take what the script has seen, for some seconds, or until the browser does not answer.
+
+    Raises:
+        NotMeasured: nothing was seen.
+    """
     parts: list[dict[str, Any]] = []
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        time.sleep(min(5.0, left))
-        parts.append(browser.evaluate("measured.take()"))
+    errors: list[str] = []
+    end = time.monotonic() + seconds
+    try:
+        first = browser.evaluate("measured.take()")
+        browser.console.clear()  # of the time when it began
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(5.0, left))
+            parts.append(browser.evaluate("measured.take()"))
+        errors = browser.evaluate("globalThis.errors ?? []")
+    except GONE as error:
+        errors.append(f"error: ended early: {error}")
+    if not parts:
+        raise NotMeasured("; ".join(errors))
+    last = parts[-1]
     shown = [(int(number), float(at_ms)) for part in parts for number, at_ms in part["pictures"]]
     pulses = [float(at_ms) for part in parts for at_ms in part["pulses"]]
-    errors = browser.evaluate("globalThis.errors ?? []")
+    watched_ms = float(first["now"]), float(last["now"])
     try:
-        found = figures(list(on.publisher.sent), shown, pulses, PULSES)
+        found = figures(list(on.publisher.sent), shown, pulses, PULSES, watched_ms)
     except ValueError as error:
         raise NotMeasured(str(error)) from None
     return Measured(
         way,
         found,
-        int(parts[-1]["dropped"] - first["dropped"]),
-        (*parts[-1]["faults"], *errors, *browser.console),
+        int(last["dropped"] - first["dropped"]),
+        (*last["faults"], *errors, *browser.console),
+        is_whole=time.monotonic() >= end,
     )

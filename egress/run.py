@@ -42,6 +42,7 @@ from common.ipc.control_messages import (
 from common.ipc.envelope import decode_frames
 from common.ipc.hook_messages import HookAnswer
 from common.ipc.identity import StreamId
+from common.ipc.kinds import takes_last_gop
 from common.ipc.media_listener import Sender
 from common.ipc.media_messages import GenerationEnd, RenditionOpen, StreamClosed, StreamOpen, Tags
 from common.ipc.status_messages import ServedStatus
@@ -104,7 +105,12 @@ class EgressServer:
         )
         self._loop = asyncio.get_running_loop()
         self._demand = DemandReports()
-        self._streams = Streams(self._report_demand, self._demand.add_sender, self._on_denied)
+        self._streams = Streams(
+            self._report_demand,
+            self._demand.add_sender,
+            self._on_denied,
+            keeps_last=takes_last_gop(process.child.kind),
+        )
         self._waiting = WaitingViewers()
         self._by_address = AddressBook()
         self._refusals, self._bans = RefusalTable(), Bans(time.time)

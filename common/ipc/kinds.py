@@ -55,6 +55,8 @@ class ChildKind:
     calls_hooks: bool = False  # and is told the secrets that sign what it sends
     # A process with all imports done waits to be its next child (`common/process/standby.py`).
     has_standby: bool = False
+    # It cuts segments: of what it begins to want it is sent the last whole GOP too.
+    takes_last_gop: bool = False
     # That others connect to: names of `common.ipc.socket_peers.SENDERS`, fields of its `Endpoint`.
     sockets: tuple[str, ...] = ()
     replacing: Replacing = Replacing.RESTART
@@ -156,6 +158,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             protocol="web",
             admits=True,
             has_viewers=True,
+            takes_last_gop=True,
             sockets=("tags", "decrypted", "listeners"),
             replacing=Replacing.RETIRE,
         ),
@@ -261,6 +264,11 @@ def is_sandboxed(kind: str) -> bool:
 def has_viewers(kind: str) -> bool:
     """True of a kind that sends renditions to viewers."""
     return kind in KINDS and KINDS[kind].has_viewers
+
+
+def takes_last_gop(kind: str) -> bool:
+    """True of a kind that is sent the last whole GOP of what it begins to want."""
+    return kind in KINDS and KINDS[kind].takes_last_gop
 
 
 def admits(kind: str) -> bool:

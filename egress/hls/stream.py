@@ -129,7 +129,7 @@ class HlsStream(Generic[R]):
                 self._headers.pop(name, None)
                 self.tracks.pop(name, None)
             feed = self._feeds[name] = RenditionFeed(self, rendition)
-            rendition.subscribe(feed, Start.GOP)
+            rendition.subscribe(feed, Start.FIRST)
 
     def leave(self) -> None:
         """Subscribe to nothing any more: nobody watches, or it is over."""
@@ -248,7 +248,8 @@ class HlsStream(Generic[R]):
 
     def lacks(self, names: Sequence[str], now: float) -> bool:
         """Whether some of these tracks, or the sound, are still to come."""
-        if not self.has_sound and (SOUND in self.tracks or now < self.opened_s + SOUND_GRACE_S):
+        may_come = not self._is_sound_known and now < self.opened_s + SOUND_GRACE_S
+        if not self.has_sound and (SOUND in self.tracks or may_come):
             return True
         return not all(self.is_playable(name) for name in names)
 
@@ -269,6 +270,12 @@ class HlsStream(Generic[R]):
         return sum(track.window.size for track in self.tracks.values())
 
     # ---- inside -------------------------------------------------------------------------------
+
+    @property
+    def _is_sound_known(self) -> bool:
+        """Whether ingest has said if there is sound: that comes in front of its pictures."""
+        source = self.stream.renditions.get(SOURCE)
+        return source is not None and VIDEO in source.gop_buffer.last_dts_ms
 
     def _sound(self, unit: AudioUnit) -> list[Part]:
         """Take a frame of sound, unless it is before the first segment of all."""

@@ -1,5 +1,7 @@
 """One rendition's configuration and its tags since the last keyframe. Pure.
 
+Where segments are cut, the whole GOP before is kept too: a playlist needs one.
+
 The bounds are those of `common.media.gop_buffer`. Times are stream time. Of a GOP that outgrew them
 its keyframe is left, to be shown as a still.
 """
@@ -15,6 +17,7 @@ from egress.streams.tag import AUDIO, DATA, VIDEO, Change, Config, Tag
 # A longer one, between pictures that go on, is a clock that was set: nothing lasted for so long.
 # Of pictures none is: who begins in front of it would see a still for that time.
 MAX_SOUND_STEP_MS: Final = 5_000
+MAX_LAST_BYTES: Final = 4 * 1024 * 1024  # a last GOP that is larger is not kept
 
 
 class GopBuffer:
@@ -24,7 +27,10 @@ class GopBuffer:
     its keyframe: who subscribes then sees that until the next one comes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_last: bool = False) -> None:
+        """`keeps_last`: the whole GOP before the current one is kept too."""
+        self._keeps_last = keeps_last
+        self._last: tuple[Sequence[Tag], Sequence[Change]] = (), ()
         self.config = Config()  # in force for the next tag
         self.last_dts_ms: dict[int, int] = {}  # by tag type
         self._gop: media.GopBuffer[Tag] = media.GopBuffer()
@@ -36,6 +42,11 @@ class GopBuffer:
     def tags(self) -> Sequence[Tag]:
         """The tags since the last keyframe; empty when there is none to start from."""
         return self._gop.entries
+
+    @property
+    def last(self) -> tuple[Sequence[Tag], Sequence[Change]]:
+        """The whole GOP before, with its configurations; none where it is not kept."""
+        return self._last
 
     @property
     def is_still(self) -> bool:
@@ -75,6 +86,9 @@ class GopBuffer:
         is_key = is_set_anew = False
         if tag_type == VIDEO:
             is_key = tag.flags & KEY != 0
+            if is_key and self._keeps_last:
+                is_small = self._gop.size_bytes <= MAX_LAST_BYTES
+                self._last = (self._gop.entries, self._changes) if is_small else ((), ())
         elif tag_type == AUDIO:
             last_ms = self.last_dts_ms.get(AUDIO, dts_ms)
             is_set_anew = dts_ms - last_ms > MAX_SOUND_STEP_MS

@@ -57,11 +57,14 @@ class Streams:
         on_demand: Callable[[StreamId], object] = lambda _: None,
         on_sender: Callable[[StreamId, Sender], object] = lambda _, __: None,
         on_denied: Callable[[StreamMessage, Sender], object] = lambda _, __: None,
+        *,
+        keeps_last: bool = False,
     ) -> None:
         """`on_demand` is called when a rendition of a stream has its first subscriber.
 
         `on_sender`: whenever one who may send a stream opens it, or a rendition of it. `on_denied`:
-        when somebody has sent what he may not.
+        when somebody has sent what he may not. `keeps_last`: of each rendition the last whole GOP
+        is kept too.
         """
         self.by_id: dict[StreamId, Stream] = {}
         self.unplaced = 0  # messages that found no stream in time
@@ -70,6 +73,7 @@ class Streams:
         self._on_demand = on_demand
         self._on_sender = on_sender
         self._on_denied = on_denied
+        self._keeps_last = keeps_last
         self._senders = Senders()
         self._queues: dict[ChildId | None, deque[_Queued]] = {}  # by who sent it, none empty
         self._queued_bytes = 0
@@ -95,7 +99,7 @@ class Streams:
         stream = self.by_id.get(message.stream_id)
         gone: tuple[Rendition, ...] = ()
         if stream is None:
-            stream = Stream(message, now, self._on_demand, self.delays)
+            stream = Stream(message, now, self._on_demand, self.delays, keeps_last=self._keeps_last)
             self.by_id[message.stream_id] = stream
         else:
             gone = stream.open(message, now)

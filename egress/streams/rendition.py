@@ -132,14 +132,15 @@ class Rendition:
         flush_s: float,
         on_demand: Callable[[StreamId], object] = lambda _: None,
         delays: StageDelays | None = None,
+        keeps_last: bool = False,
     ) -> None:
         """`on_demand` is called when a first subscriber comes that nobody had waited for.
 
-        `delays` are the process's.
+        `delays` are the process's. `keeps_last`: the last whole GOP is kept too.
         """
         self.stream_id = stream_id
         self.name = name
-        self.gop_buffer = GopBuffer()
+        self.gop_buffer = GopBuffer(keeps_last=keeps_last)
         self.throughput = Throughput()
         self._counted = 0  # bytes of all types, in `throughput`
         self.frames = 0

@@ -119,8 +119,10 @@ class Stream:
         now: float,
         on_demand: Callable[[StreamId], object] = lambda _: None,
         delays: StageDelays | None = None,
+        *,
+        keeps_last: bool = False,
     ) -> None:
-        """`on_demand` and `delays` are passed on to each `Rendition`."""
+        """`on_demand`, `delays` and `keeps_last` are passed on to each `Rendition`."""
         self.stream_id: StreamId = message.stream_id
         self.generation: Generation = message.generation
         self.template: Template = message.template
@@ -141,7 +143,7 @@ class Stream:
         self._is_silent = False  # held because nothing came, not because its end was reported
         self._time, self._quiet_since = SourceTime(now), now  # since the last tag, or the opening
         self._publisher = PublisherInfo()
-        self._on_demand, self._delays = on_demand, delays
+        self._on_demand, self._delays, self._keeps_last = on_demand, delays, keeps_last
         self._make_renditions()
 
     def knows(self, generation: Generation) -> bool:
@@ -323,6 +325,7 @@ class Stream:
             flush_s=0.0,
             on_demand=self._on_demand,
             delays=self._delays,
+            keeps_last=self._keeps_last,
         )
         self.has_new_renditions = True
         rendition.begin(self._publisher)

@@ -23,7 +23,7 @@ class Start(Enum):
 
     GOP = "gop"  # at the last keyframe: a picture at once
     LIVE = "live"  # at the next keyframe: the least delay
-    FIRST = "first"  # as GOP, and of a backlog at its first keyframe: nothing is missed
+    FIRST = "first"  # at the first keyframe that is here, of a backlog too: nothing is missed
 
 
 class Subscriber(Protocol):
@@ -72,6 +72,8 @@ class Subscription:
         if flushed > 0:
             tags = gop.tags[:flushed]
             self._needs_key = False
+            if self._is_whole and still is None:
+                self._deliver(*gop.last)
             self._deliver(tags, [change for change in gop.changes if change.at < len(tags)])
 
     def take(self, tags: Sequence[Tag], changes: Sequence[Change], config: Config) -> None:

@@ -6,7 +6,7 @@ egress anyway. An egress that comes later is given the headers and the last GOP 
 for the links it is given.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 
 from common.config.ladder import SOURCE
@@ -14,6 +14,7 @@ from common.flv.audio import audio_body, audio_header_body
 from common.flv.tag import TagType
 from common.flv.video import video_body, video_header_body
 from common.ipc.identity import Generation, StreamId
+from common.ipc.kinds import takes_last_gop
 from common.ipc.media_messages import (
     HEADER,
     KEY,
@@ -28,7 +29,7 @@ from common.media.units import AudioUnit, DataUnit, VideoConfig, VideoUnit
 from common.process.stage_times import StageDelays, StageTimes
 from ingest.outputs.outbox import EgressFeed, Peers
 from ingest.streams.media_events import Metadata
-from ingest.streams.source_gop import GopItem, SourceGop
+from ingest.streams.source_gop import GopItem, ReplayItem, SourceGop
 
 # Audio waits for a picture while pictures come as often as this; where they stop, a later read or
 # tick ends the wait.
@@ -142,10 +143,11 @@ class EgressOutput:
             self._open_source_at(feed, gop)
 
     def replay(self, feed: EgressFeed, message: StreamOpen, gop: SourceGop) -> None:
-        """Give a new egress the stream, its headers and its last GOP."""
+        """Give a new egress the stream, its headers and its last GOP; the sound for one more."""
         feed.open(message)
         self._open_source_at(feed, gop)
-        for rendition, entries, bodies in _replayed(gop):
+        with_sound = takes_last_gop(feed.link.child.kind)
+        for rendition, entries, bodies in _replayed(gop.replay(with_sound=with_sound)):
             feed.tags(self.generation, rendition, entries, bodies)
 
     def put(self, item: GopItem) -> None:
@@ -258,10 +260,10 @@ def tag_of(item: GopItem) -> tuple[str, TagHeader, bytes] | None:
     return (SHARED, TagHeader(_AUDIO, item.codec, 0, 0, HEADER, 0.0), header) if header else None
 
 
-def _replayed(gop: SourceGop) -> Iterator[Batch]:
-    """The tags of the last GOP, consecutive ones of a rendition together."""
+def _replayed(items: Iterable[ReplayItem]) -> Iterator[Batch]:
+    """The tags of these, consecutive ones of a rendition together."""
     batch: Batch | None = None
-    for item in gop.replay():
+    for item in items:
         if isinstance(item, Metadata | VideoConfig):
             continue
         tag = tag_of(item)

@@ -6,9 +6,13 @@ since the last IDR. Pure, over the bounded `GopBuffer` of `common.media.gop_buff
 
 Of a GOP that outgrew its limits the latest keyframe is kept: a worker that begins then shows it,
 again and again, until the next keyframe comes.
+
+Of the sound some seconds more are kept. Who cuts segments is given the last whole GOP of each
+rendition, by its worker; the sound to it lies before the source's last keyframe.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 
 from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES, GopBuffer, Kept
 from common.media.units import AudioConfig, AudioUnit, DataUnit, VideoConfig, VideoUnit
@@ -16,9 +20,40 @@ from ingest.streams.media_events import Metadata
 
 MAX_GOP_MS = 20_000  # less than egress holds: it takes all that it is given
 
+SOUND_MS = 10_000  # that are kept before now: two GOPs, and what a worker is behind
+MAX_SOUND_BYTES = 512 * 1024  # of these; 400 kbit/s
 
 GopItem = AudioConfig | AudioUnit | DataUnit | VideoUnit
 ReplayItem = Metadata | VideoConfig | GopItem
+
+
+class _RecentSound:
+    """The last seconds of sound of one configuration."""
+
+    def __init__(self) -> None:
+        self._units: deque[AudioUnit] = deque()
+        self._size = 0
+
+    def add(self, unit: AudioUnit) -> None:
+        units = self._units
+        if unit.discontinuity:
+            self.clear()
+        units.append(unit)
+        self._size += len(unit.data)
+        while units and (unit.dts_ms - units[0].dts_ms > SOUND_MS or self._size > MAX_SOUND_BYTES):
+            self._size -= len(units.popleft().data)
+
+    def clear(self) -> None:
+        self._units.clear()
+        self._size = 0
+
+    def before(self, items: Sequence[GopItem]) -> Iterator[AudioUnit]:
+        """The sound in front of these items, which came later or are among it."""
+        first = next((item for item in items if isinstance(item, AudioUnit)), None)
+        for unit in self._units:
+            if first is not None and unit.dts_ms >= first.dts_ms:
+                return
+            yield unit
 
 
 class SourceGop:
@@ -41,6 +76,7 @@ class SourceGop:
         self._audio: AudioConfig | None = None  # the one in force
         self._audio_at_start: AudioConfig | None = None  # the one in force where the GOP begins
         self._keyframe: VideoUnit | None = None  # the latest one of this configuration
+        self._sound = _RecentSound()
         self._gop = GopBuffer[GopItem](
             max_ms=max_ms, max_bytes=max_bytes, max_entries=max_entries, on_cut=self._on_cut
         )
@@ -100,6 +136,7 @@ class SourceGop:
                 set_anew=item.discontinuity,
             )
         if isinstance(item, AudioUnit):
+            self._sound.add(item)
             return self._gop.add(
                 item, len(item.data), AudioUnit, item.dts_ms, set_anew=item.discontinuity
             )
@@ -112,6 +149,7 @@ class SourceGop:
             return Kept.KEPT
         if isinstance(item, AudioConfig):
             self._audio = item
+            self._sound.clear()
             if not self._gop.entries:
                 return Kept.KEPT
             return self._gop.add(item, len(item.record))
@@ -120,13 +158,20 @@ class SourceGop:
     def reset(self) -> None:
         """Forget everything: the next publisher has headers of its own."""
         self._metadata = self._video = self._audio = self._keyframe = None
+        self._sound.clear()
         self._gop.clear()
 
-    def replay(self) -> list[ReplayItem]:
-        """Metadata, headers, then the units since the last IDR in the order they came."""
-        audio = self._audio_at_start if self._gop.entries else self._audio
+    def replay(self, *, with_sound: bool = False) -> list[ReplayItem]:
+        """Metadata, headers, then the units since the last IDR in the order they came.
+
+        `with_sound`: with the sound of some seconds before that, if it is of one configuration.
+        """
+        entries = self._gop.entries
+        audio = self._audio_at_start if entries else self._audio
         heads = (self._metadata, self._video, audio)
-        return [*(head for head in heads if head is not None), *self._gop.entries]
+        is_one = audio is self._audio
+        before = self._sound.before(entries) if with_sound and is_one else ()
+        return [*(head for head in heads if head is not None), *before, *entries]
 
     def _on_cut(self, items: Sequence[GopItem]) -> None:
         for item in items:

@@ -1,15 +1,19 @@
-"""HLS of a real farm: a strict viewer finds nothing that a server must not do."""
+"""HLS of a real farm: its first viewer waits for no segment, and a strict one finds nothing."""
 
 import http.client
+import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from common.config.ladder import SOURCE
 from tests.kit.clients import Publisher
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm
 from tests.kit.hls_client import StrictClient
+from tests.kit.hls_playlist import Segment, read_media
 from tests.kit.hls_viewer import watch_by_http
 from tests.kit.waiting import until
 
@@ -20,6 +24,8 @@ CONFIG = (
     + "\n[web]\nenabled = true\n"
 )
 SPEC = ClipSpec(seconds=8.0)
+NAME = "144p"
+GOP_S = 1
 INDEX = "/live/cam/index.m3u8"
 SEGMENTS = 2  # of each track, whole, with their parts
 START_S = 40.0
@@ -36,8 +42,30 @@ def address(clip: MakeClip) -> Iterator[str]:
     with Farm(CONFIG) as farm, Publisher(farm.url("cam"), clip(SPEC), loop=True):
         farm.wait_stream("cam")
         (found,) = farm.status()["listen"]["web"]
+        until(lambda: has_run(farm), START_S, "the stream is older than two GOPs")
+        asked_s = time.time()
+        first = first_segment(found)
+        assert first.date is not None
+        ended = first.date + timedelta(seconds=first.duration)
+        assert ended.timestamp() < asked_s, "the first viewer of all gets a segment of before"
         until(lambda: is_whole(found), START_S, "both renditions and the sound are listed")
         yield found
+
+
+def has_run(farm: Farm) -> bool:
+    """Whether pictures of more than two GOPs have been made."""
+    made = [r for r in farm.streams()["cam"]["renditions"] if r["name"] != SOURCE]
+    return all(one["frames"] > 2 * SPEC.fps * GOP_S for one in made)
+
+
+def first_segment(address: str) -> Segment:
+    """The first segment of a rendition that nobody watched before."""
+    client = http.client.HTTPConnection(address, timeout=20)
+    try:
+        client.request("GET", f"/live/cam/{NAME}/index.m3u8")
+        return read_media(client.getresponse().read()).complete[0]
+    finally:
+        client.close()
 
 
 def is_whole(address: str) -> bool:

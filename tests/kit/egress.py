@@ -95,9 +95,15 @@ def egress_rendition(
     is_transcoded: bool = False,
     audio_hold_s: float = 0.045,
     flush_s: float = 0.0,
+    keeps_last: bool = False,
 ) -> EgressRendition:
     return EgressRendition(
-        STREAM, name, is_transcoded=is_transcoded, audio_hold_s=audio_hold_s, flush_s=flush_s
+        STREAM,
+        name,
+        is_transcoded=is_transcoded,
+        audio_hold_s=audio_hold_s,
+        flush_s=flush_s,
+        keeps_last=keeps_last,
     )
 
 

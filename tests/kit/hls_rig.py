@@ -42,14 +42,20 @@ class HlsRig:
     def __init__(self, names: Sequence[str] = NAMES, limits: WindowLimits = LIMITS) -> None:
         self.names = tuple(names)
         self.generation = 1
-        self.stream = Stream(self._open(), 0.0)
+        self.limits = limits
+        self.stream = Stream(self._open(), 0.0, keeps_last=True)
         self.changed: list[str] = []
-        self.hls: HlsStream[str] = HlsStream(
-            self.stream, limits, UNIX_S, lambda _, name: self.changed.append(name)
-        )
         self._numbers = dict.fromkeys((*names, SOURCE), 0)
         self._sound_ms = 0.0
+        self.hls = self.cut_anew()
+
+    def cut_anew(self) -> HlsStream[str]:
+        """Cut the stream from what is kept of it, as if its first viewer came now."""
+        self.hls = HlsStream(
+            self.stream, self.limits, UNIX_S, lambda _, name: self.changed.append(name)
+        )
         self.hls.follow()
+        return self.hls
 
     def headers(self, which: str = "a", names: Sequence[str] | None = None) -> None:
         """The configurations of the renditions' pictures."""

@@ -4,22 +4,22 @@ What comes by a link counts at egress as that worker's (`egress/streams/senders.
 has something sent for another one's stream.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from common.ipc.control_messages import EgressRoutes, Endpoint
 from common.ipc.identity import ChildId
 from common.ipc.tag_link import TagLink
-from worker.output.egresses import Egresses, Frames, Rendition
+from worker.output.egresses import Egresses, Rendition, Replayable
 
-CatchUp = Callable[[ChildId | None], Sequence[tuple[Rendition, Frames]]]
+CatchUp = Callable[[ChildId | None], Iterable[tuple[Rendition, Replayable]]]
 
 
 class EgressLinks:
     """Links are made when a worker's first stream comes, and closed when the worker is gone."""
 
     def __init__(self, connect: Callable[[str], TagLink], catch_up: CatchUp) -> None:
-        """`catch_up` gives what an egress that knows nothing must be sent of a worker's streams."""
+        """`catch_up` gives what of a worker's streams an egress that knows nothing must be sent."""
         self._connect = connect
         self._catch_up = catch_up
         self._endpoints: Sequence[Endpoint] = ()

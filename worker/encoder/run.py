@@ -41,7 +41,7 @@ from common.process.log import RateLimit, more, stream_label
 from worker.devices.turns import Turns
 from worker.encoder.egress_links import EgressLinks
 from worker.encoder.stream import EncodingContext, PictureEvent, StreamEncoders, places_of
-from worker.output.egresses import Egresses, Frames, Rendition
+from worker.output.egresses import Egresses, Rendition
 from worker.output.rendition_output import RenditionOutput
 from worker.pool.layout import problem
 from worker.pool.memory import MappedPool, PoolRefused
@@ -330,6 +330,7 @@ class EncoderService:
                 given.format.name,
                 given.first_number,
                 for_worker=stream.sender.child,
+                keeps_last=lambda: stream.egresses.takes_last_gop,
             )
         frames = output.begin(began.video, began.metadata, began.header)
         stream.egresses.send((*stream.key[:2], output.name), frames)
@@ -367,14 +368,13 @@ class EncoderService:
         if not self._streams:
             heap.give_back()
 
-    def _catch_up(self, worker: ChildId | None) -> list[tuple[Rendition, Frames]]:
-        """Return what an egress that knows nothing must be sent first of a worker's streams."""
+    def _catch_up(self, worker: ChildId | None) -> list[tuple[Rendition, RenditionOutput]]:
+        """Return what an egress that knows nothing must be sent of a worker's streams."""
         return [
-            ((*stream.key[:2], output.name), frames)
+            ((*stream.key[:2], output.name), output)
             for stream in self._streams.values()
             if stream.sender.child == worker
             for output in stream.outputs.values()
-            for frames in output.catch_up()
         ]
 
 

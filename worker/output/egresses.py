@@ -6,11 +6,13 @@ the next keyframe.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from common.ipc.control_messages import EgressRoutes, Endpoint
 from common.ipc.egress_homes import Routes
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
+from common.ipc.kinds import takes_last_gop
 from common.ipc.media_messages import SHARED
 from common.ipc.tag_link import TagLink
 
@@ -18,12 +20,22 @@ log = logging.getLogger("tfarm.worker.output.egresses")
 
 Frames = Sequence[bytes]
 Rendition = tuple[StreamId, Generation, str]
-CatchUp = Callable[[], Sequence[tuple[Rendition, Frames]]]
+
+
+class Replayable(Protocol):
+    """A rendition's output: what an egress must have of it that knows nothing."""
+
+    def catch_up(self, *, with_last: bool = False) -> Iterable[Frames]:
+        """Its messages; `with_last`: the last whole GOP's too."""
+
+
+CatchUp = Callable[[], Iterable[tuple[Rendition, Replayable]]]
 
 
 class _Egress:
-    def __init__(self, link: TagLink) -> None:
+    def __init__(self, child: ChildId, link: TagLink) -> None:
         self.link = link
+        self.takes_last_gop = takes_last_gop(child.kind)
         self.blocked: set[Rendition] = set()
 
 
@@ -42,6 +54,11 @@ class Egresses:
     def __len__(self) -> int:
         return len(self._egresses)
 
+    @property
+    def takes_last_gop(self) -> bool:
+        """Whether one of them cuts segments."""
+        return any(egress.takes_last_gop for egress in self._egresses.values())
+
     def update(self, endpoints: Sequence[Endpoint]) -> None:
         """The farm's children as they are now."""
         wanted = {(end.child, end.boot_id): end.tags for end in endpoints if end.tags}
@@ -50,7 +67,7 @@ class Egresses:
             log.info("egress gone child=%s", name[0])
         for name, address in wanted.items():
             if name not in self._egresses:
-                self._egresses[name] = _Egress(self._connect(address))
+                self._egresses[name] = _Egress(name[0], self._connect(address))
                 log.info("egress found child=%s", name[0])
         self._routes.follow(endpoints)
         self._follow_routes()
@@ -101,10 +118,12 @@ class Egresses:
     def _follow_routes(self) -> None:
         """Give those who newly want a stream what they must have of it."""
         before, self._wanting = self._wanting, {}
-        for rendition, frames in self._catch_up():
+        for rendition, output in self._catch_up():
             known = before.get((rendition[0], rendition[2]), ())
             for egress in self._subscribed(rendition[0], rendition[2]):
-                if egress not in known:
+                if egress in known:
+                    continue
+                for frames in output.catch_up(with_last=egress.takes_last_gop):
                     egress.blocked.discard(rendition)
                     self._send(egress, rendition, frames, is_start=False)
 

@@ -1,10 +1,11 @@
 """One rendition's tags on their way to egress: numbered, and the current GOP kept. Pure.
 
 A new egress incarnation first gets what `catch_up` gives, so that it serves the rendition at once,
-then the same messages as all others.
+then the same messages as all others. Who cuts segments needs a whole one at once: while there is
+somebody who does, the GOP before the current one is kept too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from common.flv.tag import TagType
@@ -30,6 +31,7 @@ class CodedTag:
 
 # A template's `gop` is 20 s at most. A GOP may be late by a picture.
 MAX_GOP_MS = 21_000
+MAX_LAST_BYTES = 4 * 1024 * 1024  # 2 s of 16 Mbit/s; a last GOP that is larger is not kept
 
 
 class RenditionOutput:
@@ -43,10 +45,15 @@ class RenditionOutput:
         first_number: int = 0,
         *,
         for_worker: ChildId | None = None,
+        keeps_last: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`for_worker`: whose placement it is, where an encoder process makes it."""
+        """`for_worker`: whose placement it is, where an encoder process makes it.
+
+        `keeps_last` says whether the last whole GOP is kept too; it is asked at each keyframe.
+        """
         self.name = name
         self._for_worker = for_worker
+        self._keeps_last = keeps_last
         self._stream_id = stream_id
         self._generation = generation
         self._video = RenditionVideo("", 0, 0)
@@ -54,6 +61,7 @@ class RenditionOutput:
         self._header = b""
         self._next_number = first_number
         self._gop = GopBuffer[CodedTag](max_ms=MAX_GOP_MS)
+        self._last: Sequence[CodedTag] = ()  # the GOP before, whole
 
     @property
     def is_open(self) -> bool:
@@ -63,6 +71,7 @@ class RenditionOutput:
         """The rendition begins, or goes on with other headers; the next tag is a keyframe."""
         self._video, self._metadata, self._header = video, metadata, header
         self._gop.clear()
+        self._last = ()
         return self._open(self._next_number)
 
     def append(self, tags: Sequence[CodedTag], now_s: float = 0.0) -> Frames:
@@ -71,21 +80,33 @@ class RenditionOutput:
         self._next_number += len(tags)
         for tag in tags:
             key = tag.is_key
+            if key:
+                self._last = self._whole()
             self._gop.add(tag, len(tag.body), "video", tag.pts_ms, is_key=key, begins=key)
         heads = [self._head(tag) for tag in tags]
         return [self._tags(first, heads, now_s), *(tag.body for tag in tags)]
 
-    def catch_up(self) -> list[Frames]:
-        """What an egress that knows nothing of the rendition must have before the next message."""
+    def catch_up(self, *, with_last: bool = False) -> list[Frames]:
+        """What an egress that knows nothing of the rendition must have before the next message.
+
+        `with_last`: with the last whole GOP, as far as it is kept.
+        """
         if not self.is_open:
             return []
         kept = self._gop.entries
+        if with_last and kept:
+            kept = [*self._last, *kept]
         first = self._next_number - len(kept)
         messages = [self._open(first)]
         if kept:
             heads = [self._head(tag, REPLAY) for tag in kept]
             messages.append([self._tags(first, heads), *(tag.body for tag in kept)])
         return messages
+
+    def _whole(self) -> Sequence[CodedTag]:
+        """The GOP that ends here, if it is to be kept."""
+        is_kept = self._gop.size_bytes <= MAX_LAST_BYTES and self._keeps_last()
+        return self._gop.entries if is_kept else ()
 
     def _head(self, tag: CodedTag, flags: int = 0) -> TagHeader:
         """No B-frames, so that DTS and PTS are one."""

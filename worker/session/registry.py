@@ -27,7 +27,7 @@ from common.process.log import stream_label
 from common.process.stage_times import DelayCounts
 from worker.devices.table import OpenDevice
 from worker.encoders.processes import EncoderProcesses
-from worker.output.egresses import Egresses, Frames, Rendition
+from worker.output.egresses import Egresses, Rendition
 from worker.output.rendition_output import RenditionOutput
 from worker.session.context import SessionContext, SessionKey
 from worker.session.events import (
@@ -132,13 +132,12 @@ class Sessions:
     def status(self, now_s: float) -> tuple[TranscodeStatus, ...]:
         return tuple(session.status(now_s) for session in self)
 
-    def catch_up(self) -> list[tuple[Rendition, Frames]]:
-        """Return what an egress that knows nothing must be sent first."""
+    def catch_up(self) -> list[tuple[Rendition, RenditionOutput]]:
+        """Return what an egress that knows nothing must be sent the last of."""
         return [
-            ((*key, output.name), frames)
+            ((*key, output.name), output)
             for key, entry in self._entries.items()
             for output in entry.outputs.values()
-            for frames in output.catch_up()
         ]
 
     def on_new_supervisor(self) -> None:
@@ -225,7 +224,9 @@ class Sessions:
                 name = entry.session.ladder.renditions[event.rendition].name
                 output = entry.outputs.get(event.rendition)
                 if output is None:
-                    output = entry.outputs[event.rendition] = RenditionOutput(*key, name)
+                    output = entry.outputs[event.rendition] = RenditionOutput(
+                        *key, name, keeps_last=lambda: self.egresses.takes_last_gop
+                    )
                 frames = output.begin(event.video, event.metadata, event.header)
                 self.egresses.send((*key, name), frames)
             case Ended():

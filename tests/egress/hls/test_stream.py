@@ -45,6 +45,26 @@ def test_a_playlist_waits_for_the_first_whole_segment() -> None:
     assert '#EXT-X-PRELOAD-HINT:TYPE=PART,URI="3.1.m4s\0"' in text
 
 
+def test_the_first_viewer_of_a_stream_that_runs_waits_for_nothing() -> None:
+    rig = playing(2_000, 6_900)
+    hls = rig.cut_anew()
+    assert not hls.lacks(hls.listed, 0.0)
+    for name, track in hls.tracks.items():
+        whole, current = track.window.segments
+        assert (whole.msn, whole.is_complete, whole.begin_s) == (2, True, 4.0), name
+        assert (current.msn, len(current.parts)) == (3, 2), name
+        media = read_media(for_viewer(hls.media(name), "").encode())
+        assert media.complete[0].number == 2
+
+
+def test_a_stream_without_sound_is_known_by_its_source() -> None:
+    rig = playing(2_000, 6_900, has_sound=False)
+    assert rig.cut_anew().lacks(NAMES, 0.0), "the sound may still come"
+    rig.headers(names=[SOURCE])
+    rig.picture(SOURCE, 6_000, is_key=True)
+    assert not rig.hls.lacks(NAMES, 0.0)
+
+
 def test_a_segment_can_be_played_after_its_init() -> None:
     rig = playing()
     for name, track in rig.hls.tracks.items():

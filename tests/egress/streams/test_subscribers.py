@@ -25,8 +25,8 @@ from tests.kit.unit_recorder import UnitRecorder
 class Feed:
     """A rendition with a keyframe every `gop` pictures."""
 
-    def __init__(self, gop: int = 5, step_ms: int = 40) -> None:
-        self.rendition: Rendition = egress_rendition()
+    def __init__(self, gop: int = 5, step_ms: int = 40, *, keeps_last: bool = False) -> None:
+        self.rendition: Rendition = egress_rendition(keeps_last=keeps_last)
         self.rendition.open(METADATA, VIDEO_HEADER, 0)
         give_shared(self.rendition, audio_header_tag(0))
         self.gop = gop
@@ -84,6 +84,23 @@ def test_of_a_backlog_only_who_wants_all_of_it_begins_at_its_first_keyframe() ->
     assert recording.read()[:2] == ["C", "v0K"]
     assert recording.config is not None
     assert recording.config.video is not None
+
+
+def test_who_wants_all_of_it_gets_the_gop_before_too_where_it_is_kept() -> None:
+    feed = Feed(keeps_last=True)
+    feed.next(12)
+    viewer, segments = UnitRecorder(), UnitRecorder()
+    feed.rendition.subscribe(viewer)
+    feed.rendition.subscribe(segments, Start.FIRST)
+    assert viewer.read()[:2] == ["C", "v400K"]
+    found = segments.read()
+    assert found[:2] == ["C", "v200K"]
+    assert [each for each in found if each.startswith("v")] == [
+        "v200K",
+        *("v240", "v280", "v320", "v360"),
+        "v400K",
+        "v440",
+    ]
 
 
 @pytest.mark.parametrize("start", [Start.LIVE, Start.GOP])

@@ -171,6 +171,18 @@ def test_a_later_egress_gets_headers_and_the_last_gop_marked_as_a_replay() -> No
     assert around.port.numbers(SOURCE) == [0, 1, 2], "who was there gets nothing twice"
 
 
+def test_who_cuts_segments_gets_the_sound_before_the_gop_too() -> None:
+    around = Around()
+    around.put(AUDIO, unit(0, key=True), sound(10), unit(2000, key=True), sound(2010))
+    around.side.end_read(1.0)
+    late = RememberingPort(ChildId("web"))
+    around.peers.running.append(late)
+    (feed,) = around.side.follow()
+    around.side.replay(feed, OPEN, around.gop)
+    times = [(m.rendition, [tag.dts_ms for tag in m.tags]) for m in late.of(Tags)]
+    assert times == [(SHARED, [0, 10]), (SOURCE, [2000]), (SHARED, [2010])]
+
+
 def test_another_incarnation_is_another_peer_and_the_old_ones_drops_stay_counted() -> None:
     around = Around()
     around.port.full = True

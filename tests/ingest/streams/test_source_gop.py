@@ -16,7 +16,7 @@ from common.media.units import (
     VideoUnit,
 )
 from ingest.streams.media_events import Metadata
-from ingest.streams.source_gop import MAX_GOP_MS, GopItem, SourceGop
+from ingest.streams.source_gop import MAX_GOP_MS, MAX_SOUND_BYTES, SOUND_MS, GopItem, SourceGop
 from tests.kit.ingest_ports import audio_unit, video_unit
 
 VIDEO = VideoConfig(VideoCodec.H264, b"record", 320, 240)
@@ -258,3 +258,43 @@ def test_whatever_comes_the_limits_hold_and_a_gop_begins_at_a_keyframe(
             for kind in (VideoUnit, AudioUnit):
                 times = [tag.dts_ms for tag in tags if isinstance(tag, kind)]
                 assert max(times, default=0) - min(times, default=0) <= 500
+
+
+def heard(cache: SourceGop) -> list[int]:
+    """The times of the sound in a replay for who cuts segments."""
+    found = cache.replay(with_sound=True)
+    return [item.dts_ms for item in found if isinstance(item, AudioUnit)]
+
+
+def test_who_cuts_segments_gets_the_sound_of_some_seconds_before_the_gop() -> None:
+    early = [sound(at) for at in range(0, 2_000, 500)]
+    cache = filled(*early, idr(2_000), sound(2_010), inter(2_040))
+    assert cache.replay(with_sound=True) == [
+        *(VIDEO, AUDIO, *early),
+        *(idr(2_000), sound(2_010), inter(2_040)),
+    ]
+    cache.add(sound(SOUND_MS + 1_000))
+    assert heard(cache) == [1_000, 1_500, 2_010, SOUND_MS + 1_000]
+
+
+@pytest.mark.parametrize(
+    ("between", "times"),
+    [
+        ((), [0, 100]),
+        ((OTHER_AUDIO,), [100]),  # it is of another configuration
+        ((replace(sound(50), discontinuity=True),), [50, 100]),
+        ((audio_unit(50, bytes(MAX_SOUND_BYTES + 1)),), [100]),
+        ((audio_unit(50, bytes(MAX_SOUND_BYTES)),), [100]),
+        ((audio_unit(50, bytes(MAX_SOUND_BYTES - 10)),), [0, 50, 100]),
+        ((idr(60), OTHER_AUDIO), [100]),
+    ],
+)
+def test_the_sound_before_is_of_one_piece_and_bounded(
+    between: tuple[GopItem, ...], times: list[int]
+) -> None:
+    assert heard(filled(sound(0), *between, sound(100), idr(120))) == times
+
+
+def test_of_a_gop_that_is_longer_than_the_sound_that_is_kept_nothing_comes_twice() -> None:
+    cache = filled(sound(0), idr(10), sound(20), sound(SOUND_MS + 500))
+    assert heard(cache) == [20, SOUND_MS + 500]

@@ -46,8 +46,19 @@ def egress(index: int, boot: str = "b") -> Endpoint:
     return Endpoint(ChildId("egress", index=index), BootId(boot), tags=f"ipc://{index}{boot}")
 
 
+class Kept:
+    """What is kept of a rendition."""
+
+    def __init__(self, *frames: bytes) -> None:
+        self._frames = frames
+
+    def catch_up(self, *, with_last: bool = False) -> list[Frames]:
+        last = [b"last"] if with_last else []
+        return [[frame] for frame in [*last, *self._frames]]
+
+
 def make(
-    catch_up: Sequence[tuple[Rendition, Frames]] = (),
+    catch_up: Sequence[tuple[Rendition, Kept]] = (),
 ) -> tuple[Egresses, dict[str, FakeLink]]:
     links: dict[str, FakeLink] = {}
 
@@ -70,7 +81,7 @@ def test_every_egress_that_wants_a_stream_gets_its_messages_and_other_children_n
 
 
 def test_a_new_incarnation_is_caught_up_before_anything_else_and_the_old_one_closed() -> None:
-    egresses, links = make([(RENDITION, [b"open"]), (RENDITION, [b"gop"])])
+    egresses, links = make([(RENDITION, Kept(b"open", b"gop"))])
     egresses.update([egress(0)])
     egresses.update([egress(0)])
     egresses.update([egress(0, "c")])
@@ -112,7 +123,7 @@ def test_an_ended_generation_is_forgotten() -> None:
 
 
 def test_a_stream_goes_to_its_home_and_is_caught_up_where_it_is_wanted_too() -> None:
-    egresses, links = make([(RENDITION, [b"open"]), (RENDITION, [b"gop"])])
+    egresses, links = make([(RENDITION, Kept(b"open", b"gop"))])
     egresses.update([egress(0), egress(1)])
     first = home(RENDITION[0], [EGRESS0, EGRESS1])
     names = ["ipc://0b", "ipc://1b"]
@@ -149,7 +160,7 @@ def test_a_stream_is_watched_if_any_of_it_is_at_any_egress() -> None:
 
 def test_a_child_of_another_kind_gets_its_rendition_alone_and_what_all_share() -> None:
     stream, generation, name = RENDITION
-    egresses, links = make([(RENDITION, [b"open"]), (OTHER, [b"other open"])])
+    egresses, links = make([(RENDITION, Kept(b"open")), (OTHER, Kept(b"other open"))])
     tap = ChildId("tap")
     egresses.update([egress(0), Endpoint(tap, BootId("b"), tags="ipc://tap")])
     assert links["ipc://tap"].sent == []
@@ -159,3 +170,15 @@ def test_a_child_of_another_kind_gets_its_rendition_alone_and_what_all_share() -
     egresses.send((stream, generation, SHARED), [b"end"])
     assert links["ipc://tap"].sent == [b"open", b"1", b"end"]
     assert b"other" in links["ipc://0b"].sent
+
+
+def test_who_cuts_segments_is_caught_up_with_the_last_gop() -> None:
+    egresses, links = make([(RENDITION, Kept(b"gop"))])
+    web = ChildId("web")
+    egresses.route(EgressRoutes((), (Subscription(web, RENDITION[0], ()),)))
+    egresses.update([egress(0)])
+    assert not egresses.takes_last_gop
+    egresses.update([egress(0), Endpoint(web, BootId("b"), tags="ipc://web")])
+    assert egresses.takes_last_gop
+    assert links["ipc://0b"].sent == [b"gop"]
+    assert links["ipc://web"].sent == [b"last", b"gop"]

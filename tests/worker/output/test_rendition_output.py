@@ -6,7 +6,7 @@ from common.ipc.envelope import decode_frames
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import KEY, REPLAY, RenditionOpen, RenditionVideo, TagHeader, Tags
 from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES
-from worker.output.rendition_output import CodedTag, RenditionOutput
+from worker.output.rendition_output import MAX_LAST_BYTES, CodedTag, RenditionOutput
 
 VIDEO = RenditionVideo("h264", 640, 360, 700_000, 30)
 STREAM, GENERATION = StreamId("live/a"), Generation(3)
@@ -111,3 +111,43 @@ def test_the_longest_gop_that_a_template_may_have_is_kept_whole() -> None:
     rendition.append(longest)
     sent = [len(read(frames)[1]) for frames in rendition.catch_up()]
     assert sum(sent[1:]) == 500
+
+
+def last_times(rendition: RenditionOutput, *, with_last: bool = True) -> list[int]:
+    """The times of what a new egress is sent."""
+    _, (message, payloads) = map(read, rendition.catch_up(with_last=with_last))
+    assert isinstance(message, Tags)
+    assert len(message.tags) == len(payloads)
+    assert all(entry.flags & REPLAY for entry in message.tags)
+    return [entry.dts_ms // 40 for entry in message.tags]
+
+
+def test_who_cuts_segments_gets_the_last_whole_gop_too() -> None:
+    rendition = RenditionOutput(STREAM, GENERATION, "360p", keeps_last=lambda: True)
+    rendition.begin(VIDEO, b"m", b"h")
+    for index in range(12):
+        rendition.append([tag(index, is_key=index % 5 == 0)])
+    assert last_times(rendition) == [5, 6, 7, 8, 9, 10, 11]
+    assert last_times(rendition, with_last=False) == [10, 11]
+    (opened, _), _ = map(read, rendition.catch_up(with_last=True))
+    assert isinstance(opened, RenditionOpen)
+    assert opened.first_number == 5
+
+
+def test_a_last_gop_is_kept_while_somebody_wants_it_and_it_is_no_larger_than_it_may_be() -> None:
+    wants = True
+    rendition = RenditionOutput(STREAM, GENERATION, "360p", keeps_last=lambda: wants)
+    rendition.begin(VIDEO, b"m", b"h")
+    rendition.append([tag(0, is_key=True), tag(1, body=bytes(MAX_LAST_BYTES))])
+    rendition.append([tag(2, is_key=True)])
+    assert last_times(rendition) == [2], "too large"
+    rendition.append([tag(3, is_key=True)])
+    assert last_times(rendition) == [2, 3]
+    wants = False
+    rendition.append([tag(4, is_key=True)])
+    assert last_times(rendition) == [4]
+    wants = True
+    rendition.append([tag(5, is_key=True)])
+    rendition.begin(VIDEO, b"m", b"other")
+    rendition.append([tag(6, is_key=True)])
+    assert last_times(rendition) == [6], "it was of other headers"

@@ -13,6 +13,7 @@ TfarmError
 │   ├── OpusError          an unreadable Opus header or packet
 │   ├── RtpError           an unreadable RTP or RTCP packet, or payload
 │   ├── StunError          an unreadable STUN message, or one that its sender may not send
+│   ├── LinkError          a frame or message that no host of a cluster may send
 │   └── SdpError           an unreadable session description
 │       └── OfferUnfit     one that can be read, and offers nothing that can be sent
 ├── AddressError           an app, key or rendition that cannot be served: refuse the request
@@ -86,6 +87,10 @@ class RtpError(ProtocolError):
 
 class StunError(ProtocolError):
     """A STUN message that cannot be read, or that its sender may not send."""
+
+
+class LinkError(ProtocolError):
+    """A frame or message that no host of a cluster may send to another."""
 
 
 class SdpError(ProtocolError):

@@ -298,6 +298,7 @@ def test_every_message_kind_is_documented() -> None:
     for name in ("api", "capture", "cluster", "command", "control", "encoder", "media"):
         module = f"common.ipc.{name}_messages"
         importlib.import_module(module)  # registers its kinds
+    importlib.import_module("common.link.messages")
     text = (ROOT / "docs/wire.md").read_text()
     missing = [kind for kind in kinds() if f"`{kind}`" not in text]
     assert missing == []

@@ -53,6 +53,7 @@ class Endpoint:
     flv: str = ""  # an egress's Unix socket for viewers by HTTP, who are to be judged
     whep: str = ""  # the rtc child's Unix socket for requests of viewers by WebRTC
     sound: str = ""  # the opus child's Unix socket for sound to be coded
+    datagrams: str = ""  # an rtc child's, where its successor is given the UDP port
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +153,7 @@ class SourceEstimate:
 class SourceFormatReport:
     """Ingest read the parameter sets: correct the reservation.
 
-    Answered by `Placement`: same generation when the stream stays, a new one when it moved; or by
-    `Refused` when it fits nowhere.
+    Answered by `Placement`, of a new generation where the stream moved, or by `Refused`.
     """
 
     request_id: int

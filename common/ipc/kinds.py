@@ -173,7 +173,8 @@ KINDS: Final[dict[str, ChildKind]] = {
             protocol="webrtc",
             admits=True,
             has_viewers=True,
-            sockets=("tags", "whep"),
+            sockets=("tags", "whep", "datagrams"),
+            replacing=Replacing.RETIRE,
         ),
         ChildKind(
             "opus",

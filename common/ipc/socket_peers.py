@@ -24,6 +24,7 @@ SENDERS: Final[Mapping[str, Set[str]]] = {
     "flv": frozenset({"web"}),
     "whep": frozenset({"web"}),
     "sound": frozenset({"rtc"}),
+    "datagrams": frozenset({"rtc"}),
     "decrypted": frozenset(kind.name for kind in KINDS.values() if kind.ends_tls),
     "listeners": frozenset(kind.name for kind in KINDS.values() if "listeners" in kind.sockets),
 }

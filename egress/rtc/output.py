@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -11,7 +12,9 @@ from common.ipc.endpoint import UNIX, socket_path
 from common.ipc.identity import StreamId
 from common.rtp.history import Frame, History
 from egress.output import Audience, OutputContext, ViewerStatus
+from egress.rtc import port_handover
 from egress.rtc.channel import Channels
+from egress.rtc.port_handover import PortGiver, PortTaker
 from egress.rtc.request_socket import RequestSocket
 from egress.rtc.requests import PROTOCOL, WhepRequests, steps_of
 from egress.rtc.session import Session
@@ -38,8 +41,18 @@ class WhepOutput:
         self._sounds: dict[StreamId, Sound] = {}
         self._sound_link = SoundLink(self._on_coded)
         address = context.endpoint(SOCKET, UNIX)
-        self.endpoints: Mapping[str, str] = {SOCKET: address}
+        datagrams = context.endpoint(port_handover.SOCKET, UNIX)
+        self.endpoints: Mapping[str, str] = {SOCKET: address, port_handover.SOCKET: datagrams}
         self._socket = RequestSocket(socket_path(address), SOCKET, self._requests.answer)
+        self._taker = PortTaker(context.child, self.sessions.take, self.sessions.look_again)
+        self.sessions.relay = self._taker.relay
+        self._giver = PortGiver(
+            socket_path(datagrams), self._give, self.sessions.on_datagram, self._on_absent
+        )
+
+    async def listen(self, host: str, port: int) -> None:
+        """Have the UDP port; returns when it is there."""
+        await self.sessions.listen(host, port, lambda: self._taker.may_bind)
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -49,7 +62,7 @@ class WhepOutput:
             **self._sound_link.counters,
             **self._requests.entrance.counters,
             "rtc viewers": len(self.sessions),
-            "rtc datagrams dropped": port.dropped if port is not None else 0,
+            "rtc datagrams dropped": self._taker.dropped + (port.dropped if port else 0),
         }
 
     def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
@@ -92,6 +105,8 @@ class WhepOutput:
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
         self._socket.follow(endpoints)
         self._sound_link.follow(endpoints)
+        self._giver.follow(endpoints)
+        self._taker.follow(endpoints)
 
     def on_stream(self, stream: Stream) -> None:
         """Let those who have no rendition of their own choose between those that are there now."""
@@ -112,6 +127,7 @@ class WhepOutput:
         self._sound_link.check(now)
         with contextlib.suppress(OSError):  # the run directory is not there yet
             self._socket.listen_again()
+            self._giver.listen_again()
 
     async def stop(self, reason: str) -> None:
         self._requests.entrance.is_stopping = True
@@ -122,9 +138,22 @@ class WhepOutput:
         self.sessions.end_all(reason)
         self._socket.close()
         self._sound_link.close()
+        self._giver.close()
+        self._taker.close()
         self.sessions.close()
 
     # ---- inside -------------------------------------------------------------------------------
+
+    def _give(self) -> socket.socket | None:
+        """Let a successor read the port."""
+        self._taker.close()  # whoever retired before hears from the successor from now on
+        port = self.sessions.port
+        return port.give() if port is not None else None
+
+    def _on_absent(self) -> None:
+        """Nobody reads the port: let go of it, so that the next one can have it."""
+        self.sessions.end_all("the process that took the port over has ended")
+        self.sessions.close()
 
     def _follow_estimate(self, session: Session) -> None:
         """Have a viewer take the rendition that its line takes."""

@@ -83,7 +83,7 @@ class WhepRequests:
     async def _begin(self, request: WhepOffer) -> WhepAnswer:
         read = offer.parse(request.offer)
         answer.choose(read)  # before anything is waited for
-        if self._sessions.port is None:
+        if not await self._sessions.has_port():
             raise NotAdmitted(_unavailable("the UDP port of WebRTC is not there (webrtc.listen)"))
         self._check_connecting(host_of(request.address))
         asker = WhepAsker(self.entrance, request.address)

@@ -5,7 +5,9 @@ knows a session's name costs a digest; only its password costs more.
 """
 
 import asyncio
+import contextlib
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -17,13 +19,14 @@ from common.process.log import PeerLines, more, stream_label
 from egress.rtc import stun
 from egress.rtc.dtls import Certificate
 from egress.rtc.session import Session
-from egress.rtc.udp import Address, UdpPort
+from egress.rtc.udp import Address, UdpPort, bound
 
 log = logging.getLogger("tfarm.egress.rtc.sessions")
 
 TICK_S: Final = 0.005  # of those that are sent what was
 COUNTERS: Final = ("rtc sessions begun", "rtc played", "rtc not connected", "rtc foreign datagrams")
 PORT_S: Final = 2.0  # between attempts to have the port
+SOON_S: Final = 2.0  # that a viewer waits for it
 
 
 class Sessions:
@@ -48,6 +51,10 @@ class Sessions:
         self._by_stream: dict[StreamId, set[Session]] = {}
         self._timed: set[Session] = set()
         self._last_number = 0
+        self._port_may_be = asyncio.Event()  # something has changed for who has none
+        self._port_is = asyncio.Event()
+        # What is of no session here, be it of nobody or of another process.
+        self.relay: Callable[[bytes, Address], object] = lambda datagram, address: None
         self._lines = PeerLines()
 
     def __len__(self) -> int:
@@ -66,20 +73,50 @@ class Sessions:
         """The port of all; None: another process has it."""
         return self._port
 
-    async def listen(self, host: str, port: int) -> None:
-        """Have the UDP port, be it that another process has it yet; returns when it is there."""
+    async def listen(self, host: str, port: int, may_bind: Callable[[], bool]) -> None:
+        """Have the UDP port, be it that another process has it yet; returns when it is there.
+
+        While `may_bind` says no, another process of the farm has it, which will give it away
+        (`take`); `look_again` when that may have changed.
+        """
         has_waited = False
         while self._port is None:
+            self._port_may_be.clear()
             try:
-                self._port = UdpPort(host, port, self._on_datagram)
+                if may_bind():
+                    self.take(bound(host, port))
+                    return
             except OSError as error:
                 if not has_waited:
                     has_waited = True
                     reason = error.strerror or error
                     words = "the UDP port of WebRTC is not there address=%s reason=%s"
                     log.error(words, _text(host, port), reason)
-                await asyncio.sleep(PORT_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PORT_S):
+                    await self._port_may_be.wait()
+
+    def look_again(self) -> None:
+        """It may be that the port can be had now."""
+        self._port_may_be.set()
+
+    def take(self, sock: socket.socket) -> bool:
+        """Use this as the port; False: there is one."""
+        if self._port is not None:
+            return False
+        self._port = UdpPort(sock, self.on_datagram)
+        self._port_is.set()
+        self._port_may_be.set()
         log.info("WebRTC listens address=%s", _text(*self._port.address))
+        return True
+
+    async def has_port(self) -> bool:
+        """Tell if there is a port, or is one in a moment: as when a predecessor gives it away."""
+        if self._port is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SOON_S):
+                    await self._port_is.wait()
+        return self._port is not None
 
     def add(self, session: Session) -> None:
         """Take a session, whose viewer connects soon."""
@@ -113,6 +150,7 @@ class Sessions:
         """Let go of the port."""
         if self._port is not None:
             self._port.close()
+            self._port = None
 
     # ---- a session's calls --------------------------------------------------------------------
 
@@ -164,15 +202,20 @@ class Sessions:
         if self._timed:
             self._loop.call_later(TICK_S, self._tick)
 
-    def _on_datagram(self, datagram: bytes, address: Address) -> None:
+    def on_datagram(self, datagram: bytes, address: Address) -> None:
+        """Take what the port, or who reads it for this process, has received."""
         if stun.looks_like_stun(datagram):
             self._on_stun(datagram, address)
             return
         session = self._by_address.get(address)
         if session is None or not datagram:
-            self.counters["rtc foreign datagrams"] += 1
+            self._on_foreign(datagram, address)
         else:
             session.on_datagram(datagram)
+
+    def _on_foreign(self, datagram: bytes, address: Address) -> None:
+        self.counters["rtc foreign datagrams"] += 1
+        self.relay(datagram, address)
 
     def _on_stun(self, datagram: bytes, address: Address) -> None:
         try:
@@ -180,12 +223,17 @@ class Sessions:
             if request is None:
                 if (known := self._by_address.get(address)) is not None:
                     known.on_answer(datagram, address)
+                else:
+                    self.relay(datagram, address)
                 return
         except StunError:
             self.counters["rtc foreign datagrams"] += 1
             return
         session = self._by_ufrag.get(request.to)
-        if session is None or not stun.has_integrity(request, session.password):
+        if session is None:
+            self._on_foreign(datagram, address)
+            return
+        if not stun.has_integrity(request, session.password):
             self.counters["rtc foreign datagrams"] += 1
             return
         if request.is_controlled:

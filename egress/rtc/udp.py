@@ -24,9 +24,9 @@ class UdpPort:
     """One socket; whoever it is for is told by the address."""
 
     def __init__(
-        self, host: str, port: int, on_datagram: Callable[[bytes, Address], object]
+        self, sock: socket.socket, on_datagram: Callable[[bytes, Address], object]
     ) -> None:
-        """Raises OSError."""
+        """`sock` is bound, does not block, and is its own from now on."""
         self._loop = asyncio.get_running_loop()
         self._on_datagram = on_datagram
         self._queue: deque[tuple[bytes, Address]] = deque()
@@ -34,7 +34,7 @@ class UdpPort:
         self._lines = RateLimit(burst=1, interval_s=60.0)
         self.dropped = 0  # datagrams that the kernel did not take
         self.received = 0
-        self._socket = _bound(host, port)
+        self._socket = sock
         self._loop.add_reader(self._socket.fileno(), self._on_readable)
 
     @property
@@ -59,6 +59,11 @@ class UdpPort:
             return
         self._queue.append((datagram, address))
         self._queued_bytes += len(datagram)
+
+    def give(self) -> socket.socket:
+        """The socket, for another process; it is not read here any more, and sends as before."""
+        self._loop.remove_reader(self._socket.fileno())
+        return self._socket
 
     def close(self) -> None:
         """Close the socket. Does nothing the second time."""
@@ -101,7 +106,8 @@ class UdpPort:
             log.warning("a datagram was not sent reason=%s%s", error.strerror, more(held))
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
+    """A socket at this address. Raises OSError."""
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
     family, kind, protocol, _, address = found[0]
     sock = socket.socket(family, kind, protocol)

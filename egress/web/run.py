@@ -3,20 +3,18 @@
 Where the address is in use it says its hello anew as soon as it listens.
 """
 
-import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from common.config.settings import Listen, Settings
 from common.http.listener import HttpListener
 from common.ipc.child import ChildProcess
 from common.ipc.control_messages import Endpoint, Heartbeat, Hello
 from common.ipc.endpoint import UNIX
-from egress.run import EgressServer
+from egress.service import ViewerService
 from egress.web.decrypted import SOCKET, DecryptedClients
 from egress.web.routes import WebContext
 from egress.web.server import HttpServer
@@ -25,26 +23,20 @@ from egress.web.table import WEB_OUTPUTS, all_routes
 KEY = "listen.http"
 
 
-class WebService:
+class WebService(ViewerService):
     """A `ChildService`."""
 
     def __init__(
         self, process: ChildProcess, listen: Listen, inherited: Sequence[socket.socket] = ()
     ) -> None:
         """`inherited` are the listening sockets of a process before."""
-        self._process = process
+        super().__init__(process, WEB_OUTPUTS, lambda settings: settings.web.max_viewers)
         self._settings = Settings()
         self._listener = HttpListener(listen, KEY, inherited)
-        self._egress = EgressServer(
-            process,
-            WEB_OUTPUTS,
-            is_home=False,
-            most_viewers=lambda settings: settings.web.max_viewers,
-        )
         self._followers: list[Callable[[Sequence[Endpoint]], object]] = []
         context = WebContext(
-            self._egress.context,
-            self._egress.outputs,
+            self.egress.context,
+            self.egress.outputs,
             lambda: self._settings,
             peer=lambda request: self._server.peer_of(request),
             follow=self._followers.append,
@@ -58,7 +50,7 @@ class WebService:
         process.retires(self._server.retire, self._is_empty)
 
     def hello(self) -> Hello:
-        hello = self._egress.hello()
+        hello = super().hello()
         endpoint = replace(hello.endpoint, listeners=self._share, decrypted=self._decrypted_at)
         return replace(hello, endpoint=endpoint, listen=self._listener.addresses)
 
@@ -66,53 +58,43 @@ class WebService:
         self._server.check(time.monotonic())
         with contextlib.suppress(OSError):  # the run directory is not there yet
             self._decrypted.listen_again()
-        beat = self._egress.heartbeat()
+        beat = super().heartbeat()
         return replace(beat, counters={**beat.counters, **self._server.counters})
 
     def configure(self, settings: Settings) -> None:
         self._settings = settings
-        self._egress.configure(settings)
+        super().configure(settings)
         self._server.configure(settings)
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
-        self._egress.on_topology(endpoints)
+        super().on_topology(endpoints)
         for follow in self._followers:
             follow(endpoints)
 
-    def on_welcome(self) -> None:
-        self._egress.on_welcome()
-
-    def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:
-        self._egress.on_message(message, payloads)
-
-    def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
-        return (*self._egress.tasks(), self._serve())
-
     async def end(self) -> None:
         self._decrypted.close()
-        await self._egress.end()
+        await super().end()
         await self._server.end()
 
     def close(self) -> None:
-        self._egress.close()
+        super().close()
         self._listener.close()
         self._decrypted.close()
 
-    async def _serve(self) -> None:
+    async def listen(self) -> None:
         await self._server.start(self._routes)
         had_none = not self._listener.addresses
         sock = await self._listener.wait()
         if had_none:
             self._share = self._share_listener()
-            self._process.send(self.hello())
+            self.process.send(self.hello())
         await self._server.serve(sock)
-        await asyncio.Event().wait()
 
     def _share_listener(self) -> str:
         """Have a successor listen by the same socket."""
         sock = self._listener.socket
-        return self._process.share_listeners((sock,)) if sock is not None else ""
+        return self.process.share_listeners((sock,)) if sock is not None else ""
 
     def _is_empty(self) -> bool:
         """Tell if nobody is connected, and nobody would lose by the end of this process."""
-        return not self._server.counters["connections"] and not self._egress.serves()
+        return not self._server.counters["connections"] and not self.egress.serves()

@@ -33,22 +33,36 @@ class RtcDoor:
     """The way to the `rtc` child, wherever that is just now."""
 
     def __init__(self) -> None:
-        self._address = ""
+        self._addresses: list[str] = []  # of who takes new viewers first
 
     def follow(self, endpoints: Sequence[Endpoint]) -> None:
-        """These children run now."""
-        self._address = next((end.whep for end in endpoints if end.whep), "")
+        """These children run now; those that retire take nobody new."""
+        found = [end for end in endpoints if end.whep]
+        self._addresses = [end.whep for end in sorted(found, key=lambda end: end.is_retiring)]
 
-    async def ask(self, request: WhepOffer | WhepEnd) -> WhepAnswer:
-        """Have the `rtc` child answer. Raises Refused."""
-        if not self._address:
+    async def begin(self, request: WhepOffer) -> WhepAnswer:
+        """Have the child answer that takes new viewers. Raises Refused."""
+        if not self._addresses:
             raise Refused(503, _absent())
+        return await self._ask(self._addresses[0], request)
+
+    async def end(self, request: WhepEnd) -> WhepAnswer:
+        """Have the session's process end it, wherever it is. Raises Refused."""
+        if not self._addresses:
+            raise Refused(503, _absent())
+        for address in self._addresses:
+            answer = await self._ask(address, request)
+            if answer.status == 200:
+                break
+        return answer
+
+    async def _ask(self, address: str, request: WhepOffer | WhepEnd) -> WhepAnswer:
         loop = asyncio.get_running_loop()
         link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         link.setblocking(False)
         try:
             async with asyncio.timeout(ANSWER_S):
-                await loop.sock_connect(link, socket_path(self._address))
+                await loop.sock_connect(link, socket_path(address))
                 await loop.sock_sendall(link, encode(request))
                 answer, _ = decode_frames([await loop.sock_recv(link, MAX_BYTES)])
         except (OSError, TimeoutError, EnvelopeError):
@@ -80,7 +94,7 @@ class Whep:
         except UnicodeDecodeError:
             raise Refused(400, "an offer is text in UTF-8") from None
         wish = wish_of(request)
-        answer = await self._door.ask(
+        answer = await self._door.begin(
             WhepOffer(
                 wish.app,
                 wish.key,
@@ -101,7 +115,7 @@ class Whep:
 
     async def end(self, request: web.Request) -> web.StreamResponse:
         """DELETE of a session."""
-        answer = await self._door.ask(WhepEnd(request.match_info["session"]))
+        answer = await self._door.end(WhepEnd(request.match_info["session"]))
         if answer.status != 200:
             raise Refused(answer.status, answer.words)
         return web.Response(status=200)

@@ -37,7 +37,7 @@ def left(state: FarmState, child: ChildId) -> int:
     counters = known.heartbeat.counters if known is not None and known.heartbeat else {}
     if child.kind == "egress":
         return sum(counters.get(name, 0) for name in ("players", "http viewers", "flv viewers"))
-    return counters.get("connections", 0)
+    return counters.get("rtc viewers" if child.kind == "rtc" else "connections", 0)
 
 
 def mark(state: FarmState, child: ChildId) -> None:

@@ -3,6 +3,7 @@
 Nobody is disconnected; each player gets each picture once, by its number.
 """
 
+import itertools
 import shutil
 import socket
 import subprocess
@@ -15,17 +16,19 @@ import pytest
 from common.version import VERSION
 from tests.e2e.test_recovery import TWO_WORKERS, assert_whole, started
 from tests.kit.certificates import make
-from tests.kit.clients import Player, Publisher
+from tests.kit.clients import Player, Publisher, play_on
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
 from tests.kit.installed import ROOT, install, make_environment, make_wheel
 from tests.kit.waiting import until
+from tests.kit.whep_client import WhepClient
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]  # two wheels are built and installed
 
 NEXT = "99.0.0"
 CLIP = ClipSpec(seconds=16.0)
-RETIRE = ("egress:0", "ingest:0", "tls:0")
+RETIRE = {"egress:0", "ingest:0", "tls:0", "rtc:0"}
+BRIEF = {"web:0"}  # it has nobody any more as soon as its clients have asked once more
 API = '\n[api]\nlisten = "127.0.0.1:0"\n'
 
 
@@ -35,7 +38,7 @@ def next_version(folder: Path) -> Path:
     shutil.copytree(ROOT, folder, ignore=ignored)
     for name in ("pyproject.toml", "common/version.py"):
         replace_in(folder / name, f'"{VERSION}"', f'"{NEXT}"')
-    for last in ('sound: str = ""  #', "is_retiring: bool = False  # it was told"):
+    for last in ('datagrams: str = ""  #', "is_retiring: bool = False  # it was told"):
         # behind the last field of `Endpoint`, and of `Hello`
         replace_in(
             folder / "common/ipc/control_messages.py",
@@ -97,7 +100,9 @@ def test_nobody_is_disconnected_by_an_upgrade_and_no_picture_is_lost(  # long: o
     tls = (
         f'rtmps = "127.0.0.1:0"\n[tls]\ncertificate = "{files.certificate}"\nkey = "{files.key}"\n'
     )
-    config = TWO_WORKERS.replace("[devices]", f"{tls}[devices]", 1)
+    web = 'http = "127.0.0.1:0"\n'
+    config = TWO_WORKERS.replace("[devices]", f"{web}{tls}[devices]", 1)
+    config += '\n[web]\nenabled = true\n[webrtc]\nlisten = "127.0.0.1:0"\n'
     config = config.replace("enabled = false", 'listen = "127.0.0.1:0"')  # the API's
     path = clip(CLIP)
     with Farm(config, supervisor=(tfarm, "supervisor"), standbys=True) as farm:
@@ -120,9 +125,17 @@ def test_nobody_is_disconnected_by_an_upgrade_and_no_picture_is_lost(  # long: o
                 ("b", "144p", by_tls),
             )
         }
-        for player in players.values():
-            player.__enter__()
-        started(list(players.values()))
+        http = f"http://{farm.status()['listen']['web'][0]}/live/a"
+        farm.wait_log("WebRTC listens")
+        by_webrtc = WhepClient(f"{http}/240p/whep")
+        by_hls = Player(f"{http}/index.m3u8", seconds=600)
+        players[f"{http}/240p.flv"] = Player(f"{http}/240p.flv")
+        viewers: list[Player | WhepClient] = [*players.values(), by_hls, by_webrtc]
+        for viewer in viewers:
+            viewer.__enter__()
+        assert by_webrtc.status == 201, by_webrtc.words
+        started([*players.values(), by_hls])
+        until(lambda: by_webrtc.numbers, 10, "pictures by WebRTC")
         before = children(farm)
         assert farm.status()["version"] == VERSION
         install(environment, later)
@@ -140,11 +153,11 @@ def test_nobody_is_disconnected_by_an_upgrade_and_no_picture_is_lost(  # long: o
         status = farm.status()
         versions = {child["name"]: child["version"] for child in status["children"]}
         assert status["version"] == NEXT
-        assert {name for name, version in versions.items() if version != NEXT} == set(RETIRE)
+        assert {name for name, old in versions.items() if old != NEXT} - BRIEF == RETIRE
         now = children(farm)
         kept = set(before.values()) & set(now.values())
-        assert kept == {before[name] for name in RETIRE}
-        assert all(peer.is_running for peer in (*publishers, *players.values()))
+        assert kept - {before[name] for name in BRIEF} == {before[name] for name in RETIRE}
+        assert all(peer.is_running for peer in (*publishers, *players.values(), by_hls))
 
         # newcomers are served by the new processes, from old ones' streams too
         latecomer = Publisher(farm.url("late"), path, loop=True)
@@ -155,13 +168,23 @@ def test_nobody_is_disconnected_by_an_upgrade_and_no_picture_is_lost(  # long: o
                 player.__enter__()
             started(late)
             until(lambda: all(len(one.recording.video) > 60 for one in late), 10, "pictures")
+            with WhepClient(f"{http}/240p/whep") as late_by_webrtc:
+                assert late_by_webrtc.status == 201, late_by_webrtc.words
+                until(lambda: late_by_webrtc.numbers, 10, "pictures by WebRTC of the new process")
+                count = len(by_webrtc.numbers)
+                until(lambda: len(by_webrtc.numbers) > count + 30, 10, "the old session goes on")
+            play_on(by_hls)
+            by_webrtc.__exit__(None, None, None)
+            by_hls.stop()
             for player in (*late, *players.values()):
                 player.stop()
             for publisher in publishers:
                 publisher.stop()
-            until(lambda: not children(farm).keys() & set(RETIRE), 15, "the old ones end")
+            until(lambda: not children(farm).keys() & (RETIRE | BRIEF), 15, "the old ones end")
             assert set(children(farm).values()) == set(now.values()) - kept
         for url, player in (*players.items(), *((one._url, one) for one in late)):
             is_half = url.endswith("144p")
             assert_whole(player, 1000 / 15 if is_half else 1000 / 30)
             assert player.recording.number_steps(CLIP.frames) == {2 if is_half else 1}
+        numbers = by_webrtc.numbers
+        assert {(b - a) % CLIP.frames for a, b in itertools.pairwise(numbers)} == {1}

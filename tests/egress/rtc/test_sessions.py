@@ -9,6 +9,7 @@ import pytest
 from egress.rtc import answer, offer, stun
 from egress.rtc.session import CONNECT_S, MAX_ADDRESSES, Session
 from egress.rtc.sessions import Sessions
+from egress.rtc.udp import bound
 from tests.kit.sdp import SMALL
 
 VIEWER, OTHER = ("192.0.2.1", 5000), ("192.0.2.2", 6000)
@@ -43,7 +44,7 @@ class Rig:
         return made
 
     def come(self, datagram: bytes, address: tuple[str, int] = VIEWER) -> None:
-        self.sessions._on_datagram(datagram, address)
+        self.sessions.on_datagram(datagram, address)
 
 
 def request(session: Session, password: str | None = None, *attributes: tuple[int, bytes]) -> bytes:
@@ -175,6 +176,53 @@ def test_a_conflict_of_roles_is_said_to_who_knows_the_password() -> None:
         ((answered, _),) = rig.sent
         assert b"Role Conflict" in answered
         assert session._dtls is None
+
+    in_loop(scenario)
+
+
+def test_the_port_is_bound_only_when_nobody_else_of_the_farm_can_have_it() -> None:
+    async def scenario(rig: Rig) -> None:
+        may_bind = False
+        listening = asyncio.ensure_future(rig.sessions.listen("127.0.0.1", 0, lambda: may_bind))
+        waiting = asyncio.ensure_future(rig.sessions.has_port())
+        await asyncio.sleep(0)
+        assert rig.sessions.port is None
+        may_bind = True
+        rig.sessions.look_again()
+        await listening
+        assert await waiting, "a viewer that asked meanwhile is served"
+        rig.sessions.close()
+
+    in_loop(scenario)
+
+
+def test_a_port_that_is_given_is_taken_and_a_second_one_is_not() -> None:
+    async def scenario(rig: Rig) -> None:
+        listening = asyncio.ensure_future(rig.sessions.listen("127.0.0.1", 0, lambda: False))
+        await asyncio.sleep(0)
+        assert rig.sessions.take(bound("127.0.0.1", 0))
+        await listening
+        with bound("127.0.0.1", 0) as other:
+            assert not rig.sessions.take(other)
+        rig.sessions.close()
+
+    in_loop(scenario)
+
+
+def test_what_is_of_no_session_here_is_passed_on() -> None:
+    async def scenario(rig: Rig) -> None:
+        passed: list[bytes] = []
+        rig.sessions.relay = lambda datagram, address: passed.append(datagram)
+        session = rig.session()
+        others = stun.binding_request("another:x", "p" * 24, bytes(12))
+        for datagram in (others, b"\x16" + bytes(60), b"\x80\xc8" + bytes(60)):
+            rig.come(datagram)
+        assert passed == [others, b"\x16" + bytes(60), b"\x80\xc8" + bytes(60)]
+        rig.come(request(session, "wrong" * 6))
+        rig.come(request(session))
+        assert len(passed) == 3, "of a session here"
+        rig.sessions.end_all("enough")
+        await asyncio.sleep(0)
 
     in_loop(scenario)
 

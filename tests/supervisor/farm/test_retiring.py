@@ -63,6 +63,13 @@ def test_whoever_is_connected_is_waited_for_by_whatever_protocol(rig: Rig) -> No
     assert left(rig.farm.state, EGRESS1) == 0, "there is none"
 
 
+def test_viewers_by_webrtc_are_waited_for() -> None:
+    rig, rtc = Rig(), ChildId("rtc")
+    rig.up(rtc)
+    rig.beat(rtc, counters={"rtc viewers": 3, "rtc played": 9})
+    assert left(rig.farm.state, rtc) == 3
+
+
 def test_what_is_for_the_hooks_child_goes_to_the_one_that_came_last() -> None:
     rig = Rig(workers=0)
     old, new = ChildId("hooks"), ChildId("hooks", index=1)

@@ -46,6 +46,7 @@ FAULTS: tuple[Callable[[], Result], ...] = (
     browsers.browsers_worker,
     browsers.browsers_egress,
     browsers.browsers_web,
+    browsers.browsers_rtc,
     browsers.browsers_publisher,
 )
 

@@ -146,5 +146,9 @@ def browsers_web() -> Result:
     return _seen("in a browser: kill -9 web", _kill("web:"))
 
 
+def browsers_rtc() -> Result:
+    return _seen("in a browser: kill -9 rtc", _kill("rtc"))
+
+
 def browsers_publisher() -> Result:
     return _seen(f"in a browser: publisher gone, back after {AWAY_S:.0f} s", _leave)

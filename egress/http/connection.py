@@ -86,7 +86,7 @@ class ViewerConnection:
             is_sent = not self._queue.has_queue and not unsent_bytes(self.peer)
             if is_sent or now >= self._ends_s:
                 self.close(self._reason)
-        elif self._queue.has_queue and now - self._writer.progress_s > stall_timeout_s:
+        elif self._writer.is_stalled(stall_timeout_s, self.pump):
             self.close(STALLED)
 
     def close(self, reason: str) -> None:

@@ -221,7 +221,7 @@ class Connection:
     def check(self, now: float, stall_timeout_s: float) -> None:
         """Close one that takes or plays nothing; be heard by one that was sent nothing."""
         if self.player.has_queue:
-            if now - self._writer.progress_s > stall_timeout_s:
+            if self._writer.is_stalled(stall_timeout_s, self.pump):
                 self.close("took no byte for too long")
         elif self.state is ConnectionState.IDLE and now - self._idle_s > IDLE_S:
             words = f"nothing was played for {IDLE_S:g} s"

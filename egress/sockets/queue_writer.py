@@ -63,6 +63,19 @@ class QueueWriter:
         """Count a stall from now on."""
         self.progress_s = self._clock()
 
+    def is_stalled(self, longest_s: float, offer: Callable[[], object]) -> bool:
+        """Tell if the socket has taken nothing for so long, with something queued.
+
+        It is offered what is queued once more, by `offer`: this process may have been away itself.
+        """
+        if not self._has_waited(longest_s):
+            return False
+        offer()
+        return self._has_waited(longest_s)
+
+    def _has_waited(self, longest_s: float) -> bool:
+        return self._queue.has_queue and self._clock() - self.progress_s > longest_s
+
     def stop_waiting(self) -> None:
         """Ask no more whether the socket takes something."""
         if self.is_waiting:

@@ -10,9 +10,9 @@ from common.config.limits import StreamLimits
 from common.config.overrides import StreamOverrides
 from common.config.settings import Settings
 from common.rtmp.blocking_client import RtmpPlayer, RtmpRefused
-from tests.egress.test_process import Publisher, watch
 from tests.kit.egress import TEMPLATE
 from tests.kit.egress_process import EgressProcess, FrontDoor
+from tests.kit.egress_publisher import Publisher, watch
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e

@@ -16,16 +16,13 @@ from typing import Any
 import pytest
 
 from common.config.ladder import SOURCE
-from common.config.overrides import NO_OVERRIDES
 from common.config.settings import EgressSettings, Settings
 from common.errors import ExitCode
 from common.ipc.control_messages import Positions, SwitchGeneration
 from common.ipc.identity import Generation
-from common.ipc.media_messages import HEADER, KEY, GenerationEnd, StreamClosed, TagHeader
+from common.ipc.media_messages import HEADER, KEY
 from common.rtmp.blocking_client import RtmpPlayer, RtmpRefused
 from common.rtmp.chunks import encode_message
-from common.rtmp.client import Ended
-from common.rtmp.events import AudioReceived, MetadataReceived, VideoReceived
 from common.rtmp.messages import MessageType, encode_command
 from tests.kit.clients import Player as AvPlayer
 from tests.kit.clients import flv_tags, frames
@@ -33,28 +30,26 @@ from tests.kit.clips import ClipSpec, make_clip
 from tests.kit.egress import (
     STREAM,
     TEMPLATE,
-    audio_header_tag,
-    audio_tag,
     head,
-    inter_tag,
-    key_tag,
     picture,
     rendition_open,
     shared,
-    stream_open,
     tags,
 )
 from tests.kit.egress_process import EgressProcess, FrontDoor
+from tests.kit.egress_publisher import Publisher, watch
 from tests.kit.process_facts import descriptors
-from tests.kit.waiting import until
+from tests.kit.waiting import patient, until
 
 pytestmark = pytest.mark.e2e
 
+WAIT_MS = round(patient(10_000))  # for a stream that comes, however slow this machine is
 KEYED = replace(
     TEMPLATE, name="keyed", play_keys=(hashlib.sha256(b"s3cret").hexdigest(),), wait_ms=300
 )
+BRIEF = replace(TEMPLATE, name="brief", wait_ms=300)
 SETTINGS = Settings(
-    templates=(replace(TEMPLATE, wait_ms=400), KEYED),
+    templates=(replace(TEMPLATE, wait_ms=WAIT_MS), KEYED, BRIEF),
     egress=EgressSettings(max_players=20, queue_ms=500, stall_timeout_s=1.0),
 )
 
@@ -71,67 +66,14 @@ def door(egress: EgressProcess) -> Iterator[FrontDoor]:
         yield opened
 
 
-class Publisher:
-    """The source and one rendition of the stream, as ingest and a worker send them."""
-
-    generation = 0  # a class's: each publisher of a module has one above the last
-    overrides = NO_OVERRIDES  # what its app has does not hold for it
-
-    def __init__(self, egress: EgressProcess, start_ms: int = 0) -> None:
-        Publisher.generation += 1
-        self.egress = egress
-        self.generation = Publisher.generation
-        self.number = 0
-        self.now_ms = start_ms
-        egress.push(stream_open(self.generation, ("360p",), overrides=self.overrides))
-        for name in (SOURCE, "360p"):
-            egress.push(*rendition_open(name, generation=self.generation))
-        egress.push(*shared(audio_header_tag(start_ms), generation=self.generation))
-
-    def frames(self, count: int, key_every: int = 5) -> None:
-        for _ in range(count):
-            is_key = self.number % key_every == 0
-            tag = key_tag(self.now_ms) if is_key else inter_tag(self.now_ms)
-            self.tag(tag)
-            self.egress.push(*shared(audio_tag(self.now_ms), generation=self.generation))
-            self.now_ms += 40
-
-    def tag(self, tag: tuple[TagHeader, bytes]) -> None:
-        for name in (SOURCE, "360p"):
-            self.egress.push(*tags(self.number, tag, generation=self.generation, rendition=name))
-        self.number += 1
-
-    def close(self, hold_ms: int = 0) -> None:
-        self.egress.push(
-            StreamClosed(STREAM, Generation(self.generation), "the publisher has left", hold_ms)
-        )
-        self.egress.push(GenerationEnd(STREAM, Generation(self.generation), "the stream ended"))
-
-
-def word(event: object) -> str:
-    """As helpers_egress.Screen, for the events of RtmpPlayer."""
-    match event:
-        case MetadataReceived():
-            return "M"
-        case VideoReceived(timestamp, payload):
-            return "H" if payload[1] == 0 else f"v{timestamp}"
-        case AudioReceived(timestamp, payload):
-            return "h" if payload[1] == 0 else f"a{timestamp}"
-        case Ended():
-            return "end"
-        case _:
-            return "?"
-
-
-def watch(player: RtmpPlayer, last: str) -> list[str]:
-    """What it gets, up to the word `last`."""
-    got: list[str] = []
-    while last not in got:
-        event = player.next_event()
-        assert event is not None, got
-        if word(event) != "?":
-            got.append(word(event))
-    return got
+@pytest.fixture(autouse=True)
+def leaves_no_stream() -> Iterator[None]:
+    """A test that failed leaves no publisher to the next one."""
+    yield
+    for publisher in Publisher.here.copy():
+        if publisher.egress.is_running:
+            publisher.close()
+    Publisher.here.clear()
 
 
 def test_a_joiner_gets_headers_and_the_gop_at_once_then_what_comes(
@@ -162,8 +104,10 @@ def test_a_live_joiner_starts_at_the_next_keyframe(egress: EgressProcess, door: 
 def test_a_player_may_come_before_its_stream(egress: EgressProcess, door: FrontDoor) -> None:
     made: list[Publisher] = []
 
+    before = len(door.acks)
+
     def publish() -> None:
-        time.sleep(0.15)
+        until(lambda: len(door.acks) > before, 10, "egress has the player")
         made.append(Publisher(egress))
         made[0].frames(2)
 
@@ -178,8 +122,8 @@ def test_a_player_may_come_before_its_stream(egress: EgressProcess, door: FrontD
 @pytest.mark.parametrize(
     ("path", "code", "says"),
     [
-        ("live/nobody/360p", "NetStream.Play.StreamNotFound", "nobody publishes"),
-        ("live/nobody/1080p", "NetStream.Play.StreamNotFound", "720p, 360p, source"),
+        ("brief/nobody/360p", "NetStream.Play.StreamNotFound", "nobody publishes"),
+        ("brief/nobody/1080p", "NetStream.Play.StreamNotFound", "720p, 360p, source"),
         ("other/cam1", "NetStream.Play.StreamNotFound", "no app other"),
         ("keyed/cam1", "NetStream.Play.Failed", "key"),
         ("keyed/cam1?key=wrong", "NetStream.Play.Failed", "key"),
@@ -262,7 +206,7 @@ def test_a_play_after_the_end_is_answered_before_the_close(
     ("commands", "wanted"),
     [
         ([(2, "play", 10.0, None, "cam1")], "NetStream.Play.Stop"),  # the first one is over
-        ([(1, "play", 10.0, None, "nobody")], "NetStream.Play.StreamNotFound"),
+        ([(1, "play", 10.0, None, "nobody/1080p")], "NetStream.Play.StreamNotFound"),
         ([(1, "closeStream", 0.0, None), (1, "play", 10.0, None, "cam1")], "NetStream.Play.Start"),
     ],
 )
@@ -315,7 +259,7 @@ def test_a_player_who_never_reads_is_cut_off_and_the_others_miss_nothing(
         watch(reader, "v0")
         watch(sleeper, "v0")
         stalled = egress.served(lambda beat: True).counters["stalled"]
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + patient(10)
         seen = []
         while time.monotonic() < deadline:
             number, at = publisher.number, publisher.now_ms

@@ -26,12 +26,14 @@ from common.ipc.control_messages import (
     Endpoint,
     Heartbeat,
     Hello,
+    Positions,
     SupervisorBeat,
+    SwitchGeneration,
     Topology,
     Welcome,
 )
 from common.ipc.envelope import decode_frames, encode
-from common.ipc.identity import BootId, ChildId
+from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.socket_handover import HandoverAck, HandoverClient
 from common.rtmp.events import ConnectRequested, PlayRequested
 from common.rtmp.session import ServerSession
@@ -39,8 +41,11 @@ from tests.kit.media_link import BlockingSender
 from tests.kit.waiting import patient
 
 TIMEOUT_S = patient(15.0)
+ORPHAN_S = "3600"  # it hears from this supervisor only now and then, whatever a test takes
 SUPERVISOR = BootId("00000000cafecafe")
 INGEST = ChildId("ingest")
+POSITION = 1_000_001  # the number of the question
+NO_GENERATION = Generation(-1)  # of which nothing is lost by that question
 
 
 class EgressProcess:
@@ -76,7 +81,7 @@ class EgressProcess:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-P", "-m", self._module),
-                *("--index", "0", "--run-dir", str(self.run_dir)),
+                *("--index", "0", "--run-dir", str(self.run_dir), "--orphan-timeout", ORPHAN_S),
                 *self._arguments,
             ],
             stderr=subprocess.PIPE,
@@ -99,7 +104,7 @@ class EgressProcess:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if self.process is not None and self.process.poll() is None:
+            if self.process is not None and self.is_running:
                 self.process.send_signal(signal.SIGTERM)
                 try:
                     self.wait()
@@ -131,6 +136,10 @@ class EgressProcess:
         assert self.process is not None
         return self.process.pid
 
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     # ---- control ------------------------------------------------------------------------------
 
     def send(self, message: object) -> None:
@@ -156,6 +165,13 @@ class EgressProcess:
         heartbeat = self.receive(Heartbeat, until)
         assert isinstance(heartbeat, Heartbeat)
         return heartbeat
+
+    def position(self, stream: StreamId) -> int | None:
+        """The last time, in ms, that egress has of any transcoded rendition; None: it has none."""
+        self.send(SwitchGeneration(POSITION, stream, NO_GENERATION))
+        answer = self.receive(Positions, lambda one: one.request_id == POSITION)
+        assert isinstance(answer, Positions)
+        return answer.last_pts_ms
 
     # ---- media --------------------------------------------------------------------------------
 
@@ -231,5 +247,5 @@ class FrontDoor:
                             raise AssertionError(f"a player sent {type(event).__name__}")
                 peer.sendall(session.data_to_send())
             snapshot = session.snapshot().to_bytes()
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + TIMEOUT_S
             self.acks.append(asyncio.run(self._client.send(peer.fileno(), snapshot, deadline)))

@@ -57,7 +57,7 @@ from tests.kit.session_driver import (
     make_source,
     template,
 )
-from tests.kit.waiting import patient
+from tests.kit.waiting import patient, until
 
 pytestmark = pytest.mark.e2e
 
@@ -125,6 +125,7 @@ class WorkerProcess:
         self.egresses: list[Egress] = []
         self.sender: BlockingSender | None = None
         command = [sys.executable, "-P", "-m", "worker", "--run-dir", str(run_dir)]
+        command += ["--orphan-timeout", "3600"]  # its supervisor speaks when a test has to say more
         root = Path(__file__).parents[2]
         self.process = subprocess.Popen(
             [*command, "--device", device, *arguments],
@@ -361,8 +362,8 @@ def test_a_hundred_streams_come_and_go_and_leave_nothing(worker: WorkerProcess) 
     memory = process.memory_info().rss
     for generation in range(40, 140):
         round_of(generation)
-    assert process.num_threads() <= threads + 4  # of the session that is just closing
-    assert process.num_fds() <= descriptors
+    until(lambda: process.num_threads() <= threads + 4, 10, "threads have ended")  # the last ones'
+    until(lambda: process.num_fds() <= descriptors, 10, "descriptors are closed")
     assert process.memory_info().rss - memory < 16 * 1024**2
 
 

@@ -24,6 +24,7 @@ from tests.kit.egress import (
 )
 from tests.kit.egress_process import EgressProcess
 from tests.kit.http_viewer import audio_header, video_header
+from tests.kit.waiting import patient, until
 
 pytestmark = pytest.mark.e2e
 
@@ -57,13 +58,14 @@ class Source:
             self._sent += 1
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def web() -> Iterator[EgressProcess]:
     with EgressProcess(SETTINGS, "--listen", "127.0.0.1:0", module="egress.web") as running:
         yield running
 
 
 def counted(web: EgressProcess, name: str, count: int) -> None:
+    """Wait until so many are counted."""
     web.served(lambda beat: beat.counters[name] == count)
 
 
@@ -71,7 +73,7 @@ class Viewer:
     """One connection, over which one thing is asked after the other."""
 
     def __init__(self, web: EgressProcess) -> None:
-        self._client = http.client.HTTPConnection(web.listen[0], timeout=15)
+        self._client = http.client.HTTPConnection(web.listen[0], timeout=patient(15))
         self.folder = ""
 
     def close(self) -> None:
@@ -155,13 +157,23 @@ def test_a_viewer_from_the_first_playlist_on(web: EgressProcess, viewers: list[V
         assert words in viewer.ask(at(file) + query_more, status)
 
 
+def answer_of(viewer: Viewer, target: str) -> tuple[int, bytes]:
+    viewer.send(target)
+    return viewer.answer()
+
+
 def test_viewers_are_sessions_and_there_are_so_many_at_most(
     web: EgressProcess, viewers: list[Viewer]
 ) -> None:
-    viewers[0].ask(INDEX)
+    source = Source(web)
+    for viewer in viewers[:2]:
+        viewer.send(INDEX)  # they wait for the stream
+    source.begin()
+    source.send(120)
+    assert [viewer.answer()[0] for viewer in viewers[:2]] == [200, 200]
     # a player of a rendition's own playlist, which has no token, is one however often it asks
     for _ in range(3):
-        viewers[1].ask("/live/cam1/360p/index.m3u8")
+        viewers[3].ask("/live/cam1/360p/index.m3u8")
     counted(web, "hls viewers", 3)
     assert b"3 watch already" in viewers[2].ask(INDEX, 503)
     beat = web.served(lambda beat: any(stream.renditions for stream in beat.served))
@@ -169,6 +181,7 @@ def test_viewers_are_sessions_and_there_are_so_many_at_most(
     assert sum(players.values()) == 3
     # who has a token of a process before this one is let in by his query, and keeps it
     web.send(Configure(Settings(templates=(TEMPLATE,), web=WebSettings(max_viewers=4))))
-    text = viewers[2].text("/live/cam1/360p/index.m3u8?session=from-before")
-    assert "2.0.m4s?session=from-before" in text
+    address = "/live/cam1/360p/index.m3u8?session=from-before"
+    until(lambda: answer_of(viewers[2], address)[0] == 200, 10, "the other settings hold")
+    assert "2.0.m4s?session=from-before" in viewers[2].text(address)
     assert b"no app none" in viewers[2].ask("/none/cam1/index.m3u8", 404)

@@ -90,13 +90,15 @@ class RenditionEncoder(SessionRendition):
         cpu_clock: Callable[[], float],
     ) -> Iterator[RenditionBegan | RenditionCoded]:
         """Encode one picture. Raises EncodeFailed (this rendition), DeviceLost (all)."""
+        if self._is_out(job.surface.pts_ms, job.is_key):
+            return  # it was on its way when the encoder failed, or another try
         began_s, began_cpu_s = clock(), cpu_clock()
         encoder = self._encoder
         if job.fps is not None and (self.lost or job.fps != self._fps):
             encoder = self._open_anew(job.fps)
             yield self.began()
         if encoder is None or self.lost:
-            return  # it was on its way when the encoder failed
+            return
         job.surface.prepare()
         prepared_s = clock()
         units = encoder.encode(job.surface, force_idr=job.is_key)

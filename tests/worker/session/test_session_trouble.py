@@ -1,6 +1,7 @@
 """Sessions whose units are damaged or whose device fails: what it costs, and how it is told."""
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from tests.kit.session_driver import (
     make_source,
     template,
 )
+from tests.kit.thread_time import ThreadTime, WatchedThreads
 from tests.kit.waiting import until
 from worker.devices.backend import EncodedUnit, Encoder, Picture, Surface
 from worker.devices.software.device import SoftBackend
@@ -224,30 +226,58 @@ def test_a_rendition_that_failed_is_tried_again_at_a_later_keyframe(
     assert backend.opened == 2 + refusals
 
 
+CAP = EncoderLimitReached("small: the driver's cap", 1)
+
+
+class BusyBackend(FlakyBackend):
+    """Opens the small rendition's encoder anew only once `goes_on` is set."""
+
+    def __init__(self, refusals: int, refusal: Exception) -> None:
+        super().__init__(refusals, refusal)
+        self.goes_on = threading.Event()
+
+    def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> Any:
+        if self.opened:
+            assert self.goes_on.wait(DEADLINE_S)
+        return super().open_encoder(rendition, sps, fps)
+
+
+@pytest.mark.parametrize("refusal", [EncodeFailed("not now"), CAP], ids=["failed", "cap"])
+def test_a_keyframe_on_its_way_during_a_try_is_no_try_before_its_time(refusal: Exception) -> None:
+    """It was: the picture of 3 s was taken while that of 2 s had not failed yet."""
+    source = make_source(SourceSpec(frames=110))
+    backend = BusyBackend(100, refusal)
+    with Driver(source, template(gop_ms=1000), backend=backend) as driver:
+        driver.feed(source)
+        until(lambda: driver.session.status(1.0).frames_out == 110, DEADLINE_S, "all decoded")
+        backend.goes_on.set()
+        driver.finish()
+    assert backend.opened == 2, "the next one would be at 4 s"
+
+
 def test_a_rendition_that_the_drivers_cap_keeps_out_waits_in_quiet_until_there_may_be_room(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     source = make_source(SourceSpec(frames=360))
-    cap = EncoderLimitReached("small: the driver's cap", 1)
-    backend = FlakyBackend(100, cap)
-    later_s = 0.0
+    backend = FlakyBackend(100, CAP)
+    threads = WatchedThreads()
+    clock = ThreadTime(threads)
     with (
         caplog.at_level(logging.ERROR, "tfarm"),
-        Driver(
-            source, template(), backend=backend, clock=lambda: time.monotonic() + later_s
-        ) as driver,
+        Driver(source, template(), backend=backend, threads=threads, clock=clock) as driver,
     ):
         driver.feed(replace(source, units=source.units[:180]))
         until(lambda: driver.session.status(1.0).frames_out == 180, DEADLINE_S, "all decoded")
-        until(lambda: backend.opened > 1, DEADLINE_S, "a try at 2 s")
-        later_s = NEAR_S
+        clock.run_out()
+        assert backend.opened == 2, "a try at 2 s, none at 4 s"
+        clock.skip(NEAR_S)
         driver.feed(replace(source, units=source.units[180:]))
         driver.session.end("done")
         told: list[Event] = []
         while not (told and isinstance(told[-1], Ended)):
             told.append(driver.events.get(timeout=DEADLINE_S))
-    assert backend.opened == 1 + 2, "not at 4 s"
-    met = EncoderLimitHit(1, str(cap), is_again=True)
+    assert backend.opened == 1 + 2, "and one as soon as there may be room"
+    met = EncoderLimitHit(1, str(CAP), is_again=True)
     assert [event for event in told if isinstance(event, EncoderLimitHit)] == [met] * 2
     assert sum("rendition lost" in line for line in caplog.messages) == 1
 

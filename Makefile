@@ -11,7 +11,7 @@ COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 
 # What is read line by line by linters: the packages and the scripts of people and CI.
 PACKAGES := tfarm common ingest egress supervisor worker api hooks scripts
-SHELL_SCRIPTS := .ci/run
+SHELL_SCRIPTS := .ci/run scripts/get-etcd.sh
 
 run: $(VENV)/.runtime
 	@exec $(BIN)/tfarm supervisor $(ARGS)

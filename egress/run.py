@@ -109,7 +109,7 @@ class EgressServer:
             self._report_demand,
             self._demand.add_sender,
             self._on_denied,
-            keeps_last=takes_last_gop(process.child.kind),
+            for_segments=takes_last_gop(process.child.kind),
         )
         self._waiting = WaitingViewers()
         self._by_address = AddressBook()

@@ -10,9 +10,10 @@ from common.codecs.aac import AudioSpecificConfig
 from common.config.ladder import SOURCE
 from common.config.settings import IngestSettings
 from common.flv.audio import aac_sequence_header
-from common.ipc.control_messages import Placement, ResumeTime
+from common.ipc.control_messages import Placement
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.media_messages import StreamClosed, StreamOpen
+from common.media.clock import ResumeTime
 from common.rtmp.events import AudioReceived, VideoReceived
 from egress.fanout.entries import AUDIO, VIDEO, Entry
 from egress.streams.registry import Streams

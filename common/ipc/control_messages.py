@@ -17,7 +17,7 @@ from common.config.settings import Settings
 from common.ipc.envelope import message
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.status_messages import AudioLevels, PublisherStatus, ServedStatus, TranscodeStatus
-from common.media.clock import ClockReference
+from common.media.clock import ResumeTime
 from common.process.stage_times import DelayCounts
 
 
@@ -54,14 +54,6 @@ class Endpoint:
     whep: str = ""  # the rtc child's Unix socket for requests of viewers by WebRTC
     sound: str = ""  # the opus child's Unix socket for sound to be coded
     datagrams: str = ""  # an rtc child's, where its successor is given the UDP port
-
-
-@dataclass(frozen=True, slots=True)
-class ResumeTime:
-    """Where the time of a stream goes on: its clock reference, and what has been sent of it."""
-
-    reference: ClockReference
-    end_ms: int
 
 
 # ---- child → supervisor -----------------------------------------------------------------------

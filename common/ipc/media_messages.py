@@ -130,6 +130,9 @@ class StreamOpen:
     splice_ms: int | None = None
     overrides: StreamOverrides = NO_OVERRIDES  # of what its app has
     worker: ChildId | None = UNTOLD_WORKER  # that alone may send these; None: nobody does
+    # Unix time at which stream time was 0, for the numbers of segments. None: before its first
+    # media, in front of which it is said by another of these.
+    epoch_ms: int | None = None
 
 
 @message("stream-closed")

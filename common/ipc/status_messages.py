@@ -71,6 +71,7 @@ class PublisherStatus:
     bytes: int = 0  # of pictures and sound
     av_skew_ms: float = 0.0  # how much later sound comes than pictures; 0: nothing is known
     overrides: StreamOverrides = NO_OVERRIDES  # of what its app has
+    epoch_ms: int | None = None  # Unix time at which its stream time was 0; None: no media yet
 
 
 @dataclass(frozen=True, slots=True)

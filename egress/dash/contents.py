@@ -24,7 +24,7 @@ def presentation(hls: HlsStream[R], names: Sequence[str]) -> Presentation:
     windows = [track.window for track in tracks.values()]
     first = min((_first(window) for window in windows), default=0)
     begin = hls.first_msn if hls.first_msn is not None else first
-    begins = [begin, *(msn for msn in hls.discontinuities if msn > begin)]
+    begins = [begin, *(msn for msn in hls.numbering.discontinuities if msn > begin)]
     periods = [
         _period(hls, tracks, first_msn, end_msn)
         for first_msn, end_msn in pairwise([*begins, None])
@@ -33,11 +33,12 @@ def presentation(hls: HlsStream[R], names: Sequence[str]) -> Presentation:
     end_s = max((_end_s(window) for window in windows), default=0.0)
     return Presentation(
         hls.gop_ms,
-        hls.unix_offset_s,
+        hls.numbering.unix_offset_s,
         _seconds(windows, is_whole=first <= begin) or hls.limits.seconds,
         max((window.target for window in windows), default=hls.limits.part_s),
         [period for period in periods if period.pictures or period.sound is not None],
         round(1000 * end_s) if hls.has_ended else None,
+        hls.numbering.base_msn,
     )
 
 

@@ -1,7 +1,8 @@
 """The description of a presentation (MPD), as text. Pure.
 
-Section numbers are of ISO/IEC 23009-1. A segment's number is its stream time divided by the
-template's `gop`, and `availabilityStartTime` is when stream time was 0: so players know each
+Section numbers are of ISO/IEC 23009-1. A segment's number is that of the stream's epoch, and its
+stream time divided by the template's `gop`; `availabilityStartTime` is the epoch, when stream time
+was 0: so players know each
 segment's address and time without asking again, and a description changes with what is published
 alone. A period is what has one configuration.
 
@@ -75,6 +76,11 @@ class Presentation:
     part_s: float  # the longest part
     periods: Sequence[Period]
     ended_ms: int | None = None  # stream time; None: it goes on
+    base_msn: int = 0  # of the segment that begins at stream time 0
+
+    def begin_ms(self, period: Period) -> int:
+        """The stream time that a period begins at."""
+        return (period.first_msn - self.base_msn) * self.gop_ms
 
 
 def description(found: Presentation, now_unix_s: float, query: str = "", location: str = "") -> str:
@@ -142,7 +148,7 @@ def duration(seconds: float) -> str:
 
 
 def _period(found: Presentation, period: Period, query: str) -> list[str]:
-    begin_ms = period.first_msn * found.gop_ms
+    begin_ms = found.begin_ms(period)
     attributes = {"id": str(period.first_msn), "start": duration(begin_ms / 1000)}
     if period.end_msn is not None:
         length_ms = (period.end_msn - period.first_msn) * found.gop_ms
@@ -243,7 +249,7 @@ def _template(found: Presentation, period: Period, name: str, init_id: str, quer
         "timescale": str(SCALE),
         "duration": str(found.gop_ms),
         "startNumber": str(period.first_msn),
-        "presentationTimeOffset": str(period.first_msn * found.gop_ms),
+        "presentationTimeOffset": str(found.begin_ms(period)),
         "initialization": f"{name}/init-{init_id}.mp4{behind}",
         "media": f"{name}/$Number$.m4s{behind}",
     }

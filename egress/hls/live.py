@@ -9,6 +9,7 @@ from typing import Final
 from common.config.ladder import SOURCE
 from common.config.settings import WebSettings
 from common.ipc.identity import StreamId
+from egress.hls.numbering import Earlier
 from egress.hls.reload import Wanted
 from egress.hls.sessions import Session
 from egress.hls.stream import GRACE_S, SOUND, HlsStream, TrackState
@@ -20,6 +21,7 @@ UNUSED_S: Final = 10.0  # that a stream is cut for nobody: he may come back
 ENDED_S: Final = 30.0  # that the end of a stream can be asked for
 LOOK_S: Final = 0.1  # between looks whether enough of a stream is there
 ASK_AGAIN_S: Final = 2.0
+MAX_EARLIER: Final = 1_000  # streams whose discontinuities are remembered
 
 Waiting = asyncio.Future[bool]  # False: it has waited for long enough
 Hls = HlsStream[Waiting]
@@ -41,6 +43,7 @@ class LiveStreams:
         self._streams: dict[StreamId, Hls] = {}
         self._used_s: dict[StreamId, float] = {}  # when somebody last had a stream
         self._ended_s: dict[StreamId, float] = {}
+        self._earlier: dict[StreamId, Earlier] = {}  # of streams that are not cut now
         self._changes: dict[StreamId, set[Waiting]] = {}  # who waits for a stream, or its tracks
         self._is_stopping = False
 
@@ -167,7 +170,9 @@ class LiveStreams:
         web = self.settings
         limits = WindowLimits(web.window_s, web.window_bytes, web.part_s)
         offset_s = time.time() - self._context.clock()
-        hls: Hls = HlsStream(stream, limits, offset_s, self._on_change, self._context.clock())
+        before = self._earlier.pop(stream.stream_id, None)
+        now = self._context.clock()
+        hls: Hls = HlsStream(stream, limits, offset_s, self._on_change, now, before)
         self._streams[stream.stream_id] = hls
         self._used_s[stream.stream_id] = self._context.clock()
         hls.follow()
@@ -179,6 +184,9 @@ class LiveStreams:
         if hls is None:
             return
         hls.leave()
+        while len(self._earlier) >= MAX_EARLIER:
+            del self._earlier[next(iter(self._earlier))]
+        self._earlier[stream_id] = hls.numbering.earlier
         for track in hls.tracks.values():
             _answer(track.blocked.take_all(), found=False)
         self._used_s.pop(stream_id, None)

@@ -1,10 +1,10 @@
 """Samples of one track to parts and segments, on a grid of stream time. Pure.
 
-A segment's number is the stream time of its first sample divided by the template's `gop`: keyframes
-stand on that grid in every rendition. A part is some whole samples, of `target` at most; one more
-would be too long. So all but a segment's last lie within 85 and 100 % of it, however a steady
-source's stamps jitter; the target belongs to a track for good (draft-pantos-hls-rfc8216bis,
-4.4.3.8).
+A segment's number is that of the stream's epoch (`base_msn`) plus the stream time of its first
+sample divided by the template's `gop`: keyframes stand on that grid in every rendition. A part is
+some whole samples, of `target` at most; one more would be too long. So all but a segment's last lie
+within 85 and 100 % of it, however a steady source's stamps jitter; the target belongs to a
+track for good (draft-pantos-hls-rfc8216bis, 4.4.3.8).
 """
 
 from collections.abc import Sequence
@@ -57,12 +57,18 @@ def sound_target(rate: int, frame: int, part_s: float) -> int:
 class PartCutter:
     """Cuts the samples of one configuration of a track."""
 
-    def __init__(self, scale: int, gop_ms: int, target: int, first_msn: int = 0) -> None:
-        """`scale`: units a second; `target` in these. No segment is numbered below `first_msn`."""
+    def __init__(
+        self, scale: int, gop_ms: int, target: int, first_msn: int = 0, *, base_msn: int = 0
+    ) -> None:
+        """`scale`: units a second; `target` in these. No segment is numbered below `first_msn`.
+
+        `base_msn`: the number of the segment that begins at 0.
+        """
         self.scale = scale
         self.target = target
         self._gop = scale * gop_ms  # in 1/1000 of a unit, so that it is whole
-        self._msn = first_msn
+        self._base_msn = base_msn
+        self._msn = max(first_msn, base_msn)
         self._index = 0
         self._begin = self._end = 0
         self._track = 0
@@ -76,7 +82,7 @@ class PartCutter:
 
     def msn_at(self, at: int) -> int:
         """The number of the segment that begins at this time, or before it."""
-        return at * 1000 // self._gop
+        return self._base_msn + at * 1000 // self._gop
 
     def add(self, run: Run | None) -> list[Part]:
         """Take complete samples; the next one begins where they end."""
@@ -116,7 +122,9 @@ class PartCutter:
         samples, self._samples = self._samples, []
         if len(samples) > 1 or not self._usual:
             self._usual = min(sample.duration for sample in samples)
-        number = self._msn * _NUMBERS_A_SEGMENT + min(self._index, _NUMBERS_A_SEGMENT - 1)
+        number = (self._msn - self._base_msn) * _NUMBERS_A_SEGMENT + min(
+            self._index, _NUMBERS_A_SEGMENT - 1
+        )
         part = Part(
             self._msn,
             self._index,

@@ -79,6 +79,9 @@ class HlsRequests:
                 track, wanted, session
             ):
                 raise Refused(503, _TOO_LONG)
+            if self._output.streams.find(session.stream_id) is not hls:
+                # the stream has begun anew meanwhile: its playlist goes on there
+                session, hls, track = await self._find(request)
         skips = query.get("_HLS_skip") in ("YES", "v2")
         return self._text(session, hls.media(track.name, skips=skips))
 

@@ -14,10 +14,11 @@ from common.errors import ProtocolError
 from common.media.units import AudioConfig, AudioUnit, VideoConfig, VideoUnit
 from common.mp4.init_segment import is_known
 from egress.hls import playlists
+from egress.hls.numbering import Earlier, Numbering
 from egress.hls.parts import Part
 from egress.hls.reload import BlockedRequests
 from egress.hls.tracks import MAX_FILLED_MS, PictureTrack, SoundTrack
-from egress.hls.window import Discontinuities, Window, WindowLimits
+from egress.hls.window import Window, WindowLimits
 from egress.streams.rendition import Rendition
 from egress.streams.stream import Stream
 from egress.streams.subscribers import Start
@@ -94,8 +95,12 @@ class HlsStream(Generic[R]):
         unix_offset_s: float,
         on_change: Callable[["HlsStream[R]", str], object] = lambda *_: None,
         opened_s: float = 0.0,
+        before: Earlier | None = None,
     ) -> None:
-        """`unix_offset_s`: from CLOCK_MONOTONIC to Unix time. `on_change`: of the track's name."""
+        """`unix_offset_s`: from CLOCK_MONOTONIC to Unix time. `on_change`: of the track's name.
+
+        `before`: what is known of the stream of this name that was cut before this one.
+        """
         self.stream = stream
         self.gop_ms = stream.template.gop_ms
         self.limits = limits
@@ -105,11 +110,9 @@ class HlsStream(Generic[R]):
         self.problems: dict[str, str] = {}  # renditions that have no track, and why
         self._feeds: dict[str, RenditionFeed[R]] = {}
         self._on_change = on_change
-        self._discontinuities = Discontinuities()
-        self._last_discontinuity = -1
+        self.numbering = Numbering(self.gop_ms, before)
         self._headers: dict[str, bytes] = {}  # in force, by track
         self._unix_offset_s = unix_offset_s
-        self._stream_offset_s: float | None = None  # from stream time to Unix time
         self._first_ms: int | None = None  # of all pictures
         self._last_ms: int | None = None
         self._hold_back_s = 0.0  # of all playlists, once there is one
@@ -162,6 +165,10 @@ class HlsStream(Generic[R]):
 
     def configure(self, name: str, config: Config) -> None:
         """Another configuration of a rendition from the next tag on."""
+        tags = (
+            self.stream.renditions[name].gop_buffer.tags if name in self.stream.renditions else ()
+        )
+        self.numbering.settle(self.stream.epoch_ms, tags, self._unix_offset_s)
         for each, header in ((name, config.video), (SOUND, config.audio)):
             if header is None or self._headers.get(each) == header.body:
                 continue
@@ -207,17 +214,7 @@ class HlsStream(Generic[R]):
     @property
     def first_msn(self) -> int | None:
         """The segment that it began with; None before any picture."""
-        return self._first_ms // self.gop_ms if self._first_ms is not None else None
-
-    @property
-    def unix_offset_s(self) -> float:
-        """From stream time to Unix time."""
-        return self._stream_offset_s or 0.0
-
-    @property
-    def discontinuities(self) -> Discontinuities:
-        """The segments that begin with one, in all tracks."""
-        return self._discontinuities
+        return self.numbering.msn_at(self._first_ms) if self._first_ms is not None else None
 
     def peak_bps(self, name: str) -> int:
         """The most bits a second of a track's segments; what is declared, before any is there."""
@@ -258,7 +255,7 @@ class HlsStream(Generic[R]):
         targets_s = [track.window.target for track in self.tracks.values()]
         self._hold_back_s = playlists.hold_back_s(targets_s, self._hold_back_s)
         return self.tracks[name].playlist(
-            self._stream_offset_s or 0.0,
+            self.numbering.unix_offset_s,
             self._hold_back_s,
             lambda: list(self._reports(name)),
             skips=skips,
@@ -290,6 +287,7 @@ class HlsStream(Generic[R]):
         track = self.tracks.get(name)
         before = track.cutting if track is not None else None
         first_msn = target = 0
+        base_msn = self.numbering.base_msn
         if track is not None and before is not None:
             target = before.cutter.target
             if track.take(before.finish()):
@@ -304,6 +302,7 @@ class HlsStream(Generic[R]):
                 self.limits.part_s,
                 target=target,
                 first_msn=first_msn,
+                base_msn=base_msn,
                 fps=self._usual_fps(name),
             )
         else:
@@ -315,11 +314,14 @@ class HlsStream(Generic[R]):
                 self.limits.part_s,
                 target=target,
                 first_msn=first_msn,
+                base_msn=base_msn,
                 begin_ms=self._sound_from_ms(),
             )
         if track is None:
             seconds = made.cutter.target / made.cutter.scale
-            window = Window(self.gop_ms, seconds, self.limits, self._discontinuities)
+            window = Window(
+                self.gop_ms, seconds, self.limits, self.numbering.discontinuities, base_msn=base_msn
+            )
             track = self.tracks[name] = TrackState(name, window)
         track.cutting = made
         track.window.configure(made.init_id, made.init)
@@ -340,21 +342,17 @@ class HlsStream(Generic[R]):
             for track in self.tracks.values()
             if track.cutting is not None
         ]
-        msn = max(max(begun, default=-1) + 1, self._last_discontinuity)
-        self._last_discontinuity = msn
-        self._discontinuities.add(msn)
-        return msn
+        return self.numbering.next_discontinuity(begun)
 
     def _note_clock(self, unit: VideoUnit) -> None:
-        """Note where the stream is here, and which Unix time its time is."""
+        """Note where the stream is here; its first picture begins what is told."""
         if self._first_ms is None:
             self._first_ms = unit.dts_ms
+            self.numbering.begin(self.numbering.msn_at(unit.dts_ms))
             sound = self.tracks.get(SOUND)
             if sound is not None and isinstance(sound.cutting, SoundTrack):
                 sound.cutting.begin_ms = unit.dts_ms
         self._last_ms = unit.dts_ms
-        if self._stream_offset_s is None:
-            self._stream_offset_s = self._unix_offset_s + unit.received_s - unit.dts_ms / 1000
 
     def _usual_fps(self, name: str) -> Fraction | None:
         """What the template says of a rendition's rate."""

@@ -32,9 +32,12 @@ class PictureTrack:
         *,
         target: int = 0,
         first_msn: int = 0,
+        base_msn: int = 0,
         fps: Fraction | None = None,
     ) -> None:
         """`target`: that of the configuration before; `fps`: where the record says none.
+
+        `first_msn`, `base_msn`: as `PartCutter` has them.
 
         Raises ProtocolError for a record that can't be read, KeyError for a codec that MP4 does not
         take here.
@@ -47,7 +50,7 @@ class PictureTrack:
         self.init = init_segment([Track(config, VIDEO_SCALE)])
         self.init_id = _init_id(self.init)
         target = target or picture_target(self.fps, part_s)
-        self.cutter = PartCutter(VIDEO_SCALE, gop_ms, target, first_msn)
+        self.cutter = PartCutter(VIDEO_SCALE, gop_ms, target, first_msn, base_msn=base_msn)
         self._first_msn = first_msn
         self._pictures = Pictures()
         self._has_begun = False
@@ -78,6 +81,7 @@ class SoundTrack:
         *,
         target: int = 0,
         first_msn: int = 0,
+        base_msn: int = 0,
         begin_ms: int | None = None,
     ) -> None:
         """As of pictures. `begin_ms`: where there is to be sound from on, be it silence."""
@@ -89,9 +93,8 @@ class SoundTrack:
         self.init_id = _init_id(self.init)
         self._silence = _silence(config)
         frame = _frame_samples(config)
-        self.cutter = PartCutter(
-            rate, gop_ms, target or sound_target(rate, frame, part_s), first_msn
-        )
+        target = target or sound_target(rate, frame, part_s)
+        self.cutter = PartCutter(rate, gop_ms, target, first_msn, base_msn=base_msn)
         self._frame = frame
         self._first_msn = first_msn
         self.begin_ms = begin_ms

@@ -96,11 +96,18 @@ class Window:
     """One track's."""
 
     def __init__(
-        self, gop_ms: int, target: float, limits: WindowLimits, discontinuities: Discontinuities
+        self,
+        gop_ms: int,
+        target: float,
+        limits: WindowLimits,
+        discontinuities: Discontinuities,
+        *,
+        base_msn: int = 0,
     ) -> None:
-        """`target`: of its parts, in seconds."""
+        """`target`: of its parts, in seconds; `base_msn`: the segment's that begins at 0."""
         self.gop_s = gop_ms / 1000
         self.target = target
+        self._base_msn = base_msn
         self.target_duration = max(1, -(-gop_ms // 1000))  # the playlists': it never changes
         self.limits = limits
         self.discontinuities = discontinuities
@@ -127,7 +134,7 @@ class Window:
         segment = self._open(part.msn, begin_s)
         if segment is None:
             return
-        grid_s = (part.msn + 1) * self.gop_s
+        grid_s = self._begin_s(part.msn + 1)
         if end_s >= grid_s + self.gop_s or round(end_s - segment.begin_s) > self.target_duration:
             end_s = max(begin_s + _EXACT_S, min(end_s, grid_s))
         seconds = min(end_s - begin_s, self.target)
@@ -229,7 +236,7 @@ class Window:
             self._fill(last, msn)
         begin_s = first_s
         if last is not None and msn not in self.discontinuities:
-            begin_s = max(self._segments[-1].end_s, msn * self.gop_s)
+            begin_s = max(self._segments[-1].end_s, self._begin_s(msn))
         segment = Segment(msn, begin_s, init_id=self._init_id)
         self._append(segment)
         self._list_gap(segment, segment.begin_s, first_s)
@@ -242,7 +249,11 @@ class Window:
         if first > last.msn + 1:
             self._drop_all()
         for missing in range(first, msn):
-            self._append_gap(missing, missing * self.gop_s)
+            self._append_gap(missing, self._begin_s(missing))
+
+    def _begin_s(self, msn: int) -> float:
+        """Where a segment begins on the grid, in stream time."""
+        return (msn - self._base_msn) * self.gop_s
 
     def _append_gap(self, msn: int, begin_s: float) -> None:
         self._append(Segment(msn, begin_s, self.gop_s, is_complete=True))

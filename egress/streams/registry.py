@@ -15,7 +15,7 @@ from common.process.stage_times import StageDelays
 from egress.streams import demand, senders
 from egress.streams.rendition import Rendition
 from egress.streams.senders import Senders, StreamMessage
-from egress.streams.stream import MediaMessage, Stream
+from egress.streams.stream import MediaMessage, Stream, is_another_start
 
 QUEUED_S = 1.0
 MAX_QUEUED = 1_000  # messages, of all streams together
@@ -58,13 +58,14 @@ class Streams:
         on_sender: Callable[[StreamId, Sender], object] = lambda _, __: None,
         on_denied: Callable[[StreamMessage, Sender], object] = lambda _, __: None,
         *,
-        keeps_last: bool = False,
+        for_segments: bool = False,
     ) -> None:
         """`on_demand` is called when a rendition of a stream has its first subscriber.
 
         `on_sender`: whenever one who may send a stream opens it, or a rendition of it. `on_denied`:
-        when somebody has sent what he may not. `keeps_last`: of each rendition the last whole GOP
-        is kept too.
+        when somebody has sent what he may not. `for_segments`: streams are cut to segments here. So
+        of each rendition the last whole GOP is kept too, and another start of a stream is another
+        stream: its time is not put behind that of the one before, off the grid of keyframes.
         """
         self.by_id: dict[StreamId, Stream] = {}
         self.unplaced = 0  # messages that found no stream in time
@@ -73,7 +74,7 @@ class Streams:
         self._on_demand = on_demand
         self._on_sender = on_sender
         self._on_denied = on_denied
-        self._keeps_last = keeps_last
+        self._for_segments = for_segments
         self._senders = Senders()
         self._queues: dict[ChildId | None, deque[_Queued]] = {}  # by who sent it, none empty
         self._queued_bytes = 0
@@ -98,8 +99,12 @@ class Streams:
         self._on_sender(message.stream_id, sender)
         stream = self.by_id.get(message.stream_id)
         gone: tuple[Rendition, ...] = ()
+        if stream is not None and self._for_segments and is_another_start(stream, message):
+            gone, stream = tuple(stream.renditions.values()), None
         if stream is None:
-            stream = Stream(message, now, self._on_demand, self.delays, keeps_last=self._keeps_last)
+            stream = Stream(
+                message, now, self._on_demand, self.delays, keeps_last=self._for_segments
+            )
             self.by_id[message.stream_id] = stream
         else:
             gone = stream.open(message, now)

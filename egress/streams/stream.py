@@ -128,6 +128,7 @@ class Stream:
         self.template: Template = message.template
         self.transcoded: tuple[str, ...] = message.renditions
         self.overrides = message.overrides  # of what its app has
+        self.epoch_ms = message.epoch_ms  # Unix time at stream time 0; None: it is to come
         self.state = StreamState.LIVE
         self.reason = ""  # of the end
         self.renditions: dict[str, Rendition] = {}
@@ -138,9 +139,8 @@ class Stream:
         self._revoked = Generation(-1)
         self._next: _Next | None = None
         self._absent: dict[str, _Headers] = {}  # of this generation's renditions
-        self._generation_ended = False
         self._deadline: float | None = None  # of HELD and ENDING
-        self._is_silent = False  # held because nothing came, not because its end was reported
+        self._generation_ended = self._is_silent = False  # silent: held, as nothing came
         self._time, self._quiet_since = SourceTime(now), now  # since the last tag, or the opening
         self._publisher = PublisherInfo()
         self._on_demand, self._delays, self._keeps_last = on_demand, delays, keeps_last
@@ -163,6 +163,7 @@ class Stream:
             return ()
         was_away = self.state is not StreamState.LIVE
         self.overrides = message.overrides
+        self.epoch_ms = message.epoch_ms if self.epoch_ms is None else self.epoch_ms
         self.state = StreamState.LIVE
         self._deadline = None
         self._is_silent = False
@@ -406,3 +407,9 @@ class Stream:
         for name, rendition in self.renditions.items():
             if name != SOURCE:
                 rendition.set_publisher(publisher)
+
+
+def is_another_start(stream: Stream, message: StreamOpen) -> bool:
+    """True if a message opens a later start of a stream, whose time begins anew."""
+    is_other = stream.epoch_ms is not None and stream.epoch_ms != message.epoch_ms
+    return is_other and message.generation >= stream.generation

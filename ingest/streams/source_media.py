@@ -56,6 +56,8 @@ class SourceMedia:
         self.newest: ClockReference | None = None  # of the last picture; None: it was stood in for
         self.held_s = 0.0  # from that picture on, how long nothing is read from the publisher
         self.is_fast = False  # a file is sent, and read slower
+        # Called once, in front of the first media of all, with its stream time and when it came.
+        self.on_first: Callable[[int, float], object] | None = None
         self._is_live = False
         self._early_metadata = Metadata(b"")  # what came before the publisher's first pictures
         self._timeline = timeline
@@ -95,6 +97,8 @@ class SourceMedia:
 
     def video(self, unit: VideoUnit) -> None:
         """Send one access unit, behind its configuration."""
+        if self.on_first is not None:
+            self._begin(unit)
         # First whoever waits for it: what is noted about it has time.
         egress, worker = self.egress, self.worker
         is_played = egress.has_source_players
@@ -124,6 +128,8 @@ class SourceMedia:
         self.throughput.count(0, len(unit.data), unit.received_s)
         self.counts.sound(unit)
         if self._is_live:
+            if self.on_first is not None:
+                self._begin(unit)
             self._put(unit)
 
     def audio_configure(self, config: AudioConfig) -> None:
@@ -190,6 +196,12 @@ class SourceMedia:
         dropped["to worker"] += self.worker.dropped
         dropped["to egress"] += self.egress.dropped
         return dict(+dropped)
+
+    def _begin(self, unit: VideoUnit | AudioUnit) -> None:
+        """Report the stream's first media, before it goes out."""
+        if self.on_first is not None:
+            self.on_first(unit.dts_ms, unit.received_s)
+            self.on_first = None
 
     def _put(self, item: AudioConfig | AudioUnit | DataUnit) -> None:
         """Keep an item for who comes later, and send it to who is there."""

@@ -20,14 +20,13 @@ from common.ipc.control_messages import (
     GopTransfer,
     Placement,
     PublishEnd,
-    ResumeTime,
     SourceEstimate,
     SourceFormatReport,
 )
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.media_messages import StreamClosed, StreamOpen
 from common.ipc.status_messages import PublisherStatus
-from common.media.clock import ClockReference
+from common.media.clock import ClockReference, ResumeTime
 from common.media.units import AudioConfig, VideoConfig
 from common.notices.doctor import Change
 from common.notices.notices import Notices
@@ -37,6 +36,7 @@ from ingest.doctor.source_figures import StreamFacts
 from ingest.outputs.outbox import Peers
 from ingest.streams.absence import Absence, is_silent
 from ingest.streams.clock.timeline import Timeline
+from ingest.streams.epochs import Epochs
 from ingest.streams.gop_transfer import pack
 from ingest.streams.silent_audio import Silence, can_be_silent
 from ingest.streams.source_format import SourceFormatReporter
@@ -63,8 +63,10 @@ class StreamContext:
     clock: Callable[[], float]  # CLOCK_MONOTONIC, to measure the time that is spent here
     unix_time: Callable[[], float]
     delays: StageDelays = field(default_factory=StageDelays)  # of all streams
+    epochs: Epochs = field(default_factory=Epochs)  # of those that were here
 
 
+# long: each event of a stream's life, which is one
 class Stream:
     """One stream's life. Its publisher gives `media` what comes, and `configure` its first."""
 
@@ -80,7 +82,8 @@ class Stream:
         resume = placed.resume_time
         if resume is not None:
             self.timeline = Timeline.continuing(resume.reference, resume.end_ms)
-        self._placed = placed
+        self._placed, self._epochs = placed, context.epochs
+        self._epoch_ms = resume.epoch_ms if resume is not None else None
         self._report, self._clock = context.report, context.clock
         self._since_unix, self._unix_time = since_unix, context.unix_time
         self.owner = Credentials()  # of the publisher, or of the last one
@@ -99,6 +102,8 @@ class Stream:
             self.doctor.counts,
             context.delays,
         )
+        if self._epoch_ms is None:
+            self.media.on_first = self._epoch
 
     @property
     def generation(self) -> Generation:
@@ -165,6 +170,10 @@ class Stream:
             return
         last = self.status(self._clock())
         self.state, self.absence = StreamState.ENDED, None
+        if self._epoch_ms is not None:
+            # while the publisher is away, freeze frames go on with the clock
+            end_ms = max(self.timeline.end_ms or 0, self.timeline.now_ms(self._clock()))
+            self._epochs.ended(self.stream_id, self.template.gop_ms, self._epoch_ms + end_ms)
         self.media.leave()
         self.media.worker.end(reason)
         if self._was_open:
@@ -212,7 +221,7 @@ class Stream:
         self.media.egress.release()
         reference = self.timeline.clock_reference
         end_ms = self.timeline.end_ms or 0
-        return ResumeTime(reference, end_ms) if reference is not None else None
+        return ResumeTime(reference, end_ms, self._epoch_ms) if reference is not None else None
 
     # ---- the supervisor -----------------------------------------------------------------------
 
@@ -304,9 +313,16 @@ class Stream:
             bytes=media.throughput.bytes,
             av_skew_ms=round(self.doctor.sound_behind_ms, 1),
             overrides=self.overrides,
+            epoch_ms=self._epoch_ms,
         )
 
     # ---- inside -------------------------------------------------------------------------------
+
+    def _epoch(self, first_ms: int, came_s: float) -> None:
+        """Note which Unix time stream time begins at, and report it in front of the first media."""
+        unix_ms = round(1000 * (self._unix_time() + came_s - self._clock()))
+        self._epoch_ms = self._epochs.find(self.stream_id, self.template.gop_ms, first_ms, unix_ms)
+        self.media.egress.open(self._stream_open())
 
     def _go_live(self, config: VideoConfig) -> None:
         """Open towards egress with what this publisher has said so far."""
@@ -354,7 +370,8 @@ class Stream:
     def _stream_open(self, splice_ms: int | None = None) -> StreamOpen:
         generation, renditions, worker = _announced(self._placed)
         what = generation, self.template, renditions
-        return StreamOpen(self.stream_id, *what, splice_ms, self.overrides, worker)
+        own = self.overrides, worker, self._epoch_ms
+        return StreamOpen(self.stream_id, *what, splice_ms, *own)
 
     def _held(self, absence: Absence, now: float) -> StreamClosed:
         reason, left_ms = "its publisher is away", absence.left_ms(now)

@@ -16,10 +16,11 @@ from common.access.peer_address import Networks, host_of, subscriber
 from common.access.refusals import MAX_KEPT, RefusalTable
 from common.config.ladder import Pipeline, Template
 from common.config.settings import Settings
-from common.ipc.control_messages import Heartbeat, Hello, Placement, ResumeTime
+from common.ipc.control_messages import Heartbeat, Hello, Placement
 from common.ipc.identity import ChildId, Generation, StreamId, split_stream_id
 from common.ipc.kinds import admits, has_viewers
 from common.ipc.status_messages import PublisherStatus, ServedStatus, TranscodeStatus
+from common.media.clock import ResumeTime
 from common.process.stage_times import DelayCounts
 from supervisor.farm.actions import Send
 from supervisor.farm.blame.poison_addresses import PoisonAddresses

@@ -12,6 +12,7 @@ from common.ipc.media_messages import (
     HEADER,
     KEY,
     SHARED,
+    UNTOLD_WORKER,
     RenditionOpen,
     RenditionVideo,
     StreamOpen,
@@ -203,8 +204,10 @@ def stream_open(
     renditions: tuple[str, ...] = ("720p", "360p"),
     splice_ms: int | None = None,
     overrides: StreamOverrides = NO_OVERRIDES,
+    epoch_ms: int | None = 0,
 ) -> StreamOpen:
-    return StreamOpen(STREAM, Generation(generation), TEMPLATE, renditions, splice_ms, overrides)
+    own = splice_ms, overrides, UNTOLD_WORKER, epoch_ms
+    return StreamOpen(STREAM, Generation(generation), TEMPLATE, renditions, *own)
 
 
 def messages(data: bytes, chunk_size: int = CHUNK_SIZE) -> list[Message]:

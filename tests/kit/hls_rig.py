@@ -17,6 +17,7 @@ from common.ipc.media_messages import (
     TagHeader,
     Tags,
 )
+from egress.hls.numbering import Earlier
 from egress.hls.stream import HlsStream
 from egress.hls.window import WindowLimits
 from egress.streams.stream import Stream
@@ -30,7 +31,7 @@ TEMPLATE = Template(
 )
 NAMES = ("720p", "360p")
 LIMITS = WindowLimits(12.0, 1 << 26)
-UNIX_S = 1_700_000_000.0  # when CLOCK_MONOTONIC was 0
+UNIX_S = 0.0  # when CLOCK_MONOTONIC was 0
 HEADERS = {"a": avc_sequence_header(record(SPS_720)), "b": avc_sequence_header(record(SPS_1080))}
 FRAME_MS = 1024 / 48  # of sound
 _SLICE = (5).to_bytes(4, "big") + b"\x65\x88\x88\x88\x88"
@@ -39,7 +40,13 @@ _SLICE = (5).to_bytes(4, "big") + b"\x65\x88\x88\x88\x88"
 class HlsRig:
     """One stream with its renditions, and what HLS makes of them."""
 
-    def __init__(self, names: Sequence[str] = NAMES, limits: WindowLimits = LIMITS) -> None:
+    def __init__(
+        self,
+        names: Sequence[str] = NAMES,
+        limits: WindowLimits = LIMITS,
+        epoch_ms: int | None = 0,
+    ) -> None:
+        self.epoch_ms = epoch_ms
         self.names = tuple(names)
         self.generation = 1
         self.limits = limits
@@ -49,10 +56,14 @@ class HlsRig:
         self._sound_ms = 0.0
         self.hls = self.cut_anew()
 
-    def cut_anew(self) -> HlsStream[str]:
+    def cut_anew(self, before: Earlier | None = None) -> HlsStream[str]:
         """Cut the stream from what is kept of it, as if its first viewer came now."""
         self.hls = HlsStream(
-            self.stream, self.limits, UNIX_S, lambda _, name: self.changed.append(name)
+            self.stream,
+            self.limits,
+            UNIX_S,
+            lambda _, name: self.changed.append(name),
+            before=before,
         )
         self.hls.follow()
         return self.hls
@@ -137,7 +148,13 @@ class HlsRig:
             rendition.end("it is over")
 
     def _open(self) -> StreamOpen:
-        return StreamOpen(STREAM, Generation(self.generation), TEMPLATE, self.names)
+        return StreamOpen(
+            STREAM,
+            Generation(self.generation),
+            TEMPLATE,
+            self.names,
+            epoch_ms=self.epoch_ms,
+        )
 
     def _sound_until(self, ms: int) -> None:
         self._sound_ms = max(self._sound_ms, ms - 500.0)

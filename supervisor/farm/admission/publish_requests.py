@@ -27,11 +27,11 @@ from common.ipc.control_messages import (
     PublishRequest,
     Refused,
     RequestQueued,
-    ResumeTime,
     StreamRevoke,
     StreamRevoked,
 )
 from common.ipc.identity import ChildId, StreamId, split_stream_id
+from common.media.clock import ResumeTime
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.admission.candidates import (
     Evict,
@@ -357,4 +357,4 @@ def resume_time(stream: Stream) -> ResumeTime | None:
         if rendition.last_pts_ms is not None
     ]
     end_ms = max(shown, default=publisher.reference.stream_ms)
-    return ResumeTime(publisher.reference, end_ms)
+    return ResumeTime(publisher.reference, end_ms, publisher.epoch_ms)

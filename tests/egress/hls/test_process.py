@@ -36,24 +36,28 @@ NAMES = ("720p", "360p")
 class Source:
     """Pictures of 25 fps in both renditions, with sound; a keyframe every 2 s."""
 
-    def __init__(self, web: EgressProcess) -> None:
+    def __init__(self, web: EgressProcess, generation: int = 1, epoch_ms: int = 0) -> None:
         self.web = web
+        self._generation, self._epoch_ms = generation, epoch_ms
         self._number = 100  # from 4 s on
         self._sent = 0
 
     def begin(self) -> None:
-        self.web.push(stream_open(renditions=NAMES))
+        number = self._generation
+        self.web.push(stream_open(number, NAMES, epoch_ms=self._epoch_ms))
         for name in NAMES:
-            self.web.push(*rendition_open(name, header=video_header()))
-        self.web.push(*shared((head(AUDIO, 0, HEADER), audio_header())))
+            self.web.push(*rendition_open(name, generation=number, header=video_header()))
+        header = head(AUDIO, 0, HEADER), audio_header()
+        self.web.push(*shared(header, generation=number))
 
     def send(self, count: int) -> None:
         for _ in range(count):
             ms = 40 * self._number
             made = key_tag(ms) if self._number % 50 == 0 else inter_tag(ms)
             for name in NAMES:
-                self.web.push(*tags(self._sent, made, rendition=name))
-            self.web.push(*shared(audio_tag(ms)))
+                number = self._generation
+                self.web.push(*tags(self._sent, made, generation=number, rendition=name))
+            self.web.push(*shared(audio_tag(ms), generation=self._generation))
             self._number += 1
             self._sent += 1
 
@@ -160,6 +164,28 @@ def test_a_viewer_from_the_first_playlist_on(web: EgressProcess, viewers: list[V
 def answer_of(viewer: Viewer, target: str) -> tuple[int, bytes]:
     viewer.send(target)
     return viewer.answer()
+
+
+def test_who_waits_while_a_stream_begins_anew_gets_the_playlist_that_goes_on(
+    web: EgressProcess, viewers: list[Viewer]
+) -> None:
+    viewer, source = viewers[0], Source(web)
+    playlist = "/live/cam1/360p/index.m3u8"
+    viewer.send(playlist)  # it waits for the stream
+    source.begin()
+    source.send(70)
+    assert viewer.answer()[0] == 200
+    viewer.send(playlist + "?_HLS_msn=5")
+    counted(web, "hls waiting", 1)
+    again = Source(web, generation=2, epoch_ms=100_000)
+    again.begin()
+    again.send(70)
+    status, body = viewer.answer()
+    assert status == 200, body
+    text = body.decode()
+    assert "#EXT-X-MEDIA-SEQUENCE:52\n" in text
+    assert "#EXT-X-DISCONTINUITY\n" in text
+    assert "ENDLIST" not in text
 
 
 def test_viewers_are_sessions_and_there_are_so_many_at_most(

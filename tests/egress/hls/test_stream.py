@@ -78,6 +78,63 @@ def test_a_segment_can_be_played_after_its_init() -> None:
         assert len(samples) == (50 if name != SOUND else 94)
 
 
+EPOCH_MS = 1_790_000_000_123
+BASE = EPOCH_MS // 2_000
+
+
+def begun(epoch_ms: int | None, begin_ms: int, end_ms: int) -> HlsRig:
+    rig = HlsRig(epoch_ms=epoch_ms)
+    rig.headers()
+    rig.sound_header()
+    rig.play(begin_ms, end_ms)
+    return rig
+
+
+def numbers(rig: HlsRig, name: str = "720p") -> list[int]:
+    return [segment.msn for segment in rig.hls.tracks[name].window.segments]
+
+
+def test_segments_are_numbered_by_the_epoch_whoever_cuts_them_from_when_on() -> None:
+    here, there = begun(EPOCH_MS, 4_000, 9_000), begun(EPOCH_MS, 6_500, 9_000)
+    for name in here.hls.tracks:
+        assert numbers(here, name) == [BASE + 2, BASE + 3, BASE + 4]
+        assert numbers(there, name) == [BASE + 3, BASE + 4]
+    assert f"#EXT-X-MEDIA-SEQUENCE:{BASE + 2}\n" in here.hls.media("720p")
+    assert "#EXT-X-PROGRAM-DATE-TIME:2026-09-21T14:13:24.123Z" in here.hls.media("720p")
+
+
+def test_without_an_epoch_the_first_picture_s_arrival_stands_for_it() -> None:
+    rig = begun(None, 4_000, 9_000)
+    rig.hls = rig.cut_anew()
+    assert numbers(rig)[-1] == 4
+    assert rig.hls.numbering.unix_offset_s == 0.0
+
+
+def test_a_new_start_goes_on_above_with_a_discontinuity() -> None:
+    old = begun(EPOCH_MS, 4_000, 9_000)
+    old.lose_worker()
+    old.headers("b")
+    old.play(9_000, 14_000)
+    last = numbers(old)[-1]
+    new = HlsRig(epoch_ms=EPOCH_MS + 60_000)
+    hls = new.cut_anew(old.hls.numbering.earlier)
+    new.headers()
+    new.sound_header()
+    new.play(500, 5_000)
+    for name in hls.tracks:
+        media = read_media(for_viewer(hls.media(name), "").encode())
+        assert media.first > last
+        assert media.discontinuities == 1, "that of the start before"
+        assert media.segments[0].discontinuities == 2
+    assert numbers(new) == [BASE + 30, BASE + 31, BASE + 32]
+
+
+def test_a_start_that_is_cut_again_has_no_further_discontinuity() -> None:
+    rig = begun(EPOCH_MS, 4_000, 9_000)
+    again = rig.cut_anew(rig.hls.numbering.earlier)
+    assert "DISCONTINUITY" not in again.media("720p")
+
+
 def test_another_configuration_is_a_discontinuity_in_every_track_at_one_number() -> None:
     rig = playing(4_000, 9_000)
     rig.lose_worker()
@@ -149,7 +206,7 @@ def test_a_stream_without_renditions_lists_its_source() -> None:
 
 def test_a_picture_has_the_unix_time_at_which_it_came() -> None:
     rig = playing()
-    assert "#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:24.000Z" in rig.hls.media("720p")
+    assert "#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:04.000Z" in rig.hls.media("720p")
     assert STREAM not in rig.hls.media("720p")
 
 

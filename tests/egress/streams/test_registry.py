@@ -148,3 +148,24 @@ def test_who_queues_much_drives_out_its_own() -> None:
     stream, _ = streams.open(stream_open(), 0.1)
     assert stream is not None
     assert stream.renditions["720p"].gop_buffer.last_dts_ms or stream.touched
+
+
+def test_where_segments_are_cut_another_start_of_a_stream_is_another_stream() -> None:
+    epochs: list[tuple[int, int | None]] = [(1, None), (1, 1_000), (2, 1_000), (3, None), (3, 99)]
+    for for_segments in (False, True):
+        streams, found = Streams(for_segments=for_segments), []
+        for generation, epoch_ms in epochs:
+            stream, gone = streams.open(stream_open(generation, epoch_ms=epoch_ms), 0.0)
+            assert stream is streams.get(STREAM)
+            assert [one.name for one in gone] == (
+                ["720p", "360p", SOURCE]
+                if for_segments and (generation, epoch_ms) == (3, None)
+                else []
+            )
+            found.append(stream)
+        assert len({id(stream) for stream in found}) == (2 if for_segments else 1)
+        last = found[-1]
+        assert last is not None
+        assert last.epoch_ms == (99 if for_segments else 1_000), "time goes on where it was"
+    late, _ = streams.open(stream_open(2, epoch_ms=1_000), 0.0)
+    assert late is last, "it is of an ingest that is late"

@@ -78,6 +78,7 @@ def test_media_of_every_kind_reaches_the_stream() -> None:
         "StreamOpen",
         "RenditionOpen",
         "Tags",
+        "StreamOpen",  # with the epoch, in front of the first media
         "Tags",
         "Tags",
         "Tags",

@@ -111,3 +111,16 @@ def test_a_stream_that_began_anew_takes_nothing_of_one_that_ended() -> None:
     assert kept is not None
     new = StreamRig()
     assert not new.stream.go_on_from(unpack(*kept), kept[0].format)
+
+
+def test_the_epoch_is_found_with_the_first_media_and_goes_along() -> None:
+    old, new = moved()
+    silent, first = old.egress.of(StreamOpen)[:2]
+    assert silent.epoch_ms is None, "no media has come"
+    assert first.epoch_ms is not None
+    assert old.stream.status(100.0).epoch_ms == first.epoch_ms
+    new.stream.configure(config(), 160.0)
+    new.put(0, key=True, at_s=160.0)
+    opened = new.egress.of(StreamOpen)
+    assert {message.epoch_ms for message in opened} == {first.epoch_ms}
+    assert new.stream.status(160.0).epoch_ms == first.epoch_ms

@@ -3,20 +3,22 @@
 from dataclasses import replace
 
 from common.config.settings import Settings
-from common.ipc.control_messages import EndStream, IngestLost, Placement, ResumeTime
+from common.ipc.control_messages import EndStream, IngestLost, Placement
 from common.ipc.status_messages import RenditionStatus, ServedStatus
-from common.media.clock import ClockReference
+from common.media.clock import ClockReference, ResumeTime
 from supervisor.farm.actions import Send
 from supervisor.placement.cost import Resource
 from tests.kit.children import EGRESS0, INGEST0
 from tests.kit.farm_rig import SMALL, MakeRig, Rig
 
 HOLD_S = 10.0  # of the default template
+EPOCH_MS = 1_790_000_000_000
 
 
 def live(rig: Rig) -> Placement:
     placed = rig.publish("live/a", SMALL)
-    status = rig.publisher("live/a", format=SMALL, reference=ClockReference(7_000, 99.0))
+    reference = ClockReference(7_000, 99.0)
+    status = rig.publisher("live/a", format=SMALL, reference=reference, epoch_ms=EPOCH_MS)
     rig.beat(INGEST0, publishers=(status,))
     shown = RenditionStatus("360p", last_pts_ms=7_900)
     rig.beat(EGRESS0, served=(ServedStatus(placed.stream_id, placed.generation, (shown,)),))
@@ -46,7 +48,7 @@ def test_the_publisher_that_returns_takes_it_over_where_its_time_is_now(rig: Rig
     assert placed.request_id == rig.request
     assert placed.generation > before.generation
     assert placed.renditions == before.renditions
-    assert placed.resume_time == ResumeTime(ClockReference(7_000, 99.0), 7_900)
+    assert placed.resume_time == ResumeTime(ClockReference(7_000, 99.0), 7_900, EPOCH_MS)
     assert rig.only(rig.format(source=SMALL), Placement).generation == placed.generation
     assert len(rig.farm.state.fleet.allocations) == 1
     rig.tick(HOLD_S)

@@ -14,12 +14,11 @@ from common.ipc.control_messages import (
     Placement,
     PublishEnd,
     Refused,
-    ResumeTime,
     StreamRevoke,
     StreamRevoked,
 )
 from common.ipc.identity import Generation
-from common.media.clock import ClockReference
+from common.media.clock import ClockReference, ResumeTime
 from supervisor.farm.actions import Send
 from supervisor.farm.admission.publish_requests import REVOKE_S
 from supervisor.farm.recovery.lost_workers import POSITIONS_TIMEOUT_S

@@ -1,7 +1,10 @@
 """What of a stream that is cut for HLS stands in its description for DASH. Pure.
 
-A period begins with the stream and with each discontinuity, at the segment that all tracks have it
-at; it stays described for as long as one of its segments is listed.
+The first period begins with stream time, wherever cutting began: so every process and every host
+describes the same, and FFmpeg, which takes a period's start for 0 (`calc_cur_seg_no` of its
+libavformat/dashdec.c), asks for the right numbers. `timeShiftBufferDepth` says how far back there
+is something. Another period begins with each discontinuity, at the segment that all tracks have it
+at. A period stays described for as long as one of its segments is listed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,10 +23,10 @@ R = TypeVar("R")
 
 def presentation(hls: HlsStream[R], names: Sequence[str]) -> Presentation:
     """These renditions and the sound, as far as they can be played now."""
-    tracks = {name: hls.tracks[name] for name in (*names, SOUND) if hls.is_playable(name)}
+    tracks = {name: hls.tracks[name] for name in (*names, SOUND) if _is_there(hls, name)}
     windows = [track.window for track in tracks.values()]
     first = min((_first(window) for window in windows), default=0)
-    begin = hls.first_msn if hls.first_msn is not None else first
+    begin = hls.numbering.base_msn
     begins = [begin, *(msn for msn in hls.numbering.discontinuities if msn > begin)]
     periods = [
         _period(hls, tracks, first_msn, end_msn)
@@ -34,12 +37,17 @@ def presentation(hls: HlsStream[R], names: Sequence[str]) -> Presentation:
     return Presentation(
         hls.gop_ms,
         hls.numbering.unix_offset_s,
-        _seconds(windows, is_whole=first <= begin) or hls.limits.seconds,
+        min(hls.limits.seconds, max(hls.gop_ms / 1000, _reach_s(windows))),
         max((window.target for window in windows), default=hls.limits.part_s),
         [period for period in periods if period.pictures or period.sound is not None],
         round(1000 * end_s) if hls.has_ended else None,
         hls.numbering.base_msn,
     )
+
+
+def _is_there(hls: HlsStream[R], name: str) -> bool:
+    """Whether a track is described: the sound as soon as any is cut, for no period gets it later."""
+    return hls.has_sound if name == SOUND else hls.is_playable(name)
 
 
 def _period(
@@ -93,9 +101,7 @@ def _end_s(window: Window) -> float:
     return window.segments[-1].end_s if window.segments else 0.0
 
 
-def _seconds(windows: Sequence[Window], *, is_whole: bool) -> float:
-    """How far back all tracks reach, where they have dropped something; 0: they have not."""
-    if is_whole:
-        return 0.0
-    reach = [w.segments[-1].end_s - w.segments[0].end_s for w in windows if w.segments]
-    return max(0.0, min(reach, default=0.0))
+def _reach_s(windows: Sequence[Window]) -> float:
+    """How far back all tracks reach."""
+    reach = [w.segments[-1].end_s - w.segments[0].begin_s for w in windows if w.segments]
+    return min(reach, default=0.0)

@@ -98,7 +98,7 @@ def description(found: Presentation, now_unix_s: float, query: str = "", locatio
         "publishTime": date(now_unix_s),
         "minBufferTime": duration(gop_s),
         "timeShiftBufferDepth": duration(found.window_s),
-        "suggestedPresentationDelay": duration(DELAY_SEGMENTS * gop_s),
+        "suggestedPresentationDelay": duration(min(DELAY_SEGMENTS * gop_s, found.window_s)),
         "maxSegmentDuration": duration(gop_s),
     }
     if found.ended_ms is None:

@@ -28,7 +28,7 @@ def rig(
 def test_all_renditions_and_the_sound_are_described() -> None:
     found = presentation(rig().hls, NAMES)
     (period,) = found.periods
-    assert (period.first_msn, period.end_msn) == (2, None)
+    assert (period.first_msn, period.end_msn) == (0, None)
     assert [(one.name, one.width, one.height) for one in period.pictures] == [
         ("720p", 1280, 720),
         ("360p", 1280, 720),  # by the record, which the rig gives both
@@ -39,7 +39,7 @@ def test_all_renditions_and_the_sound_are_described() -> None:
     assert (period.sound.codec, period.sound.sample_rate) == ("mp4a.40.2", 48_000)
     assert found.ended_ms is None
     assert found.part_s == pytest.approx(0.344)
-    assert found.window_s == LIMITS.seconds
+    assert found.window_s == pytest.approx(4.7, abs=0.1), "what is there, from 4.0 s on"
     assert found.unix_offset_s == pytest.approx(UNIX_S)
 
 
@@ -83,7 +83,7 @@ def test_another_configuration_begins_another_period() -> None:
     made.play(10_000, 13_000)
     found = presentation(made.hls, NAMES)
     first, second = found.periods
-    assert (first.first_msn, first.end_msn, second.first_msn) == (2, 5, 5)
+    assert (first.first_msn, first.end_msn, second.first_msn) == (0, 5, 5)
     assert second.end_msn is None
     assert first.pictures[0].init_id != second.pictures[0].init_id
     assert first.sound == second.sound
@@ -101,6 +101,35 @@ def test_a_period_goes_when_its_last_segment_does() -> None:
 def test_what_weighs_too_much_reaches_less_far_back() -> None:
     found = presentation(rig(40_000, limits=WindowLimits(60.0, 1)).hls, NAMES)
     assert 4.0 <= found.window_s <= 8.0
+
+
+def test_two_processes_describe_one_period() -> None:
+    """Whenever each of them has begun to cut: a player may go from one to the other."""
+    early, late = rig(9_000), HlsRig()
+    late.headers()
+    late.sound_header()
+    late.play(8_000, 13_000)
+    (first,), (second,) = (presentation(one.hls, NAMES).periods for one in (early, late))
+    assert (first.first_msn, first.end_msn) == (second.first_msn, second.end_msn)
+    assert [one.init_id for one in first.pictures] == [one.init_id for one in second.pictures]
+
+
+def test_sound_is_described_before_a_segment_of_it_is_whole() -> None:
+    """No player takes a track that joins a period later."""
+    made = HlsRig()
+    made.headers()
+    made.sound_header()
+    made.play(4_000, 5_900)
+    made.play(5_900, 6_050, has_sound=False)  # it comes a little later
+    assert made.hls.has_sound and not made.hls.is_playable("sound")
+    (period,) = presentation(made.hls, NAMES).periods
+    assert period.sound is not None
+
+
+def test_it_reaches_as_far_back_as_there_is_something() -> None:
+    for end_ms, expected in ((6_100, 2.0), (8_100, 4.0), (60_000, LIMITS.seconds)):
+        found = presentation(rig(end_ms).hls, NAMES)
+        assert found.window_s == pytest.approx(expected, abs=0.15)
 
 
 def test_the_end_is_told() -> None:

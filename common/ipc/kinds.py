@@ -55,7 +55,7 @@ class ChildKind:
     calls_hooks: bool = False  # and is told the secrets that sign what it sends
     # A process with all imports done waits to be its next child (`common/process/standby.py`).
     has_standby: bool = False
-    # It cuts segments: of what it begins to want it is sent the last whole GOP too.
+    # It cuts segments: of what it begins to want it is sent the last whole GOPs too.
     takes_last_gop: bool = False
     # That others connect to: names of `common.ipc.socket_peers.SENDERS`, fields of its `Endpoint`.
     sockets: tuple[str, ...] = ()
@@ -268,7 +268,7 @@ def has_viewers(kind: str) -> bool:
 
 
 def takes_last_gop(kind: str) -> bool:
-    """True of a kind that is sent the last whole GOP of what it begins to want."""
+    """True of a kind that is sent the last whole GOPs of what it begins to want."""
     return kind in KINDS and KINDS[kind].takes_last_gop
 
 

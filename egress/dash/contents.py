@@ -46,7 +46,7 @@ def presentation(hls: HlsStream[R], names: Sequence[str]) -> Presentation:
 
 
 def _is_there(hls: HlsStream[R], name: str) -> bool:
-    """Whether a track is described: the sound as soon as any is cut, for no period gets it later."""
+    """Whether a track is described: sound as soon as any is cut, for no period gets it later."""
     return hls.has_sound if name == SOUND else hls.is_playable(name)
 
 

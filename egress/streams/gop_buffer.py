@@ -1,23 +1,23 @@
 """One rendition's configuration and its tags since the last keyframe. Pure.
 
-Where segments are cut, the whole GOP before is kept too: a playlist needs one.
+Where segments are cut, the whole GOPs before are kept too: a playlist begins with them.
 
 The bounds are those of `common.media.gop_buffer`. Times are stream time. Of a GOP that outgrew them
 its keyframe is left, to be shown as a still.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from common.ipc.media_messages import KEY
 from common.media import gop_buffer as media
+from common.media.last_gops import LastGops
 from egress.streams.tag import AUDIO, DATA, VIDEO, Change, Config, Tag
 
 # A longer one, between pictures that go on, is a clock that was set: nothing lasted for so long.
 # Of pictures none is: who begins in front of it would see a still for that time.
 MAX_SOUND_STEP_MS: Final = 5_000
-MAX_LAST_BYTES: Final = 4 * 1024 * 1024  # a last GOP that is larger is not kept
 
 
 class GopBuffer:
@@ -28,9 +28,9 @@ class GopBuffer:
     """
 
     def __init__(self, *, keeps_last: bool = False) -> None:
-        """`keeps_last`: the whole GOP before the current one is kept too."""
+        """`keeps_last`: the whole GOPs before the current one are kept too."""
         self._keeps_last = keeps_last
-        self._last: tuple[Sequence[Tag], Sequence[Change]] = (), ()
+        self._last: LastGops[tuple[Sequence[Tag], Sequence[Change]]] = LastGops()
         self.config = Config()  # in force for the next tag
         self.last_dts_ms: dict[int, int] = {}  # by tag type
         self._gop: media.GopBuffer[Tag] = media.GopBuffer()
@@ -44,8 +44,8 @@ class GopBuffer:
         return self._gop.entries
 
     @property
-    def last(self) -> tuple[Sequence[Tag], Sequence[Change]]:
-        """The whole GOP before, with its configurations; none where it is not kept."""
+    def last(self) -> Iterable[tuple[Sequence[Tag], Sequence[Change]]]:
+        """The whole GOPs before, each with its configurations; none where they are not kept."""
         return self._last
 
     @property
@@ -87,8 +87,10 @@ class GopBuffer:
         if tag_type == VIDEO:
             is_key = tag.flags & KEY != 0
             if is_key and self._keeps_last:
-                is_small = self._gop.size_bytes <= MAX_LAST_BYTES
-                self._last = (self._gop.entries, self._changes) if is_small else ((), ())
+                if self._gop.entries:
+                    self._last.add((self._gop.entries, self._changes), self._gop.size_bytes)
+                else:  # it outgrew the limits
+                    self._last.clear()
         elif tag_type == AUDIO:
             last_ms = self.last_dts_ms.get(AUDIO, dts_ms)
             is_set_anew = dts_ms - last_ms > MAX_SOUND_STEP_MS

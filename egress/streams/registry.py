@@ -64,7 +64,7 @@ class Streams:
 
         `on_sender`: whenever one who may send a stream opens it, or a rendition of it. `on_denied`:
         when somebody has sent what he may not. `for_segments`: streams are cut to segments here. So
-        of each rendition the last whole GOP is kept too, and another start of a stream is another
+        of each rendition the last whole GOPs are kept too, and another start of a stream is another
         stream: its time is not put behind that of the one before, off the grid of keyframes.
         """
         self.by_id: dict[StreamId, Stream] = {}

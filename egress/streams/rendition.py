@@ -136,7 +136,7 @@ class Rendition:
     ) -> None:
         """`on_demand` is called when a first subscriber comes that nobody had waited for.
 
-        `delays` are the process's. `keeps_last`: the last whole GOP is kept too.
+        `delays` are the process's. `keeps_last`: the last whole GOPs are kept too.
         """
         self.stream_id = stream_id
         self.name = name

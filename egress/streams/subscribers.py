@@ -73,7 +73,8 @@ class Subscription:
             tags = gop.tags[:flushed]
             self._needs_key = False
             if self._is_whole and still is None:
-                self._deliver(*gop.last)
+                for last in gop.last:
+                    self._deliver(*last)
             self._deliver(tags, [change for change in gop.changes if change.at < len(tags)])
 
     def take(self, tags: Sequence[Tag], changes: Sequence[Change], config: Config) -> None:

@@ -143,7 +143,7 @@ class EgressOutput:
             self._open_source_at(feed, gop)
 
     def replay(self, feed: EgressFeed, message: StreamOpen, gop: SourceGop) -> None:
-        """Give a new egress the stream, its headers and its last GOP; the sound for one more."""
+        """Give a new egress the stream, its headers and its last GOP; the sound for some more."""
         feed.open(message)
         self._open_source_at(feed, gop)
         with_sound = takes_last_gop(feed.link.child.kind)

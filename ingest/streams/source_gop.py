@@ -7,8 +7,8 @@ since the last IDR. Pure, over the bounded `GopBuffer` of `common.media.gop_buff
 Of a GOP that outgrew its limits the latest keyframe is kept: a worker that begins then shows it,
 again and again, until the next keyframe comes.
 
-Of the sound some seconds more are kept. Who cuts segments is given the last whole GOP of each
-rendition, by its worker; the sound to it lies before the source's last keyframe.
+Of the sound some seconds more are kept. Who cuts segments is given the last whole GOPs of each
+rendition, by its worker; the sound to them lies before the source's last keyframe.
 """
 
 from collections import deque
@@ -20,8 +20,8 @@ from ingest.streams.media_events import Metadata
 
 MAX_GOP_MS = 20_000  # less than egress holds: it takes all that it is given
 
-SOUND_MS = 10_000  # that are kept before now: two GOPs, and what a worker is behind
-MAX_SOUND_BYTES = 512 * 1024  # of these; 400 kbit/s
+SOUND_MS = 16_000  # that are kept before now: four GOPs of 3 s, and what a worker is behind
+MAX_SOUND_BYTES = 512 * 1024  # of these; 256 kbit/s
 
 GopItem = AudioConfig | AudioUnit | DataUnit | VideoUnit
 ReplayItem = Metadata | VideoConfig | GopItem

@@ -26,7 +26,7 @@ class Replayable(Protocol):
     """A rendition's output: what an egress must have of it that knows nothing."""
 
     def catch_up(self, *, with_last: bool = False) -> Iterable[Frames]:
-        """Its messages; `with_last`: the last whole GOP's too."""
+        """Its messages; `with_last`: those of the last whole GOPs too."""
 
 
 CatchUp = Callable[[], Iterable[tuple[Rendition, Replayable]]]

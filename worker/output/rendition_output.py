@@ -2,7 +2,7 @@
 
 A new egress incarnation first gets what `catch_up` gives, so that it serves the rendition at once,
 then the same messages as all others. Who cuts segments needs a whole one at once: while there is
-somebody who does, the GOP before the current one is kept too.
+somebody who does, the GOPs before the current one are kept too.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from common.ipc.envelope import encode
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.media_messages import KEY, REPLAY, RenditionOpen, RenditionVideo, TagHeader, Tags
 from common.media.gop_buffer import GopBuffer
+from common.media.last_gops import LastGops
 
 Frames = list[bytes]
 
@@ -31,7 +32,6 @@ class CodedTag:
 
 # A template's `gop` is 20 s at most. A GOP may be late by a picture.
 MAX_GOP_MS = 21_000
-MAX_LAST_BYTES = 4 * 1024 * 1024  # 2 s of 16 Mbit/s; a last GOP that is larger is not kept
 
 
 class RenditionOutput:
@@ -49,7 +49,7 @@ class RenditionOutput:
     ) -> None:
         """`for_worker`: whose placement it is, where an encoder process makes it.
 
-        `keeps_last` says whether the last whole GOP is kept too; it is asked at each keyframe.
+        `keeps_last` says whether the last whole GOPs are kept too; it is asked at each keyframe.
         """
         self.name = name
         self._for_worker = for_worker
@@ -61,7 +61,7 @@ class RenditionOutput:
         self._header = b""
         self._next_number = first_number
         self._gop = GopBuffer[CodedTag](max_ms=MAX_GOP_MS)
-        self._last: Sequence[CodedTag] = ()  # the GOP before, whole
+        self._last: LastGops[Sequence[CodedTag]] = LastGops()
 
     @property
     def is_open(self) -> bool:
@@ -71,7 +71,7 @@ class RenditionOutput:
         """The rendition begins, or goes on with other headers; the next tag is a keyframe."""
         self._video, self._metadata, self._header = video, metadata, header
         self._gop.clear()
-        self._last = ()
+        self._last.clear()
         return self._open(self._next_number)
 
     def append(self, tags: Sequence[CodedTag], now_s: float = 0.0) -> Frames:
@@ -81,7 +81,7 @@ class RenditionOutput:
         for tag in tags:
             key = tag.is_key
             if key:
-                self._last = self._whole()
+                self._keep_whole()
             self._gop.add(tag, len(tag.body), "video", tag.pts_ms, is_key=key, begins=key)
         heads = [self._head(tag) for tag in tags]
         return [self._tags(first, heads, now_s), *(tag.body for tag in tags)]
@@ -89,24 +89,27 @@ class RenditionOutput:
     def catch_up(self, *, with_last: bool = False) -> list[Frames]:
         """What an egress that knows nothing of the rendition must have before the next message.
 
-        `with_last`: with the last whole GOP, as far as it is kept.
+        `with_last`: with the last whole GOPs, as far as they are kept.
         """
         if not self.is_open:
             return []
-        kept = self._gop.entries
-        if with_last and kept:
-            kept = [*self._last, *kept]
-        first = self._next_number - len(kept)
+        gops = [self._gop.entries] if self._gop.entries else []
+        if with_last and gops:
+            gops = [*self._last, *gops]
+        first = self._next_number - sum(map(len, gops))
         messages = [self._open(first)]
-        if kept:
+        for kept in gops:
             heads = [self._head(tag, REPLAY) for tag in kept]
             messages.append([self._tags(first, heads), *(tag.body for tag in kept)])
+            first += len(kept)
         return messages
 
-    def _whole(self) -> Sequence[CodedTag]:
-        """The GOP that ends here, if it is to be kept."""
-        is_kept = self._gop.size_bytes <= MAX_LAST_BYTES and self._keeps_last()
-        return self._gop.entries if is_kept else ()
+    def _keep_whole(self) -> None:
+        """Keep the GOP that ends here, if anybody will want it."""
+        if self._keeps_last() and self._gop.entries:
+            self._last.add(self._gop.entries, self._gop.size_bytes)
+        else:
+            self._last.clear()
 
     def _head(self, tag: CodedTag, flags: int = 0) -> TagHeader:
         """No B-frames, so that DTS and PTS are one."""

@@ -121,7 +121,8 @@ def test_sound_is_described_before_a_segment_of_it_is_whole() -> None:
     made.sound_header()
     made.play(4_000, 5_900)
     made.play(5_900, 6_050, has_sound=False)  # it comes a little later
-    assert made.hls.has_sound and not made.hls.is_playable("sound")
+    assert made.hls.has_sound
+    assert not made.hls.is_playable("sound")
     (period,) = presentation(made.hls, NAMES).periods
     assert period.sound is not None
 

@@ -4,7 +4,8 @@ import pytest
 
 from common.ipc.media_messages import HEADER, KEY
 from common.media import gop_buffer
-from egress.streams.gop_buffer import MAX_LAST_BYTES, GopBuffer
+from common.media.last_gops import MAX_BYTES
+from egress.streams.gop_buffer import GopBuffer
 from egress.streams.tag import AUDIO, DATA, VIDEO, Change, Config
 from tests.kit.egress import AUDIO_HEADER, VIDEO_HEADER, made_tag, picture, sound
 
@@ -134,26 +135,25 @@ def test_a_configuration_makes_no_gop_longer() -> None:
     assert [tag.dts_ms for tag in made.tags] == [0, 40]
 
 
-def test_the_whole_gop_before_is_kept_where_that_is_wanted() -> None:
+def test_the_whole_gops_before_are_kept_where_that_is_wanted() -> None:
     made, other = Gop(keeps_last=True), Gop()
     for buffer in (made, other):
         for number in range(7):
             is_key = number % 3 == 0
             buffer.add(VIDEO, number * 40, KEY if is_key else 0, picture("v", is_key))
-    tags, changes = made.last
-    assert [tag.dts_ms for tag in tags] == [120, 160, 200]
-    assert changes == [Change(0, Config())]
+    assert [[tag.dts_ms for tag in tags] for tags, _ in made.last] == [[0, 40, 80], [120, 160, 200]]
+    assert all(changes == [Change(0, Config())] for _, changes in made.last)
     assert [tag.dts_ms for tag in made.tags] == [240]
-    assert other.last == ((), ())
+    assert list(other.last) == []
 
 
-@pytest.mark.parametrize(("size", "count"), [(MAX_LAST_BYTES - 1_000, 2), (MAX_LAST_BYTES, 0)])
+@pytest.mark.parametrize(("size", "count"), [(MAX_BYTES - 1_000, 1), (MAX_BYTES, 0)])
 def test_a_last_gop_that_is_too_large_is_not_kept(size: int, count: int) -> None:
     made = Gop(keeps_last=True)
     made.add(VIDEO, 0, KEY, picture("v", True))
     made.add(VIDEO, 40, 0, bytes(size))
     made.add(VIDEO, 80, KEY, picture("v", True))
-    assert len(made.last[0]) == count
+    assert len(list(made.last)) == count
 
 
 def test_of_a_gop_that_outgrew_the_limits_none_is_kept() -> None:
@@ -161,4 +161,4 @@ def test_of_a_gop_that_outgrew_the_limits_none_is_kept() -> None:
     made.add(VIDEO, 0, KEY, picture("v", True))
     made.add(VIDEO, gop_buffer.MAX_GOP_MS + 1, 0, picture("v"))
     made.add(VIDEO, gop_buffer.MAX_GOP_MS + 41, KEY, picture("v", True))
-    assert made.last == ([], [])
+    assert list(made.last) == []

@@ -86,7 +86,7 @@ def test_of_a_backlog_only_who_wants_all_of_it_begins_at_its_first_keyframe() ->
     assert recording.config.video is not None
 
 
-def test_who_wants_all_of_it_gets_the_gop_before_too_where_it_is_kept() -> None:
+def test_who_wants_all_of_it_gets_the_gops_before_too_where_they_are_kept() -> None:
     feed = Feed(keeps_last=True)
     feed.next(12)
     viewer, segments = UnitRecorder(), UnitRecorder()
@@ -94,8 +94,10 @@ def test_who_wants_all_of_it_gets_the_gop_before_too_where_it_is_kept() -> None:
     feed.rendition.subscribe(segments, Start.FIRST)
     assert viewer.read()[:2] == ["C", "v400K"]
     found = segments.read()
-    assert found[:2] == ["C", "v200K"]
+    assert found[:2] == ["C", "v0K"]
     assert [each for each in found if each.startswith("v")] == [
+        "v0K",
+        *("v40", "v80", "v120", "v160"),
         "v200K",
         *("v240", "v280", "v320", "v360"),
         "v400K",

@@ -6,7 +6,8 @@ from common.ipc.envelope import decode_frames
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import KEY, REPLAY, RenditionOpen, RenditionVideo, TagHeader, Tags
 from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES
-from worker.output.rendition_output import MAX_LAST_BYTES, CodedTag, RenditionOutput
+from common.media.last_gops import MAX_BYTES
+from worker.output.rendition_output import CodedTag, RenditionOutput
 
 VIDEO = RenditionVideo("h264", 640, 360, 700_000, 30)
 STREAM, GENERATION = StreamId("live/a"), Generation(3)
@@ -115,30 +116,33 @@ def test_the_longest_gop_that_a_template_may_have_is_kept_whole() -> None:
 
 def last_times(rendition: RenditionOutput, *, with_last: bool = True) -> list[int]:
     """The times of what a new egress is sent."""
-    _, (message, payloads) = map(read, rendition.catch_up(with_last=with_last))
-    assert isinstance(message, Tags)
-    assert len(message.tags) == len(payloads)
-    assert all(entry.flags & REPLAY for entry in message.tags)
-    return [entry.dts_ms // 40 for entry in message.tags]
+    (opened, _), *rest = map(read, rendition.catch_up(with_last=with_last))
+    assert isinstance(opened, RenditionOpen)
+    expected, times = opened.first_number, []
+    for message, payloads in rest:
+        assert isinstance(message, Tags)
+        assert message.first_number == expected
+        assert len(message.tags) == len(payloads)
+        assert all(entry.flags & REPLAY for entry in message.tags)
+        expected += len(payloads)
+        times += [entry.dts_ms // 40 for entry in message.tags]
+    return times
 
 
-def test_who_cuts_segments_gets_the_last_whole_gop_too() -> None:
+def test_who_cuts_segments_gets_the_last_whole_gops_too() -> None:
     rendition = RenditionOutput(STREAM, GENERATION, "360p", keeps_last=lambda: True)
     rendition.begin(VIDEO, b"m", b"h")
-    for index in range(12):
+    for index in range(22):
         rendition.append([tag(index, is_key=index % 5 == 0)])
-    assert last_times(rendition) == [5, 6, 7, 8, 9, 10, 11]
-    assert last_times(rendition, with_last=False) == [10, 11]
-    (opened, _), _ = map(read, rendition.catch_up(with_last=True))
-    assert isinstance(opened, RenditionOpen)
-    assert opened.first_number == 5
+    assert last_times(rendition) == list(range(5, 22)), "three, and the current one"
+    assert last_times(rendition, with_last=False) == [20, 21]
 
 
 def test_a_last_gop_is_kept_while_somebody_wants_it_and_it_is_no_larger_than_it_may_be() -> None:
     wants = True
     rendition = RenditionOutput(STREAM, GENERATION, "360p", keeps_last=lambda: wants)
     rendition.begin(VIDEO, b"m", b"h")
-    rendition.append([tag(0, is_key=True), tag(1, body=bytes(MAX_LAST_BYTES))])
+    rendition.append([tag(0, is_key=True), tag(1, body=bytes(MAX_BYTES))])
     rendition.append([tag(2, is_key=True)])
     assert last_times(rendition) == [2], "too large"
     rendition.append([tag(3, is_key=True)])

@@ -2,9 +2,14 @@
 
 from fractions import Fraction
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from egress.hls import playlists
 from egress.hls.playlists import QUERY, Report, Sound, Variant, for_viewer
 from egress.hls.window import Discontinuities, Window, WindowLimits
+from tests.egress.hls.test_parts import cut
 from tests.egress.hls.test_window import filled, steady
 from tests.kit.hls_playlist import MediaPlaylist, read_media
 
@@ -44,17 +49,17 @@ def test_a_media_playlist() -> None:
         "#EXT-X-VERSION:9",
         "#EXT-X-TARGETDURATION:2",
         "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.02600",
-        "#EXT-X-PART-INF:PART-TARGET=0.34200",
+        "#EXT-X-PART-INF:PART-TARGET=0.34202",
         "#EXT-X-MEDIA-SEQUENCE:2",
         '#EXT-X-MAP:URI="init-one.mp4"',
         "#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:24.000Z",
-        '#EXT-X-PART:DURATION=0.32000,URI="2.0.m4s",INDEPENDENT=YES',
-        *[f'#EXT-X-PART:DURATION=0.32000,URI="2.{n}.m4s"' for n in range(1, 6)],
-        '#EXT-X-PART:DURATION=0.08000,URI="2.6.m4s"',
+        '#EXT-X-PART:DURATION=0.32002,URI="2.0.m4s",INDEPENDENT=YES',
+        *[f'#EXT-X-PART:DURATION=0.32002,URI="2.{n}.m4s"' for n in range(1, 6)],
+        '#EXT-X-PART:DURATION=0.08002,URI="2.6.m4s"',
         "#EXTINF:2.00000,",
         "2.m4s",
         "#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:26.000Z",
-        '#EXT-X-PART:DURATION=0.32000,URI="3.0.m4s",INDEPENDENT=YES',
+        '#EXT-X-PART:DURATION=0.32002,URI="3.0.m4s",INDEPENDENT=YES',
         '#EXT-X-PRELOAD-HINT:TYPE=PART,URI="3.1.m4s"',
         '#EXT-X-RENDITION-REPORT:URI="../sound/index.m3u8",LAST-MSN=3,LAST-PART=0',
     ]
@@ -62,6 +67,36 @@ def test_a_media_playlist() -> None:
 
 def read(made: Window) -> MediaPlaylist:
     return read_media(for_viewer(playlists.media(made, 0.0, HOLD_BACK_S), "").encode())
+
+
+@given(
+    st.sampled_from([24, 25, 30, Fraction(30_000, 1001), 60]),
+    st.integers(0, 10**6),
+)
+def test_shaka_takes_each_part_for_where_it_is(fps: Fraction | int, begin: int) -> None:
+    """As shaka-player 5.2 computes (`appendBuffer` of its lib/media/media_source_engine.js).
+
+    It asks for a decoder that begins anew, and so loses all up to the next keyframe, where the
+    offset that it would like differs by 1 ms from the one in force, to which it adds 1 ms itself.
+    """
+    first_ms = begin * 2_000
+    times = [first_ms + round(1000 * number / fps) for number in range(int(5 * fps))]
+    parts = cut(times, 330, is_over=False)
+    begins_s = {(part.msn, part.part_index): part.begin / 1000 for part in parts}
+    offset_s = 1e9  # in force
+    start_s = 0.0  # of the presentation: the first segment that it has seen
+    resets = []
+    for segment in read(filled(parts)).segments:
+        part_s = start_s
+        for index, told in enumerate(segment.parts):
+            like_s = part_s - begins_s[segment.number, index]
+            if abs(offset_s - like_s) >= 0.001:
+                offset_s = like_s + (0.001 if like_s < 0 else 0.0)
+                resets.append(told.is_independent)
+            part_s += told.duration
+        start_s += segment.duration
+    assert resets
+    assert all(resets), "no part but one that begins with a keyframe"
 
 
 def test_parts_are_listed_near_the_end_alone() -> None:
@@ -123,7 +158,9 @@ def test_every_address_takes_the_viewers_query() -> None:
 
 
 def test_players_keep_as_far_from_the_end_in_every_track() -> None:
-    assert playlists.hold_back_s([0.344, 0.342]) == 3 * 0.344
-    assert playlists.hold_back_s([0.344, 0.350], 3 * 0.344) == 3 * 0.344, "it stays"
-    assert playlists.hold_back_s([0.344, 1.0], 3 * 0.344) == 2.0, "as long as it is allowed"
+    assert playlists.hold_back_s([0.344, 0.342]) == pytest.approx(3 * 0.34402)
+    assert playlists.hold_back_s([0.344, 0.350], 1.03) == 1.03, "it stays"
+    assert playlists.hold_back_s([0.344, 1.0], 1.03) == pytest.approx(2.00004), (
+        "as long as it is allowed"
+    )
     assert playlists.hold_back_s([]) == 0.0

@@ -41,7 +41,7 @@ def test_a_playlist_waits_for_the_first_whole_segment() -> None:
     rig = playing(4_000, 6_400)
     assert not rig.hls.lacks(NAMES, 9.0)
     text = rig.hls.media("720p")
-    assert '#EXT-X-PART:DURATION=0.32000,URI="3.0.m4s\0",INDEPENDENT=YES' in text
+    assert '#EXT-X-PART:DURATION=0.32002,URI="3.0.m4s\0",INDEPENDENT=YES' in text
     assert '#EXT-X-PRELOAD-HINT:TYPE=PART,URI="3.1.m4s\0"' in text
 
 

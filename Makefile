@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: run demo test test-gpu lint format bench browsers faults attacks systemd image-check manifests monitoring \
+.PHONY: run demo test test-gpu lint format bench browsers http-clients faults attacks systemd image-check manifests monitoring \
 	fuzz sbom advisories docs site screenshots requirements clean
 
 # What is read line by line by linters: the packages and the scripts of people and CI.
@@ -49,6 +49,12 @@ bench: $(VENV)/.dev
 browsers: $(VENV)/.dev
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory build/players/.made; fi
 	$(BIN)/python -m tests.browsers $(ARGS)
+
+# Every client of HTTP that this machine has plays every address: FFmpeg, a current FFmpeg of PyPI
+# (GPL, for tests alone), GStreamer, and the players that pages use, in chromium.
+http-clients: $(VENV)/.dev build/clients/.made
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory build/players/.made; fi
+	$(BIN)/python -m tests.http_clients $(ARGS)
 
 # Kills, stops and misleads running farms: make faults ARGS="--only kill_worker", ARGS=--write
 faults: $(VENV)/.dev
@@ -111,6 +117,11 @@ build/players/.made: tests/browsers/vendored.json
 	@$(PYTHON) scripts/vendor_player.py tests/browsers --into build/players
 	@touch $@
 
+build/clients/.made: requirements/clients.txt | $(VENV)/.made
+	@$(PIP) install --quiet --require-hashes --only-binary :all: --no-deps --target build/clients \
+		--upgrade -r requirements/clients.txt
+	@touch $@
+
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "tfarm needs Python 3.11 or later: make PYTHON=python3.11 …" >&2; exit 1; }
@@ -158,10 +169,10 @@ build/manifests/.made: requirements/manifests.txt
 requirements:
 	$(PYTHON) -m venv build/pins
 	build/pins/bin/pip install --quiet pip-tools
-	for name in runtime webrtc dev docs fuzz manifests gpu12 gpu13; do \
+	for name in runtime webrtc dev docs fuzz manifests clients gpu12 gpu13; do \
 		case $$name in \
 			runtime) sources="pyproject.toml requirements/build.in" ;; \
-			dev|docs|fuzz|manifests) sources="requirements/$$name.in" ;; \
+			dev|docs|fuzz|manifests|clients) sources="requirements/$$name.in" ;; \
 			gpu*|webrtc) sources="--extra $$name --constraint requirements/runtime.txt pyproject.toml" ;; \
 		esac; \
 		CUSTOM_COMPILE_COMMAND="make requirements" build/pins/bin/$(COMPILE) --upgrade \

@@ -81,6 +81,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--size", choices=SIZES, default="720p")
     parser.add_argument("--together", action="store_true", help="all ways at the same time")
+    parser.add_argument("--gpus", action="store_true", help="let GPUs decode and scale")
     parser.add_argument("--smoke", action="store_true", help="ask for no delay")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was seen")
     parser.add_argument("--write", action="store_true", help=f"put it into {DOCUMENT.name}")
@@ -94,7 +95,7 @@ def main() -> int:
     lines, found, is_good = [], [], True
     with (
         tempfile.TemporaryDirectory(prefix="tfarm-browsers-") as folder,
-        stage(Path(folder), SIZES[options.size]) as on,
+        stage(Path(folder), SIZES[options.size], gpus=options.gpus) as on,
     ):
         ways = options.ways or served(on)
         groups = [ways] if options.together else [[way] for way in ways]
@@ -116,6 +117,7 @@ def main() -> int:
     print(f"\n{table}")
     if options.write:
         how = "all at the same time" if options.together else "one after the other"
+        how += ", decoded and scaled by a GPU" if options.gpus else ""
         write(table, f"{options.size}30, {options.seconds:.0f} s each, {how}")
     return 0 if is_good else 1
 

@@ -39,7 +39,7 @@ CONFIG: Final = """
 rtmp = "127.0.0.1:0"
 http = "127.0.0.1:0"
 [devices]
-use_gpus = false
+use_gpus = {gpus}
 [software]
 workers = 1
 [worker]
@@ -55,6 +55,7 @@ listen = "127.0.0.1:0"
 [templates.live]
 gop = "{gop}"
 hold = "{hold}"
+policy = {policy}
 [[templates.live.renditions]]
 name = "{name}"
 width = {width}
@@ -71,13 +72,17 @@ class Size:
     rendition: str
     bitrate: str
 
-    def config(self, *, hold: str = "10s", more: str = "") -> str:
+    def config(self, *, hold: str = "10s", more: str = "", gpus: bool = False) -> str:
+        """A farm's configuration; with `gpus`, its GPUs decode and scale."""
+        policy = ["gpu-only", "hybrid"] if gpus else ["software"]
         gop = f"{self.spec.gop_frames / self.spec.fps}s".replace("/1", "")
         return CONFIG.format(
             more=more,
             webrtc=str(is_installed(WEBRTC)).lower(),
             gop=gop,
             hold=hold,
+            gpus=str(gpus).lower(),
+            policy=json.dumps(policy),
             name=self.rendition,
             width=self.spec.width,
             height=self.spec.height,
@@ -143,7 +148,7 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, size: Size, **config: str) -> Iterator[Stage]:
+def stage(folder: Path, size: Size, **config: Any) -> Iterator[Stage]:
     """Let a farm run, with its publisher in."""
     clip = folder / f"{size.rendition}.flv"
     if not clip.exists():

@@ -17,7 +17,7 @@ from egress.hls.window import Segment, Window
 QUERY: Final = "\0"
 CONTENT_TYPE: Final = "application/vnd.apple.mpegurl"
 SOUND: Final = SOUND_FOLDER  # beside the renditions' folders
-_TOLD_MORE_S: Final = 0.00002  # per part
+_LONGER_S: Final = 0.00002  # per part
 _VERSION: Final = 9  # EXT-X-SKIP needs it (8)
 _HOLD_BACK_PARTS: Final = 3  # 4.4.3.8: it should be; Apple's authoring specification asks for it
 _LEAST_HOLD_BACK_PARTS: Final = 2  # 4.4.3.8
@@ -91,7 +91,7 @@ def hold_back_s(targets_s: Sequence[float], before_s: float = 0.0) -> float:
     It is the same in all their playlists (6.2.4) and stays what it was before (6.2.1), as long as
     it is allowed.
     """
-    longest_s = max((target_s + _TOLD_MORE_S for target_s in targets_s), default=0.0)
+    longest_s = max((target_s + _LONGER_S for target_s in targets_s), default=0.0)
     return max(before_s or _HOLD_BACK_PARTS * longest_s, _LEAST_HOLD_BACK_PARTS * longest_s)
 
 
@@ -119,7 +119,7 @@ def media(
         f"#EXT-X-VERSION:{_VERSION}",
         f"#EXT-X-TARGETDURATION:{whole}",
         f"#EXT-X-SERVER-CONTROL:{control}",
-        f"#EXT-X-PART-INF:PART-TARGET={_told(target)}",
+        f"#EXT-X-PART-INF:PART-TARGET={_reported(target)}",
         f"#EXT-X-MEDIA-SEQUENCE:{first_msn}",
     ]
     discontinuities = window.discontinuities.before(first_msn)
@@ -180,21 +180,21 @@ def _list_segment(
         for index, part in enumerate(segment.parts):
             what = ",INDEPENDENT=YES" if part.is_independent else ",GAP=YES" if part.is_gap else ""
             uri = f"{segment.msn}.{index}.m4s{QUERY}"
-            lines.append(f'#EXT-X-PART:DURATION={_told(part.seconds)},URI="{uri}"{what}')
+            lines.append(f'#EXT-X-PART:DURATION={_reported(part.seconds)},URI="{uri}"{what}')
     if segment.is_complete:
         lines.append(f"#EXTINF:{segment.seconds:.5f},")
         lines.append(f"{segment.msn}.m4s{QUERY}")
     return init_id
 
 
-def _told(seconds: float) -> str:
+def _reported(seconds: float) -> str:
     """The duration of a part, or the longest one: a little more than it is.
 
     By the sums of these shaka-player 5.2 computes where a part stands. Where that is in front of
     its media time by a millisecond, and of as much it is unsure itself (it adds 1 ms to a negative
     timestampOffset), it resets the decoder, and all of a segment but its first part is lost.
     """
-    return _up(seconds + _TOLD_MORE_S)
+    return _up(seconds + _LONGER_S)
 
 
 def _up(seconds: float) -> str:

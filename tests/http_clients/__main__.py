@@ -54,7 +54,7 @@ def main() -> int:
                 ok = played.ok(share * SECONDS * variant.frame_rate)
                 is_good = is_good and ok
                 cells[name, variant.name] = "yes" if ok else "**no**"
-                print(f"{name}: {variant.name}: {told(played, ok=ok)}", flush=True)
+                print(f"{name}: {variant.name}: {described(played, ok=ok)}", flush=True)
     table = table_of(chosen, VARIANTS, cells)
     print(f"\n{table}")
     if options.write:
@@ -63,7 +63,7 @@ def main() -> int:
     return 0 if is_good else 1
 
 
-def told(played: Played, *, ok: bool) -> str:
+def described(played: Played, *, ok: bool) -> str:
     """Say what a client showed."""
     faults = "; ".join(played.faults[:3])[:400]
     return f"{played.pictures} pictures {'' if ok else 'NOT OK '}{faults}".rstrip()

@@ -108,6 +108,13 @@ def figures(
     )
 
 
+def counted(values: Sequence[int]) -> tuple[int, int]:
+    """Return how far a counter went, and how often it began anew, as one of a new source does."""
+    steps = list(itertools.pairwise(values))
+    went = sum(after - before if after >= before else after for before, after in steps)
+    return went, sum(after < before for before, after in steps)
+
+
 def _is_back(before: int, after: int) -> bool:
     """Tell if a picture stands before the one that was shown before it; numbers begin anew."""
     return 0 <= before - after < 100

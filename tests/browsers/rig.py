@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.request import urlopen
 
 from common.extras import WEBRTC, is_installed
-from tests.browsers.figures import Figures, figures
+from tests.browsers.figures import Figures, counted, figures
 from tests.kit.browser import Browser, PageFailed
 from tests.kit.clips import ClipSpec, make_clip
 from tests.kit.clock_publisher import HD, PULSES, SMALL, ClockPublisher
@@ -301,10 +301,14 @@ def _look(browser: Browser, way: str, on: Stage, seconds: float) -> Measured:
         found = figures(list(on.publisher.sent), shown, pulses, PULSES, watched_ms)
     except ValueError as error:
         raise NotMeasured(str(error)) from None
+    _, anew = counted([part["total"] for part in (first, *parts)])
+    if anew:
+        errors.append(f"the player began anew {anew} times")
+    dropped, _ = counted([part["dropped"] for part in (first, *parts)])
     return Measured(
         way,
         found,
-        int(last["dropped"] - first["dropped"]),
+        dropped,
         (*last["faults"], *errors, *browser.console),
         is_whole=time.monotonic() >= end,
     )

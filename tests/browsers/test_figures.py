@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browsers.figures import STALL_MS, delays_ms, figures, sound_ms
+from tests.browsers.figures import STALL_MS, counted, delays_ms, figures, sound_ms
 from tests.kit.clients import FlvTag
 from tests.kit.clock_publisher import CLIP_S, FPS, PICTURES, PULSES, loop_of
 
@@ -72,6 +72,14 @@ def test_sound_that_moves_against_the_pictures_is_found(drift_a_s_ms: float) -> 
 def test_without_enough_of_the_sound_there_is_no_drift() -> None:
     assert sound_ms(shown(60, 300), pulses(5, 300), PULSES) is None
     assert sound_ms([], pulses(60, 300), PULSES) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [((), (0, 0)), ((5,), (0, 0)), ((5, 5, 9), (4, 0)), ((5, 9, 2, 3, 0), (7, 2))],
+)
+def test_a_counter_may_begin_anew(values: tuple[int, ...], expected: tuple[int, int]) -> None:
+    assert counted(values) == expected
 
 
 def test_who_sees_nothing_has_no_figures() -> None:

@@ -105,8 +105,9 @@ _SHAKA: Final = """(async () => {
   player.configure({ streaming: { lowLatencyMode: true, rebufferingGoal: 0.01,
     liveSync: { enabled: true, maxPlaybackRate: 1.1, minPlaybackRate: 0.95 } } });
   globalThis.errors = [];
-  player.addEventListener('error', ({ detail }) => globalThis.errors.push(`shaka ${detail.code}`));
-  await player.load(URL);
+  const words = ({ code, data }) => `shaka ${code} ${String(data).slice(0, 200)}`;
+  player.addEventListener('error', ({ detail }) => globalThis.errors.push(words(detail)));
+  await player.load(URL).catch((error) => { throw new Error(words(error)); });
 })()"""
 _DASHJS: Final = """(() => {
   const player = dashjs.MediaPlayer().create();

@@ -246,7 +246,7 @@ class HlsStream(Generic[R]):
     def lacks(self, names: Sequence[str], now: float) -> bool:
         """Whether some of these tracks, or the sound, are still to come."""
         may_come = not self._is_sound_known and now < self.opened_s + SOUND_GRACE_S
-        if not self.has_sound and (SOUND in self.tracks or may_come):
+        if not self.is_playable(SOUND) and (SOUND in self.tracks or may_come):
             return True
         return not all(self.is_playable(name) for name in names)
 

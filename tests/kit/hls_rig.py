@@ -87,6 +87,7 @@ class HlsRig:
         fps: Fraction | int = 25,
         names: Sequence[str] | None = None,
         has_sound: bool = True,
+        sound_late_ms: int = 0,
         keys: bool = True,
     ) -> None:
         """Pictures of a steady rate in all renditions, keyframes on the grid, and sound."""
@@ -95,12 +96,12 @@ class HlsRig:
             is_key = keys and ms // gop_ms != cell
             cell = ms // gop_ms
             if has_sound:
-                self._sound_until(ms)
+                self._sound_until(ms - sound_late_ms)
             for name in names or self.names:
                 self.picture(name, ms, is_key=is_key)
             self.flush()
             number += 1
-        self._sound_ms = max(self._sound_ms, end_ms)
+        self._sound_ms = max(self._sound_ms, end_ms - sound_late_ms)
 
     def frame(self, ms: int, *, is_key: bool) -> None:
         """One picture in all renditions, behind the sound up to it."""

@@ -45,6 +45,19 @@ def test_a_playlist_waits_for_the_first_whole_segment() -> None:
     assert '#EXT-X-PRELOAD-HINT:TYPE=PART,URI="3.1.m4s\0"' in text
 
 
+def test_a_playlist_waits_for_the_first_whole_segment_of_sound() -> None:
+    found = set()
+    for end_ms in range(5_960, 6_600, 40):
+        rig = HlsRig()
+        rig.headers()
+        rig.sound_header()
+        rig.play(4_000, end_ms, sound_late_ms=300)
+        lacks = rig.hls.lacks(NAMES, 9.0)
+        assert lacks or rig.hls.is_playable(SOUND), end_ms
+        found.add(lacks)
+    assert found == {True, False}
+
+
 def test_the_first_viewer_of_a_stream_that_runs_waits_for_nothing() -> None:
     rig = playing(2_000, 10_900)
     hls = rig.cut_anew()

@@ -10,6 +10,7 @@ from typing import Final
 import aiohttp
 
 from common.errors import StunError
+from common.rtp.header import is_rtcp
 from egress.rtc import stun
 from egress.rtc.dtls import Certificate, Dtls
 
@@ -40,17 +41,24 @@ a=fmtp:103 apt=102
 
 
 class LightViewer:
-    """One viewer: ICE, DTLS, and a count of what comes."""
+    """One viewer: ICE, DTLS, and a count of what comes and of what does not."""
 
-    def __init__(self, certificate: Certificate) -> None:
+    def __init__(self, certificate: Certificate, address: str = "127.0.0.1") -> None:
+        """`address` is its own."""
         self.packets = self.bytes = 0
+        self.lost = 0  # packets of a number that was left out
+        self.came_s = 0.0  # the last packet, by the loop's time
+        self.longest_wait_s = 0.0  # between two packets
+        self.ssrc = 0  # of the pictures
+        self.ended = ""  # why its DTLS is over
+        self._numbers: dict[bytes, int] = {}  # the last one, by SSRC
         self.is_open = False
         self._certificate = certificate
         self._ufrag, self._password = secrets.token_hex(4), secrets.token_hex(16)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.bind((address, 0))
         self._dtls: Dtls | None = None
         self._remote = ("", 0)
         self._theirs = ("", "")
@@ -58,6 +66,28 @@ class LightViewer:
 
     async def watch(self, http: aiohttp.ClientSession, url: str) -> None:
         """Have a session and its first packet."""
+        prints = await self.ask(http, url)
+        while not self.packets:
+            assert not self.ended, self.ended
+            await asyncio.sleep(STEP_S)
+            if self._dtls is None and self.is_open:
+                self.begin_dtls(prints)
+
+    def begin_dtls(self, prints: Sequence[tuple[str, str]]) -> None:
+        """Say hello by DTLS, and go on as far as the other end is heard."""
+        self._dtls = Dtls(
+            self._certificate, prints, self._send, lambda: None, self._on_end, is_client=True
+        )
+
+    def send_rtcp(self, packet: bytes, *, is_protected: bool = True) -> None:
+        """Send this as RTCP, encrypted or as it is."""
+        dtls = self._dtls
+        if is_protected and dtls is not None and dtls.is_open:
+            packet = dtls.protect_rtcp(packet)
+        self._send(packet)
+
+    async def ask(self, http: aiohttp.ClientSession, url: str) -> list[tuple[str, str]]:
+        """Have a session, and begin with ICE; the fingerprints of the other end's certificate."""
         offer = OFFER.format(
             ufrag=self._ufrag,
             password=self._password,
@@ -75,12 +105,7 @@ class LightViewer:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._socket.fileno(), self._on_readable)
         self._tasks.append(loop.create_task(self._check()))
-        while not self.packets:
-            await asyncio.sleep(STEP_S)
-            if self._dtls is None and self.is_open:
-                self._dtls = Dtls(
-                    self._certificate, prints, self._send, lambda: None, print, is_client=True
-                )
+        return [(algorithm, digest) for algorithm, digest in prints]
 
     def close(self) -> None:
         for task in self._tasks:
@@ -111,13 +136,35 @@ class LightViewer:
                 return
             first = datagram[0]
             if first >= 128:
-                self.packets += 1
-                self.bytes += len(datagram)
+                self._on_packet(datagram)
             elif first >= 20:
-                if self._dtls is not None:
-                    self._dtls.feed(datagram)
+                self._on_dtls(datagram)
             else:
                 self._on_stun(datagram, address)
+
+    def _on_end(self, reason: str) -> None:
+        self.ended = reason
+
+    def _on_dtls(self, datagram: bytes) -> None:
+        if self._dtls is not None:
+            self._dtls.feed(datagram)
+
+    def _on_packet(self, packet: bytes) -> None:
+        if is_rtcp(packet):
+            return
+        now = asyncio.get_running_loop().time()
+        if self.packets:
+            self.longest_wait_s = max(self.longest_wait_s, now - self.came_s)
+        self.came_s = now
+        self.packets += 1
+        self.bytes += len(packet)
+        number, ssrc = int.from_bytes(packet[2:4], "big"), packet[8:12]
+        before = self._numbers.setdefault(ssrc, number)
+        ahead = (number - before) & 0xFFFF
+        if ahead < 0x8000:  # else it was sent again, or was overtaken
+            self.lost += max(0, ahead - 1)
+            self._numbers[ssrc] = number
+        self.ssrc = self.ssrc or int.from_bytes(ssrc, "big")
 
     def _on_stun(self, datagram: bytes, address: tuple[str, int]) -> None:
         try:

@@ -24,6 +24,7 @@ _REPORT: Final = struct.Struct("!IB3sIIII")
 _INFO: Final = struct.Struct("!IQIII")
 NTP_EPOCH_S: Final = 2_208_988_800  # of 1900, before 1970
 MAX_PARTS: Final = 64  # of a compound packet
+MAX_LOST: Final = 1000  # of a packet
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,11 @@ class Left:
 Feedback = Report | Lost | KeyframeWanted | Estimate | Left
 
 
-def parse(packet: bytes) -> list[Feedback]:
-    """What a compound packet says; parts that say nothing here are skipped. Raises RtpError."""
+def parse(packet: bytes, most_lost: int = MAX_LOST) -> list[Feedback]:
+    """What a compound packet says; parts that say nothing here are skipped. Raises RtpError.
+
+    `most_lost`: so many lost packets are read at most. A few bytes name many.
+    """
     found: list[Feedback] = []
     for kind, count, body in _parts(packet):
         match kind:
@@ -80,7 +84,9 @@ def parse(packet: bytes) -> list[Feedback]:
             case 203:
                 found.append(Left())
             case 205 if count == _NACK:
-                found.append(_lost(body))
+                lost = _lost(body, most_lost)
+                most_lost -= len(lost.sequences)
+                found.append(lost)
             case 206:
                 found += _payload_feedback(count, body)
     return found
@@ -116,11 +122,13 @@ def _reports(body: bytes, count: int) -> list[Feedback]:
     return found
 
 
-def _lost(body: bytes) -> Lost:
+def _lost(body: bytes, most: int) -> Lost:
     if len(body) < 8 or len(body) % 4:
         raise RtpError(f"NACK of {len(body)} bytes")
     sequences: list[int] = []
     for at in range(8, len(body), 4):
+        if len(sequences) >= most:
+            break
         first = int.from_bytes(body[at : at + 2], "big")
         mask = int.from_bytes(body[at + 2 : at + 4], "big")
         sequences.append(first)
@@ -130,7 +138,7 @@ def _lost(body: bytes) -> Lost:
                 sequences.append((first + bit) & 0xFFFF)
             mask >>= 1
             bit += 1
-    return Lost(int.from_bytes(body[4:8], "big"), tuple(sequences))
+    return Lost(int.from_bytes(body[4:8], "big"), tuple(sequences[: max(0, most)]))
 
 
 def _payload_feedback(kind: int, body: bytes) -> list[Feedback]:

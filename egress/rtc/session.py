@@ -31,6 +31,9 @@ MAX_ADDRESSES: Final = 8  # that a viewer may prove to be its own
 HERE_S: Final = 5.0
 ASK_S: Final = 1.0  # between questions whether it is at another address
 MAX_REPORTS: Final = 200  # datagrams of RTCP a second
+MAX_LOST: Final = (
+    2000  # packets that a viewer may ask for again in a second; Chromium asks for 1000
+)
 NAME: Final = CNAME.encode()
 
 
@@ -86,7 +89,7 @@ class Session:
         self._peer: Address | None = None
         self._addresses: dict[Address, None] = {}
         self._came_s = self.opened_s
-        self._reports = 0
+        self._reports = self._lost = 0
         self._is_closed = False
         self._asked: tuple[bytes, Address] = (b"", ())
         self._asked_s = -ASK_S
@@ -178,7 +181,8 @@ class Session:
         elif dtls.is_open and is_rtcp(datagram) and self._reports < MAX_REPORTS:
             self._reports += 1
             try:
-                received = rtcp.parse(dtls.unprotect_rtcp(datagram))
+                packet = dtls.unprotect_rtcp(datagram)
+                received = rtcp.parse(packet, MAX_LOST - self._lost)
             except RtpError:
                 return
             self._came_s = self._host.now()
@@ -189,6 +193,7 @@ class Session:
         now, viewer = self._came_s, self.viewer
         match feedback:
             case Lost():
+                self._lost += len(feedback.sequences)
                 viewer.on_lost(feedback)
             case KeyframeWanted():
                 viewer.on_keyframe_wanted(now)
@@ -210,7 +215,7 @@ class Session:
 
     def check(self, now: float) -> None:
         """Report, and look whether the viewer is still there; once a second."""
-        self._reports = 0
+        self._reports = self._lost = 0
         octets, since_s = self._sent
         self.sent_bps = 8 * (self.octets - octets) / max(0.1, now - since_s)
         self._sent = (self.octets, now)

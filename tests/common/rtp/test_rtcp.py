@@ -83,6 +83,15 @@ def test_the_way_there_and_back():
     assert rtcp.round_trip_s(Report(7, 0, sent, 65536), now) == 0.0  # it says nonsense
 
 
+@pytest.mark.parametrize(
+    ("most", "counts"), [(-1, [0, 0]), (0, [0, 0]), (20, [17, 3]), (99, [17, 17])]
+)
+def test_of_many_lost_packets_no_more_are_read_than_may_be(most, counts):
+    packet = part(205, 1, struct.pack("!IIHH", 9, 7, 100, 0xFFFF)) * 2
+    found = rtcp.parse(packet, most)
+    assert [len(one.sequences) for one in found if isinstance(one, Lost)] == counts
+
+
 def test_an_end_and_a_nack_can_be_read():
     assert rtcp.parse(rtcp.farewell([7, 8])) == [Left()]
     assert rtcp.parse(rtcp.lost_packets(1, 7, [5, 65535])) == [Lost(7, (5, 65535))]

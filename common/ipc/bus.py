@@ -212,6 +212,7 @@ class Receiver:
         self._fd = int(socket.getsockopt(zmq.FD))
         self._closed = False
         self._lines = RateLimit(burst=5, interval_s=10.0)  # with a traceback each
+        self._had_peer = False  # by the last look
         self._again: asyncio.Handle | None = None
         self._loop.add_reader(self._fd, self._drain)
         # what came before the reader was set gives no edge
@@ -224,7 +225,11 @@ class Receiver:
     @property
     def has_peer(self) -> bool:
         """True when a message would be taken now."""
-        return not self._closed and bool(_get(self._socket, _EVENTS) & _OUT)
+        return not self._closed and bool(self._events() & _OUT)
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable when anything happens to the socket."""
+        return self._fd
 
     def send(self, frames: Frames) -> bool:
         """Send without waiting; False when the peer's queue is full or the peer is unknown."""
@@ -242,9 +247,7 @@ class Receiver:
         except zmq.ZMQError as error:
             return error.errno or zmq.EAGAIN
         finally:
-            # sending may have eaten the edge that a message in would have made
-            if _get(socket, _EVENTS) & _IN:
-                self._look_again()
+            self._events()
         return TAKEN
 
     def listen_again(self, address: str) -> None:
@@ -272,6 +275,18 @@ class Receiver:
             self._inbox.clear()
             self._socket.close(linger=linger_ms)
             self._on_close(self)
+
+    def _events(self) -> int:
+        """What can be done now.
+
+        Asking, or sending before, may have eaten the edge that a message in, or the peer's going,
+        would have made: then there is another turn.
+        """
+        events = _get(self._socket, _EVENTS)
+        if events & _IN or (self._had_peer and not events & _OUT):
+            self._look_again()
+        self._had_peer = bool(events & _OUT)
+        return events
 
     def _look_again(self) -> None:
         if self._again is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 
 from common.ipc import fair_inbox
 from common.ipc.bus import (
@@ -99,6 +101,60 @@ def test_a_peer_that_is_away_gives_false_in_the_end_and_never_blocks(tmp_path: P
         assert not results[-1]
         dealer.close()
         assert not dealer.send([b"x"])
+
+    run(scenario)
+
+
+Consume = Callable[[Receiver], object]
+
+
+@pytest.mark.parametrize(
+    "consume",
+    [lambda sender: sender.has_peer, lambda sender: sender.send([b"more"])],
+    ids=["a look", "a send"],
+)
+def test_what_comes_while_a_turn_looks_or_sends_is_read(tmp_path: Path, consume: Consume) -> None:
+    """Whoever asks a ZeroMQ socket anything may take the edge; an answer lay there unread."""
+
+    async def scenario(bus: Bus) -> None:
+        address, got = f"ipc://{tmp_path}/a", list[list[bytes]]()
+        with zmq.Context() as context, context.socket(zmq.ROUTER) as peer:
+            peer.bind(address)
+            names: list[bytes] = []
+
+            def on_turn() -> None:
+                if names and got:
+                    peer.send_multipart([names.pop(), b"late"])
+                    select.select([sender.fileno()], [], [], 10)  # it has come, at the end of …
+                    consume(sender)  # … a turn, whose reading is done
+
+            sender = bus.sender(address, got.append, on_turn)
+            await until_async(lambda: sender.has_peer)
+            sender.send([b"it is me"])
+            name = (await asyncio.to_thread(peer.recv_multipart))[0]
+            names.append(name)
+            peer.send_multipart([name, b""])  # a turn
+            await until_async(lambda: len(got) == 2)
+            sender.close()
+
+    run(scenario)
+
+
+def test_a_peer_that_goes_while_something_is_sent_is_missed(tmp_path: Path) -> None:
+    """The send took the edge: nobody heard that the link is down before the next one."""
+
+    async def scenario(bus: Bus) -> None:
+        address, turns = f"ipc://{tmp_path}/a", list[bool]()
+        context = zmq.Context()
+        peer = context.socket(zmq.ROUTER)
+        peer.bind(address)
+        sender = bus.sender(address, lambda _: None, lambda: turns.append(sender.has_peer))
+        await until_async(lambda: turns[-1:] == [True])
+        peer.close(linger=0)
+        context.term()
+        select.select([sender.fileno()], [], [], 10)
+        sender.send([b"to nobody"])
+        await until_async(lambda: turns[-1:] == [False])
 
     run(scenario)
 

@@ -131,9 +131,9 @@ def test_openings_and_kills_leave_no_descriptor_and_no_memory(farm: Farm, clip: 
         until(lambda: not any(map(pools, pids)), 10, "no pool mapped")
         return list(map(descriptors, pids))
 
-    def are_as_before(names: slice = slice(None)) -> bool:
-        found = zip(counts()[names], before[names], strict=True)
-        return all(now <= then + 2 for now, then in found)
+    def are_as_before() -> bool:
+        """Less than one more a round; a process opens three with the first stream that it has."""
+        return sum(counts()) < sum(before) + 10
 
     rounds(3)
     before = counts()
@@ -144,7 +144,7 @@ def test_openings_and_kills_leave_no_descriptor_and_no_memory(farm: Farm, clip: 
         os.kill(victim, signal.SIGKILL)
         wait_for_encoders(farm, beside=victim)
     rounds(2)
-    until(lambda: are_as_before(slice(1)), 10, "none is left with the worker")
+    until(lambda: counts()[0] <= before[0] + 2, 10, "none is left with the worker")
     shm = [name for name in os.listdir("/dev/shm") if "tfarm" in name]
     assert shm == []
 

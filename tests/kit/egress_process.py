@@ -104,12 +104,13 @@ class EgressProcess:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if self.process is not None and self.is_running:
-                self.process.send_signal(signal.SIGTERM)
-                try:
-                    self.wait()
-                finally:
-                    self.process.kill()
+            if self.process is not None:
+                self.process.send_signal(signal.SIGTERM)  # nothing to one that has ended
+                with self.process:  # its pipe is closed, whatever happens
+                    try:
+                        self.wait()
+                    finally:
+                        self.process.kill()
         finally:
             if kind is not None:
                 print(self.log, file=sys.stderr)

@@ -41,6 +41,17 @@ SETTINGS = Settings(
 )
 
 
+BROWSERS: list[socket.socket] = []  # of this test, whatever becomes of it
+
+
+@pytest.fixture(autouse=True)
+def closes_browsers() -> Iterator[None]:
+    yield
+    for browser in BROWSERS:
+        browser.close()
+    BROWSERS.clear()
+
+
 @pytest.fixture
 def egress() -> Iterator[EgressProcess]:
     """It has a stream whose 360p has begun."""
@@ -65,6 +76,7 @@ def hand_over(egress: EgressProcess, data: bytes) -> tuple[HandoverAck, socket.s
     """The answer, and the browser's end of the connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         browser = socket.create_connection(listener.getsockname())
+        BROWSERS.append(browser)
         served, _ = listener.accept()
     with served:
         client = HandoverClient(egress.endpoint.viewers)

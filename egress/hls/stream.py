@@ -241,7 +241,10 @@ class HlsStream(Generic[R]):
         track = self.tracks.get(name)
         if track is None:
             return False
-        return track.window.has_ended or (track.window.has_media and track.window.has_segment)
+        window = track.window
+        # players begin so far behind the end, and shaka 5.2 throws where that is before all
+        is_long = window.listed_s >= self._hold_back()
+        return window.has_ended or (window.has_media and window.has_segment and is_long)
 
     def lacks(self, names: Sequence[str], now: float) -> bool:
         """Whether some of these tracks, or the sound, are still to come."""
@@ -252,8 +255,7 @@ class HlsStream(Generic[R]):
 
     def media(self, name: str, *, skips: bool = False) -> str:
         """The playlist of a track; it has to be there."""
-        targets_s = [track.window.target for track in self.tracks.values()]
-        self._hold_back_s = playlists.hold_back_s(targets_s, self._hold_back_s)
+        self._hold_back_s = self._hold_back()
         return self.tracks[name].playlist(
             self.numbering.unix_offset_s,
             self._hold_back_s,
@@ -273,6 +275,11 @@ class HlsStream(Generic[R]):
         """Whether ingest has said if there is sound: that comes in front of its pictures."""
         source = self.stream.renditions.get(SOURCE)
         return source is not None and VIDEO in source.gop_buffer.last_dts_ms
+
+    def _hold_back(self) -> float:
+        """How far from the end players keep, in seconds."""
+        targets_s = [track.window.target for track in self.tracks.values()]
+        return playlists.hold_back_s(targets_s, self._hold_back_s)
 
     def _sound(self, unit: AudioUnit) -> list[Part]:
         """Take a frame of sound, unless it is before the first segment of all."""

@@ -186,6 +186,11 @@ class Window:
         return any(one.is_complete and not one.is_gap for one in self._segments)
 
     @property
+    def listed_s(self) -> float:
+        """From the begin of what is listed to its end, in seconds."""
+        return self._segments[-1].end_s - self._segments[0].begin_s if self._segments else 0.0
+
+    @property
     def last_complete(self) -> int:
         """The number of the last complete segment; that before the first one, where there is none.
 

@@ -58,6 +58,14 @@ def test_a_playlist_waits_for_the_first_whole_segment_of_sound() -> None:
     assert found == {True, False}
 
 
+def test_a_playlist_is_at_least_as_long_as_players_keep_from_its_end() -> None:
+    rig = playing(5_500, 6_700)
+    assert rig.hls.tracks["720p"].window.segments[0].is_complete
+    assert rig.hls.lacks(NAMES, 9.0), "they would begin in front of it"
+    rig.play(6_700, 7_400)
+    assert not rig.hls.lacks(NAMES, 9.0)
+
+
 def test_the_first_viewer_of_a_stream_that_runs_waits_for_nothing() -> None:
     rig = playing(2_000, 10_900)
     hls = rig.cut_anew()

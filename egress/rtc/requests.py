@@ -86,9 +86,23 @@ class WhepRequests:
         if not await self._sessions.has_port():
             raise NotAdmitted(_unavailable("the UDP port of WebRTC is not there (webrtc.listen)"))
         self._check_connecting(host_of(request.address))
+        wish = self._wish(request)
+        try:
+            session = await self._let_in(request, read, wish)
+        except NotAdmitted:
+            # Of a stream that nobody watched here the template was known alone: a small source has
+            # fewer renditions than it names.
+            better = self._wish(request)
+            if better == wish:
+                raise
+            session = await self._let_in(request, read, better)
+        return self._created(request, read, session)
+
+    async def _let_in(self, request: WhepOffer, read: offer.Offer, wish: Wish) -> Session:
+        """The session of a viewer who may watch that. Raises NotAdmitted."""
         asker = WhepAsker(self.entrance, request.address)
         try:
-            admitted = await asker.admit(self._wish(request))
+            admitted = await asker.admit(wish)
             session = await self._session(request, read, admitted)
         except BaseException:
             asker.leave("it was not let in")
@@ -96,7 +110,7 @@ class WhepRequests:
         asker.octets, asker.on_finish = lambda: session.octets, session.end
         session.on_end = asker.leave
         self._sessions.add(session)
-        return self._created(request, read, session)
+        return session
 
     def _check_connecting(self, host: str) -> None:
         """Refuse who would have too many sessions that nobody has connected to. NotAdmitted."""

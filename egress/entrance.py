@@ -258,7 +258,8 @@ class Entrance:
 
     def _request_stream(self, wanted: PlayWanted) -> None:
         """Have a stream's tags sent here too, if it is there; not for every viewer."""
-        if self._settings.egress.processes > 1 and wanted.stream_id not in self._waiting:
+        may_be_elsewhere = self._settings.egress.processes > 1 or self._settings.cluster.has_relay
+        if may_be_elsewhere and wanted.stream_id not in self._waiting:
             self._context.request_stream(wanted.stream_id, wanted.rendition)
 
     def _try_attach(self, asker: Asker, wanted: PlayWanted) -> bool:

@@ -309,8 +309,8 @@ class EgressServer:
         if stream is not None:
             names = demanded(stream.renditions, names, time.monotonic())
             self._demand.report(stream_id, names)
-        if names and not self._is_home:
-            self._request_stream(stream_id, *names)
+        if names and (not self._is_home or (stream is None and self._is_in_cluster)):
+            self._wanted.want(stream_id, names, time.monotonic())
 
     def close(self) -> None:
         self._ask_outputs("close", lambda output: output.close("the server is stopping"))
@@ -393,10 +393,15 @@ class EgressServer:
 
     def _request_stream(self, stream_id: StreamId, *renditions: str) -> None:
         """Have a stream sent here: these renditions, none named: all."""
-        if self._is_home:
+        if self._is_home and not self._is_in_cluster:
             self._process.send(StreamWanted(self._process.child, stream_id))
         else:
             self._wanted.want(stream_id, renditions, time.monotonic())
+
+    @property
+    def _is_in_cluster(self) -> bool:
+        """Whether another host may have what is not here."""
+        return self.settings.cluster.has_relay
 
     def _served(self) -> tuple[ServedStatus, ...]:
         return status.served(self._streams.by_id, self.outputs, self._waiting, time.monotonic())

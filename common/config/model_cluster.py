@@ -98,6 +98,12 @@ class ClusterTable(Table):
         "be published elsewhere",
         RESTART,
     )
+    keep: Annotated[float, Seconds(4, 600)] = key(
+        ClusterSettings,
+        "keep_s",
+        "how long a stream of another host still comes after its last player here",
+        Holds.NOW,
+    )
     relay: Annotated[Any, ListenAddress()] = key(
         ClusterSettings, "relay", "where other hosts connect for media, by TLS", RESTART
     )

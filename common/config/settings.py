@@ -179,6 +179,7 @@ class ClusterSettings:
     cert: str = ""  # PEM file with this host's certificate, for other hosts
     key: str = ""
     ca: str = ""  # PEM file of the certificates of the other hosts
+    keep_s: float = 10.0  # a stream of another host after its last player
 
     @property
     def is_enabled(self) -> bool:

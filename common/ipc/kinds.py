@@ -49,6 +49,7 @@ class ChildKind:
     # So many connections can it make to others, should it be taken over. None: as many as it may
     max_descriptors: int | None = None
     is_sandboxed: bool = False  # its `__main__` gives `run_child` a `Sandbox`
+    meets_hosts: bool = False  # it is given the certificates of `[cluster]`
     ends_tls: bool = False  # it is given the certificates of `[tls]`, and makes connections
     admits: bool = False  # lets publishers or viewers in, and is told the keys for that
     has_viewers: bool = False  # sends renditions to viewers, and reports them by stream
@@ -187,6 +188,19 @@ KINDS: Final[dict[str, ChildKind]] = {
             max_descriptors=512,
             sockets=("sound",),
             replacing=Replacing.END,
+        ),
+        ChildKind(
+            "relay",
+            module="egress.relay",
+            libraries=(),
+            parses_strangers=True,  # those who connect with a certificate of the cluster
+            death_costs="players of other hosts' streams, here and there, see the last picture",
+            count=lambda settings: int(settings.cluster.has_relay),
+            address=lambda settings: settings.cluster.relay,
+            protocol="relay",
+            meets_hosts=True,
+            has_viewers=True,
+            sockets=("tags",),
         ),
         ChildKind(
             "egress",

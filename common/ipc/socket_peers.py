@@ -16,7 +16,7 @@ from common.ipc.kinds import KINDS
 # The kinds of children that may connect to a socket of this name. Whoever else does is not heard.
 SENDERS: Final[Mapping[str, Set[str]]] = {
     "media": frozenset({"ingest"}),
-    "tags": frozenset({"ingest", "worker", "encoder"}),
+    "tags": frozenset({"ingest", "worker", "encoder", "relay"}),
     "pictures": frozenset({"worker"}),
     "pools": frozenset({"worker"}),
     "handover": frozenset({"ingest"}),

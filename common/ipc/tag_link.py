@@ -20,17 +20,30 @@ class TagLink(MediaSender):
     """The way to one incarnation of an egress."""
 
     def __init__(
-        self, bus: Bus, address: str, on_first_player: Callable[[StreamId], None] | None = None
+        self,
+        bus: Bus,
+        address: str,
+        on_first_player: Callable[[StreamId], None] | None = None,
+        *,
+        on_demand: Callable[[StreamId], None] | None = None,
     ) -> None:
-        """`on_first_player` is called when somebody there begins to play a stream."""
+        """`on_first_player` is called when somebody there begins to play a stream.
+
+        `on_demand`: when others of its renditions are played there than before.
+        """
         super().__init__(bus, address, self._on_demand)
         self._on_first_player = on_first_player
+        self._on_change = on_demand
         self._demanded: dict[StreamId, frozenset[str]] = {}
 
     def has_players(self, stream_id: StreamId, rendition: str) -> bool:
         """Tell if somebody there plays this rendition, or waits for it."""
         demanded = self._demanded.get(stream_id)
         return demanded is not None and (rendition in demanded or rendition == SHARED)
+
+    def demanded(self, stream_id: StreamId) -> frozenset[str]:
+        """Return the renditions of a stream that somebody there plays, or waits for."""
+        return self._demanded.get(stream_id, frozenset())
 
     def _on_demand(self, message: Any) -> None:
         if not isinstance(message, Demand):
@@ -45,3 +58,5 @@ class TagLink(MediaSender):
         self.flush()
         if message.renditions and not had_players and self._on_first_player is not None:
             self._on_first_player(message.stream_id)
+        if self._on_change is not None:
+            self._on_change(message.stream_id)

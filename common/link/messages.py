@@ -84,6 +84,7 @@ class LinkOpened:
     template: Template
     renditions: tuple[str, ...]  # the transcoded ones
     overrides: StreamOverrides = NO_OVERRIDES
+    zero_unix_ms: int | None = None  # Unix time at stream time 0; None: it is to come
 
 
 @message("link-closed")
@@ -203,7 +204,7 @@ def check(message: Any, payloads: Sequence[bytes]) -> None:
             pass
         case LinkOpened():
             _check_renditions(message.renditions)
-            _check_number(message.epoch, message.generation)
+            _check_number(message.epoch, message.generation, message.zero_unix_ms or 0)
             _check_template(message.template)
         case LinkClosed():
             _check_name(message.reason)

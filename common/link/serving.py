@@ -67,6 +67,7 @@ class _Served:
     opened: LinkOpened | None = None
     shown_s: float = 0.0  # when it was heard of last
     sound_header: bytes = b""
+    script: bytes = b""  # the publisher's
     sent_ms: dict[int, int] = field(default_factory=dict)  # of sound and data, by type
     sent_last: list[CodedTag] = field(default_factory=list)  # those of data with that time
 
@@ -74,7 +75,7 @@ class _Served:
 def refusal(own: LinkGreeting, theirs: LinkGreeting, certified: frozenset[str]) -> str:
     """Why a host that greets like that is no peer of this one; "": it is.
 
-    `certified`: the names in its certificate.
+    `certified`: the names in its certificate, in lower case.
     """
     if theirs.version < OLDEST_VERSION:
         return (
@@ -82,10 +83,10 @@ def refusal(own: LinkGreeting, theirs: LinkGreeting, certified: frozenset[str]) 
         )
     if theirs.cluster != own.cluster:
         return f"it is of the cluster {theirs.cluster!r}, this is {own.cluster!r}"
-    if theirs.host not in certified:
+    if theirs.host.lower() not in certified:
         named = ", ".join(sorted(certified)) or "nobody"
         return f"it says that it is {theirs.host!r}, its certificate names {named}"
-    if theirs.host == own.host:
+    if theirs.host.lower() == own.host.lower():
         return f"it says that it is {theirs.host!r}, as this host is: `cluster.host` must differ"
     return ""
 
@@ -113,19 +114,19 @@ class Serving:
     # ---- what comes ---------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> list[Demanded]:
-        """Take bytes of the other end; returns what is watched there otherwise than before.
+        """Take bytes of the other end; returns in order what is watched there anew.
 
         Raises:
             LinkError: what no peer may send. Say so by `refuse`, and close.
         """
         self._reader.feed(data)
-        changed: dict[str, Demanded] = {}
+        changed: list[Demanded] = []
         while (frame := self._reader.next()) is not None:
             message = read_message(*frame)
             demanded = self._take(message)
             if demanded is not None:
-                changed[demanded.stream] = demanded
-        return list(changed.values())
+                changed.append(demanded)
+        return changed
 
     def _take(self, message: Message) -> Demanded | None:
         if self.peer is None:
@@ -197,7 +198,7 @@ class Serving:
         served = self._streams.get(stream)
         if served is not None and served.opened is not None:
             epoch, served.opened = served.opened.epoch, None
-            served.sound_header = b""
+            served.sound_header = served.script = b""
             served.sent_ms.clear()
             served.sent_last.clear()
             for name in (*served.renditions, SHARED):
@@ -212,6 +213,13 @@ class Serving:
         if opened is not None:
             message = LinkHeaders(stream, opened.epoch, opened.generation, rendition, video)
             self._say(message, script, header)
+
+    def publisher(self, stream: str, rendition: str, script: bytes) -> None:
+        """The publisher's own onMetaData: it is of all renditions, and crosses once."""
+        served = self._streams.get(stream)
+        if served is not None and served.opened is not None and served.script != script:
+            served.script = script
+            self.headers(stream, rendition, RenditionVideo("", 0, 0), script, b"")
 
     def sound_header(self, stream: str, tag: CodedTag) -> None:
         """Likewise of the sound: every rendition says it, and it crosses once."""

@@ -26,16 +26,36 @@ def new_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def why_not(error: OSError | ValueError, certificate: Path, key: Path) -> str:
-    """Say what is wrong with the files, in words."""
+def mutual_contexts(
+    certificate: Path, key: Path, trusted: Path
+) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Read the files for TLS 1.3 between equals: the contexts to serve and to connect with.
+
+    Each demands a certificate of the other that is `trusted`; who connects, one with the name of
+    the host that it means. Raises as `new_context`.
+    """
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    connecting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for context in (serving, connecting):
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_cert_chain(certificate, key, _no_password)
+        context.load_verify_locations(trusted)
+    serving.num_tickets = 0  # a connection lasts; without tickets none is written to who only sends
+    return serving, connecting
+
+
+def why_not(error: OSError | ValueError, certificate: Path, key: Path, *more: Path) -> str:
+    """Say what is wrong with the files, in words; `more` are other certificates."""
     if not isinstance(error, ssl.SSLError):
-        for file in (certificate, key):
+        for file in (certificate, key, *more):
             try:
                 file.open("rb").close()
             except OSError as cannot:
                 return f"{file}: {cannot.strerror}"
         return str(error)
-    for file, what in ((certificate, "CERTIFICATE"), (key, "PRIVATE KEY")):
+    others = [(file, "CERTIFICATE") for file in more]
+    for file, what in ((certificate, "CERTIFICATE"), (key, "PRIVATE KEY"), *others):
         with contextlib.suppress(OSError), file.open("rb") as content:
             if f"{what}-----".encode() not in content.read(MAX_FILE_BYTES):
                 return f"{file} has no {what.lower()} in PEM form"

@@ -4,7 +4,8 @@ An ingest says which worker each placement is on (`StreamOpen.worker`). An encod
 connection for each worker that it encodes for, and the first headers on it say for which
 (`RenditionOpen.worker`); what comes by that connection counts as this worker's. So a worker that a
 stranger's bitstream has taken over reaches the players of its own streams alone, whether it sends
-tags itself or has pictures encoded.
+tags itself or has pictures encoded. A relay sends another host's streams, of which no ingest here
+says anything: it opens them under its own name, and fills what it opened.
 """
 
 from typing import Final, Protocol
@@ -62,6 +63,8 @@ class Senders:
         child = sender.child
         if child is None:
             return True
+        if child.kind == "relay":
+            return self._may_relay(child, message)
         if isinstance(message, StreamOpen | StreamClosed):
             return child.kind == "ingest"
         if not isinstance(message, GenerationEnd) and message.rendition in (SOURCE, SHARED):
@@ -71,6 +74,12 @@ class Senders:
             return False
         speaks_for = _worker_of(sender, child, message)
         return speaks_for is not None and worker in (speaks_for, UNTOLD_WORKER)
+
+    def _may_relay(self, relay: ChildId, message: StreamMessage) -> bool:
+        """Tell if a relay may send that: all of another host's stream, under what it announced."""
+        if isinstance(message, StreamOpen):
+            return message.worker == relay
+        return self._workers.get(message.stream_id, {}).get(message.generation) == relay
 
 
 def _worker_of(sender: Sender, child: ChildId, message: StreamMessage) -> ChildId | None:

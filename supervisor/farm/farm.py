@@ -113,6 +113,7 @@ class Farm:
             ChildFloods: self._on_floods,
             **self._api.handlers,
             **self._hooks.handlers,
+            **self._routes.remote.handlers,
             UrlsUsed: self._url_uses.on_used,
         }
 
@@ -216,8 +217,7 @@ class Farm:
             self.state.update_served(hello.child, served)
         if hello.child.kind == "egress":
             self._routes.egress_up(hello, before, now)
-        routes = [*self._access_for(hello.child), *self._routes.update(now)]
-        return [*routes, *self.room_came(now)]
+        return [*self._access_for(hello.child), *self._routes.update(now), *self.room_came(now)]
 
     def child_down(
         self, child: ChildId, reason: str, now: float, *, crashed: bool, thread: int = 0

@@ -48,7 +48,8 @@ from supervisor.placement.fleet import (
 )
 
 HISTORY = 200  # reasons kept for status
-SENDERS = ("ingest", "worker", "encoder")  # kinds of children that send tags, and take none
+SENDERS = ("ingest", "worker", "encoder", "relay")  # kinds of children that send tags
+TAKES_NONE = ("ingest", "worker", "encoder")  # those of them that take none
 MAX_GENERATION = 1 << 53  # that a child may report: there are numbers left beyond it
 
 
@@ -138,7 +139,7 @@ class FarmState:
     @property
     def tag_receivers(self) -> list[ChildId]:
         """Every child that may get tags, whatever its kind."""
-        return [child for child in self.children if child.kind not in SENDERS]
+        return [child for child in self.children if child.kind not in TAKES_NONE]
 
     # ---- where streams are ------------------------------------------------------------------
 
@@ -386,6 +387,13 @@ class FarmState:
         stream = self.streams.get(status.stream_id)
         if stream is not None:
             stream.report_served(egress, status)
+
+
+def next_generation(state: FarmState) -> Generation:
+    """Return a new generation, for what is placed on no device here."""
+    generation = Generation(state._last_generation + 1)
+    state.see_generation(generation)
+    return generation
 
 
 def serving(state: FarmState) -> set[ChildId]:

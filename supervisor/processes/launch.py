@@ -94,6 +94,9 @@ def child_command(
         argv += ["--key", settings.tls.key or settings.tls.certificate]
         for name, file in settings.tls.named:
             argv += ["--named", f"{name}={file}"]
+    if kind.meets_hosts:
+        cluster = settings.cluster
+        argv += ["--certificate", cluster.cert, "--key", cluster.key, "--trusted", cluster.ca]
     if listeners:
         argv += ["--listeners", listeners]
     if child.device or child.kind == "encoder":

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from common.ipc.api_messages import Snapshot
 from common.ipc.capture_messages import CaptureWritten
+from common.ipc.cluster_messages import OwnerWanted, StreamOwner
 from common.ipc.control_messages import (
     EncoderLimitReport,
     Endpoint,
@@ -62,6 +63,8 @@ _SENT_BY: Final[Mapping[type, Set[str]]] = {
     HookQuestion: _ADMITTING,
     HookNotice: _ADMITTING,
     HookAnswer: frozenset({"hooks"}),
+    OwnerWanted: frozenset({"relay"}),
+    StreamOwner: frozenset({"cluster"}),
 }
 
 

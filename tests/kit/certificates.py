@@ -51,6 +51,31 @@ def make(
     return files
 
 
+class Authority:
+    """A CA that hosts of a cluster have their certificates from."""
+
+    def __init__(self, directory: Path, name: str = "ca") -> None:
+        self.directory = directory
+        self.files = make(directory, name)
+
+    def issue(self, host: str, file_name: str = "") -> Files:
+        """Make a certificate with a host's name, for servers and clients."""
+        name = file_name or host
+        files = Files(self.directory / f"{name}.pem", self.directory / f"{name}.key")
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-noenc", *KINDS["ec"], "-subj", f"/CN={host}"),
+                *("-CA", str(self.files.certificate), "-CAkey", str(self.files.key)),
+                *("-addext", f"subjectAltName=DNS:{host}", "-days", "90"),
+                *("-addext", "basicConstraints=critical,CA:FALSE"),
+                *("-keyout", str(files.key), "-out", str(files.certificate)),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        return files
+
+
 def trusting(files: Files | None = None) -> ssl.SSLContext:
     """A client's context: it trusts this certificate alone; without one, any."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -98,6 +98,7 @@ relay_address = "media1.example.org:1937"
 cert = "/etc/tfarm/cluster/host.pem"
 key = "/etc/tfarm/cluster/host-key.pem"
 ca = "/etc/tfarm/cluster/ca.pem"
+keep = "20s"
 [templates.live]
 gop = "1s"
 hold = "0s"

@@ -19,7 +19,9 @@ EDGE = LinkGreeting(VERSION, "farm", "host-b", "b" * 16)
 
 
 def opened(stream: str = STREAM, epoch: int = 7, generation: int = 3) -> LinkOpened:
-    return LinkOpened(stream, epoch, Generation(generation), TEMPLATE, ("720p", "360p"))
+    names = ("720p", "360p")
+    own = stream, epoch, Generation(generation), TEMPLATE, names
+    return LinkOpened(*own, zero_unix_ms=1_800_000_000_000)
 
 
 def picture(dts_ms: int, *, is_key: bool = False, size: int = 100, came_s: float = 0.0) -> Tag:

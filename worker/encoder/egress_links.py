@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from common.ipc.control_messages import EgressRoutes, Endpoint
+from common.ipc.egresses import Egresses, Rendition, Replayable
 from common.ipc.identity import ChildId
 from common.ipc.tag_link import TagLink
-from worker.output.egresses import Egresses, Rendition, Replayable
 
 CatchUp = Callable[[ChildId | None], Iterable[tuple[Rendition, Replayable]]]
 

@@ -20,6 +20,7 @@ from common.config.settings import Settings
 from common.errors import EncodeFailed, EnvelopeError, ExitCode
 from common.ipc.child import ChildProcess
 from common.ipc.control_messages import EgressRoutes, Endpoint, Heartbeat, Hello
+from common.ipc.egresses import Egresses, Rendition
 from common.ipc.encoder_messages import (
     EncodedPicture,
     EncoderClose,
@@ -41,7 +42,6 @@ from common.process.log import RateLimit, more, stream_label
 from worker.devices.turns import Turns
 from worker.encoder.egress_links import EgressLinks
 from worker.encoder.stream import EncodingContext, PictureEvent, StreamEncoders, places_of
-from worker.output.egresses import Egresses, Rendition
 from worker.output.rendition_output import RenditionOutput
 from worker.pool.layout import problem
 from worker.pool.memory import MappedPool, PoolRefused

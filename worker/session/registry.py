@@ -17,6 +17,7 @@ from typing import Any
 from common.errors import ExitCode
 from common.ipc.bus import Bus
 from common.ipc.control_messages import EncoderLimitReport, SessionEnd, StreamTrouble
+from common.ipc.egresses import Egresses, Rendition
 from common.ipc.envelope import encode
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.media_messages import SHARED, GenerationEnd, StreamStart
@@ -27,7 +28,6 @@ from common.process.log import stream_label
 from common.process.stage_times import DelayCounts
 from worker.devices.table import OpenDevice
 from worker.encoders.processes import EncoderProcesses
-from worker.output.egresses import Egresses, Rendition
 from worker.output.rendition_output import RenditionOutput
 from worker.session.context import SessionContext, SessionKey
 from worker.session.events import (

@@ -1,9 +1,9 @@
 """Who is told where tags go: each child that sends some, of the streams that are its own. Pure.
 
-An ingest is told of all: any stream may come to it. A worker is told of those that are placed on
-it, and of those that it still has a session of; an encoder process of those on workers that have
-their pictures encoded. So a worker that a stranger's bitstream has taken over learns no name of
-another stream, which is a credential.
+An ingest is told of all: any stream may come to it. A relay is told of those that are not here. A
+worker is told of those that are placed on it, and of those that it still has a session of; an
+encoder process of those on workers that have their pictures encoded. So a worker that a stranger's
+bitstream has taken over learns no name of another stream, which is a credential.
 """
 
 from collections.abc import Iterable, Set
@@ -15,6 +15,7 @@ from common.ipc.identity import ChildId, StreamId
 from common.ipc.status_messages import ServedStatus
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.forwarding.egress_routing import Routing, restricted
+from supervisor.farm.forwarding.remote_plays import RELAY, RemotePlays
 from supervisor.farm.retiring import homes, mark, retiring
 from supervisor.farm.state import SENDERS, FarmState
 
@@ -27,6 +28,7 @@ class RouteReports:
     def __init__(self, state: FarmState) -> None:
         self._state = state
         self._routing = Routing()
+        self.remote = RemotePlays(state)
         self._reported: dict[ChildId, EgressRoutes] = {}
         self._fleet = state.fleet  # the one that was looked at last: a placement makes another
 
@@ -49,13 +51,16 @@ class RouteReports:
     def on_wanted(self, child: ChildId, wanted: StreamWanted, now: float) -> list[Action]:
         """Take a child's own word for what it wants."""
         self._routing.on_wanted(child, wanted, now)
+        self.remote.on_wanted(child, wanted, now)
         return self.update(now)
 
     def on_served(
         self, egress: ChildId, served: Iterable[ServedStatus], now: float
     ) -> list[Action]:
         """Take over what an egress reports to serve."""
-        self._routing.on_served(egress, tuple(served), now)
+        statuses = tuple(served)
+        self._routing.on_served(egress, statuses, now)
+        self.remote.on_served(egress, statuses, now)
         return self.update(now)
 
     def remove(self, child: ChildId) -> None:
@@ -73,7 +78,7 @@ class RouteReports:
     def update(self, now: float) -> list[Action]:
         """Tell who sends tags when streams go to other children than before."""
         self._routing.update(self._state.children, now, retiring(self._state))
-        return self._report(self._state.children)
+        return [*self.remote.update(now), *self._report(self._state.children)]
 
     def next_deadline(self) -> float:
         """At once, when streams that are sent elsewhere too may have come to another worker."""
@@ -108,6 +113,8 @@ class RouteReports:
         routes = self._routing.reported
         if child.kind == "ingest" or not self._is_any:
             return routes
+        if child.kind == RELAY:
+            return restricted(routes, lambda name: name not in self._state.streams)
         if child.kind == "worker":
             sessions = self._sessions(child)
             return restricted(

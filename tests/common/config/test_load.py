@@ -128,6 +128,7 @@ def test_every_key_of_a_cluster_reaches_its_setting() -> None:
         f"{etc}/host.pem",
         f"{etc}/host-key.pem",
         f"{etc}/ca.pem",
+        20.0,
     )
 
 

@@ -59,6 +59,7 @@ def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
         "tls": 0,
         "https": 0,
         "web": 1,
+        "relay": 0,
         "rtc": int(is_installed(WEBRTC)),
         "opus": int(is_installed(WEBRTC)),
     }
@@ -114,6 +115,7 @@ def test_publishers_end_first_then_players_and_last_who_passes_on_what_they_are_
         "web",
         "rtc",
         "opus",
+        "relay",
         "egress",
         "hooks",
         "tls",

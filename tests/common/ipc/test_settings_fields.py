@@ -41,7 +41,7 @@ FIELDS = {
     ),
     ClusterSettings: (
         "name host secret_file etcd etcd_ca etcd_cert etcd_key etcd_user etcd_password_file ttl_s "
-        "relay relay_address cert key ca"
+        "relay relay_address cert key ca keep_s"
     ),
     WebrtcSettings: "is_enabled listen addresses max_viewers",
     Software: "workers capacity encoder_threads encoder_processes",

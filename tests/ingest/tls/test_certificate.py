@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import BootFailed
-from ingest.tls.certificate import Certificate, Certificates, for_name
+from common.process.certificate import Certificate
+from ingest.tls.certificate import Certificates, for_name
 from tests.kit.certificates import Files, make, trusting
 
 NOW = time.time() + 60

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from common.config.settings import Settings
 from common.ipc import control_messages
 from common.ipc.capture_messages import CaptureWritten
+from common.ipc.cluster_messages import OwnerWanted, StreamOwner
 from common.ipc.control_messages import (
     Endpoint,
     Heartbeat,
@@ -62,9 +63,11 @@ RUNNING = tuple(
         (CaptureWritten(1, STREAM), {"ingest"}),
         (StreamTrouble(CPU0, STREAM, ONE, ""), {"worker"}),
         (SessionEnd(CPU0, TranscodeStatus(STREAM, ONE, 0, 0, 0.0, 0, ())), {"worker"}),
-        (Positions(1, STREAM, None), {"egress", "web", "rtc"}),
-        (StreamWanted(EGRESS0, STREAM), {"egress", "audio", "web", "rtc"}),
-        (ChildFloods(CPU0, "more than may wait"), {"egress", "web", "rtc"}),
+        (Positions(1, STREAM, None), {"egress", "web", "rtc", "relay"}),
+        (StreamWanted(EGRESS0, STREAM), {"egress", "audio", "web", "rtc", "relay"}),
+        (ChildFloods(CPU0, "more than may wait"), {"egress", "web", "rtc", "relay"}),
+        (OwnerWanted(STREAM), {"relay"}),
+        (StreamOwner("ab" * 32), set()),  # the cluster child's
         (Heartbeat(CPU0, BOOT), set(KINDS)),
         (Settings(), {name for name, kind in KINDS.items() if not kind.is_sandboxed}),
     ],

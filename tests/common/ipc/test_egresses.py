@@ -5,11 +5,11 @@ from typing import cast
 
 from common.ipc.control_messages import EgressRoutes, Endpoint, Subscription
 from common.ipc.egress_homes import home
+from common.ipc.egresses import Egresses, Frames, Rendition
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.media_messages import SHARED
 from common.ipc.tag_link import TagLink
 from tests.kit.children import CPU0, EGRESS0, EGRESS1
-from worker.output.egresses import Egresses, Frames, Rendition
 
 RENDITION: Rendition = (StreamId("live/a"), Generation(1), "360p")
 OTHER: Rendition = (StreamId("live/a"), Generation(1), "480p")

@@ -16,7 +16,7 @@ from common.ipc.kinds import takes_last_gop
 from common.ipc.media_messages import SHARED
 from common.ipc.tag_link import TagLink
 
-log = logging.getLogger("tfarm.worker.output.egresses")
+log = logging.getLogger("tfarm.common.ipc.egresses")
 
 Frames = Sequence[bytes]
 Rendition = tuple[StreamId, Generation, str]
@@ -93,6 +93,11 @@ class Egresses:
         return any(
             egress.link.has_players(stream, SHARED) for egress in tuple(self._egresses.values())
         )
+
+    def demanded(self, stream: StreamId) -> frozenset[str]:
+        """Return the renditions of a stream that somebody plays, or waits for."""
+        found = [egress.link.demanded(stream) for egress in self._egresses.values()]
+        return frozenset().union(*found)
 
     def forget(self, stream: StreamId, generation: Generation) -> None:
         """The generation has ended: nothing more of it is sent."""

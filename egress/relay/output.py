@@ -1,0 +1,242 @@
+"""Other hosts as an output of an egress: each has the renditions that are watched there.
+
+Pure but for whom it asks.
+
+A host names streams by their digests. Which stream that is, the cluster child says, by way of the
+supervisor; and the epoch under which this host has it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from common.config.settings import Settings
+from common.ipc.cluster_messages import OwnerWanted, StreamOwner
+from common.ipc.control_messages import Endpoint
+from common.ipc.identity import StreamId
+from common.link.messages import LinkOpened
+from common.link.serving import Demanded, Serving
+from egress.output import Audience, OutputContext, ViewerStatus
+from egress.relay.feed import Feed
+from egress.streams.stream import Stream
+
+PROTOCOL: Final = "relay"
+ASK_AGAIN_S: Final = 5.0  # changes are reported for 15 s after the last time
+ENDED: Final = "the stream has ended"
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What one host wants of a stream."""
+
+    renditions: tuple[str, ...]
+    feeds: dict[str, Feed] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Peer:
+    """One connection of a host that plays streams of this one."""
+
+    serving: Serving
+    wanted: dict[str, _Wanted] = field(default_factory=dict)  # by digest
+
+
+class RelayOutput:
+    """An `Output`."""
+
+    protocol = PROTOCOL
+    endpoints: Mapping[str, str] = {}
+
+    def __init__(self, context: OutputContext, ask: Callable[[OwnerWanted], object]) -> None:
+        self._context = context
+        self._ask = ask
+        self._peers: dict[int, Peer] = {}
+        self._owned: dict[str, StreamOwner] = {}  # of what is wanted: those that are here
+        self._digests: dict[StreamId, str] = {}
+        self._asked_s: dict[str, float] = {}
+        self._dropped = 0  # by connections that are gone
+
+    # ---- the other hosts ----------------------------------------------------------------------
+
+    def arrived(self, serving: Serving) -> None:
+        """A host has connected."""
+        self._peers[id(serving)] = Peer(serving)
+
+    def left(self, serving: Serving) -> None:
+        """It is gone."""
+        peer = self._peers.pop(id(serving), None)
+        if peer is not None:
+            self._dropped += serving.backlog.dropped
+            for digest in tuple(peer.wanted):
+                self._unwant(peer, digest)
+
+    def demanded(self, serving: Serving, demanded: Demanded) -> None:
+        """It has said what is watched of a stream there."""
+        peer, digest = self._peers[id(serving)], demanded.stream
+        if not demanded.renditions:
+            self._unwant(peer, digest)
+            return
+        wanted = peer.wanted.setdefault(digest, _Wanted(()))
+        before, wanted.renditions = wanted.renditions, demanded.renditions
+        for name in before:
+            if name not in wanted.renditions:
+                self._end_feed(peer, digest, name)
+        if digest in self._owned:
+            self._follow(peer, digest)
+        else:
+            self._ask_owner(digest, self._context.clock())
+
+    def on_owner(self, owner: StreamOwner) -> None:
+        """The cluster child has said who has a stream."""
+        digest = owner.digest
+        if not any(digest in peer.wanted for peer in self._peers.values()):
+            return
+        if owner.is_here and owner.stream_id:
+            self._owned[digest] = owner
+            self._digests[owner.stream_id] = digest
+        elif not self._forget(digest):
+            return
+        for peer in self._peers.values():
+            if digest in peer.wanted:
+                self._follow(peer, digest)
+
+    # ---- the output ---------------------------------------------------------------------------
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        backlogs = [peer.serving.backlog for peer in self._peers.values()]
+        return {
+            "relay hosts": len(self._peers),
+            "relay streams": sum(len(peer.wanted) for peer in self._peers.values()),
+            "relay dropped": self._dropped + sum(backlog.dropped for backlog in backlogs),
+            "relay waiting bytes": sum(backlog.waiting_bytes for backlog in backlogs),
+        }
+
+    def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
+        found: dict[str, Audience] = {}
+        digest = self._digests.get(stream_id, "")
+        for peer in self._peers.values():
+            wanted = peer.wanted.get(digest)
+            for name in wanted.feeds if wanted is not None else ():
+                found[name] = Audience(found.get(name, Audience(0, 0)).players + 1, 0)
+        return found
+
+    def viewers(self) -> Iterable[ViewerStatus]:
+        return ()  # the other host has them
+
+    def end_viewer(self, number: int, reason: str) -> None: ...
+
+    def serves(self) -> bool:
+        return any(wanted.feeds for peer in self._peers.values() for wanted in peer.wanted.values())
+
+    def configure(self, settings: Settings) -> None: ...
+
+    def on_topology(self, endpoints: Sequence[Endpoint]) -> None: ...
+
+    def on_stream(self, stream: Stream) -> None:
+        """It has come, or its ladder has changed."""
+        digest = self._digests.get(stream.stream_id)
+        for peer in self._peers.values():
+            if digest is not None and digest in peer.wanted:
+                self._follow(peer, digest)
+
+    def check(self, now: float) -> None:
+        wanted = {digest for peer in self._peers.values() for digest in peer.wanted}
+        for digest in wanted:
+            self._ask_owner(digest, now)
+        for digest in [digest for digest in self._asked_s if digest not in wanted]:
+            del self._asked_s[digest]
+            self._forget(digest)
+        for peer in self._peers.values():
+            for digest in peer.wanted:
+                self._follow(peer, digest)  # its generation may be another one
+            peer.serving.tick()
+
+    async def stop(self, reason: str) -> None:
+        self.close(reason)
+
+    def close(self, reason: str) -> None:
+        for peer in tuple(self._peers.values()):
+            self.left(peer.serving)
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _ask_owner(self, digest: str, now: float) -> None:
+        if now - self._asked_s.get(digest, -ASK_AGAIN_S) >= ASK_AGAIN_S:
+            self._asked_s[digest] = now
+            self._ask(OwnerWanted(digest=digest))
+
+    def _forget(self, digest: str) -> bool:
+        """This host has it no more; False: it had not, as far as was known here."""
+        owner = self._owned.pop(digest, None)
+        if owner is None:
+            return False
+        self._digests.pop(owner.stream_id, None)
+        for peer in self._peers.values():
+            wanted = peer.wanted.get(digest)
+            if wanted is not None:
+                self._end_feeds(peer, digest, wanted, owner.stream_id)
+                peer.serving.closed(digest, "this host has it no more", 0)
+        return True
+
+    def _follow(self, peer: Peer, digest: str) -> None:
+        """Have a host sent what it wants of a stream, as far as that is there."""
+        owner, wanted = self._owned.get(digest), peer.wanted.get(digest)
+        if owner is None or wanted is None:
+            return
+        stream_id = owner.stream_id
+        stream = self._context.streams.get(stream_id)
+        if stream is not None:
+            peer.serving.opened(_opening(stream, digest, owner.epoch))
+        is_waiting = False
+        for name in wanted.renditions:
+            if name in wanted.feeds:
+                continue
+            rendition = stream.renditions.get(name) if stream is not None else None
+            if rendition is not None:
+                self._context.waiting.remove(stream_id, (id(peer), name))
+                on_end = partial(self._on_feed_end, peer, digest, name)
+                feed = wanted.feeds[name] = Feed(peer.serving, digest, rendition, on_end)
+                feed.begin()
+            elif stream is None:
+                is_waiting = True
+                again = partial(self._follow, peer, digest)
+                self._context.waiting.add(stream_id, name, (id(peer), name), again)
+        if is_waiting:
+            self._context.report_demand(stream_id)
+
+    def _on_feed_end(self, peer: Peer, digest: str, name: str, reason: str) -> None:
+        wanted, owner = peer.wanted.get(digest), self._owned.get(digest)
+        if wanted is None or owner is None:
+            return
+        wanted.feeds.pop(name, None)
+        if self._context.streams.get(owner.stream_id) is None:
+            peer.serving.closed(digest, reason or ENDED, 0)
+
+    def _unwant(self, peer: Peer, digest: str) -> None:
+        wanted, owner = peer.wanted.pop(digest, None), self._owned.get(digest)
+        if wanted is not None and owner is not None:
+            self._end_feeds(peer, digest, wanted, owner.stream_id)
+
+    def _end_feeds(self, peer: Peer, digest: str, wanted: _Wanted, stream_id: StreamId) -> None:
+        for name in wanted.renditions:
+            self._context.waiting.remove(stream_id, (id(peer), name))
+        feeds, wanted.feeds = wanted.feeds, {}
+        for feed in feeds.values():
+            feed.close()
+
+    def _end_feed(self, peer: Peer, digest: str, name: str) -> None:
+        owner = self._owned.get(digest)
+        if owner is not None:
+            self._context.waiting.remove(owner.stream_id, (id(peer), name))
+        feed = peer.wanted[digest].feeds.pop(name, None)
+        if feed is not None:
+            feed.close()
+
+
+def _opening(stream: Stream, digest: str, epoch: int) -> LinkOpened:
+    template = stream.template.without_access()
+    overrides, zero_unix_ms = stream.overrides, stream.epoch_ms
+    own = digest, epoch, stream.generation, template, stream.transcoded
+    return LinkOpened(*own, overrides, zero_unix_ms)

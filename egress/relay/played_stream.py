@@ -1,0 +1,241 @@
+"""A stream of another host as this farm's egresses are sent it. Pure.
+
+It has a generation of this farm, numbers of its own, and the last GOP of each rendition for an
+egress that comes later. What the owner says becomes what an ingest and a worker say here.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from common.ipc.envelope import encode
+from common.ipc.identity import ChildId, Generation, StreamId
+from common.ipc.media_messages import (
+    HEADER,
+    KEY,
+    REPLAY,
+    SHARED,
+    GenerationEnd,
+    RenditionOpen,
+    RenditionVideo,
+    StreamClosed,
+    StreamOpen,
+    TagHeader,
+    Tags,
+)
+from common.link.messages import LinkHeaders, LinkOpened, LinkTags
+from common.link.pulling import arrived
+from common.media.gop_buffer import GopBuffer
+
+Frames = Sequence[bytes]
+Key = tuple[StreamId, Generation, str]
+MAX_SHARED: Final = 2_000  # tags of sound and data that are kept
+_VIDEO: Final = 9
+
+
+class _Kept(NamedTuple):
+    head: TagHeader
+    body: bytes
+
+
+class Out(NamedTuple):
+    """One message to the egresses that want the rendition, or "" of its stream."""
+
+    name: str
+    frames: Frames
+    is_start: bool  # it opens or ends something, or begins with a keyframe
+
+
+class PlayedStream:
+    """One stream, under one generation."""
+
+    def __init__(self, stream_id: StreamId, generation: Generation, relay: ChildId) -> None:
+        self.generation = generation
+        self.hold_ms = 0  # as its template has it
+        self.last_pts_ms: int | None = None
+        self._stream_id = stream_id
+        self._relay = relay
+        self._opening: StreamOpen | None = None
+        self._renditions: dict[str, _Rendition] = {}
+        self._shared = _Shared(stream_id, generation)
+
+    @property
+    def is_open(self) -> bool:
+        return self._opening is not None
+
+    def key(self, name: str) -> Key:
+        """What the links know a rendition by."""
+        return self._stream_id, self.generation, name
+
+    def opened(self, message: LinkOpened) -> Out:
+        """The stream is there, or has another ladder."""
+        self.hold_ms = message.template.hold_ms
+        self._opening = StreamOpen(
+            self._stream_id,
+            self.generation,
+            message.template,
+            message.renditions,
+            overrides=message.overrides,
+            worker=self._relay,
+            epoch_ms=message.zero_unix_ms,
+        )
+        self._shared.opening = [encode(self._opening)]
+        return Out(SHARED, self._shared.opening, is_start=True)
+
+    def headers(self, message: LinkHeaders, payloads: Sequence[bytes]) -> Out:
+        """A rendition begins, or its headers change."""
+        rendition = self._rendition(message.rendition)
+        return Out(message.rendition, rendition.begin(message.video, *payloads), is_start=True)
+
+    def tags(self, message: LinkTags, bodies: Sequence[bytes], now: float) -> Out:
+        """Tags of a rendition, or of the whole stream; without any: it is there."""
+        kept = list(map(_Kept, arrived(message.tags, now), bodies))
+        name = message.rendition
+        if name == SHARED:
+            return Out(name, self._shared.append(kept, now), is_start=True)
+        rendition = self._rendition(name)
+        for head, _ in kept:
+            pts_ms = head.dts_ms + head.composition_ms
+            if self.last_pts_ms is None or pts_ms > self.last_pts_ms:
+                self.last_pts_ms = pts_ms
+        frames = rendition.append(kept, now)
+        starts = bool(kept) and kept[0].head.flags & KEY != 0
+        if starts:
+            begins = [r.begin_ms for r in self._renditions.values() if r.begin_ms is not None]
+            self._shared.prune(min(begins))
+        return Out(name, frames, is_start=starts)
+
+    def closed(self, reason: str, hold_ms: int) -> Sequence[Out]:
+        """It is over, or its owner is away; what may come of it later is numbered on."""
+        if self._opening is None:
+            return []
+        self._opening = None
+        self._shared.clear()
+        for rendition in self._renditions.values():
+            rendition.clear()
+        ends: list[object] = [StreamClosed(self._stream_id, self.generation, reason, hold_ms)]
+        if hold_ms == 0:  # nothing is on its way any more
+            ends.insert(0, GenerationEnd(self._stream_id, self.generation, reason))
+        return [Out(SHARED, [encode(end)], is_start=True) for end in ends]
+
+    def outputs(self) -> Iterable[tuple[Key, "_Shared | _Rendition"]]:
+        """What an egress that knows nothing must be sent, in order."""
+        if self._opening is not None:
+            yield self.key(SHARED), self._shared
+            for name, rendition in self._renditions.items():
+                yield self.key(name), rendition
+
+    def _rendition(self, name: str) -> "_Rendition":
+        found = self._renditions.get(name)
+        if found is None:
+            found = _Rendition(self._stream_id, self.generation, name, self._relay)
+            self._renditions[name] = found
+        return found
+
+
+class _Shared:
+    """The opening, and the sound and data since the keyframes that are kept."""
+
+    def __init__(self, stream_id: StreamId, generation: Generation) -> None:
+        self.opening: Frames = []
+        self._stream_id = stream_id
+        self._generation = generation
+        self._next_number = 0
+        self._header: _Kept | None = None
+        self._kept: list[_Kept] = []
+
+    def append(self, tags: Sequence[_Kept], now: float) -> Frames:
+        """Number tags; gives the message with them."""
+        frames = _message(self._stream_id, self._generation, SHARED, self._next_number, tags, now)
+        self._next_number += len(tags)
+        for tag in tags:
+            if tag.head.flags & HEADER:
+                self._header = tag
+            else:
+                self._kept.append(tag)
+        del self._kept[:-MAX_SHARED]
+        return frames
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self._kept, self._header = [], None
+
+    def prune(self, from_ms: int) -> None:
+        """Keep what is not before this time."""
+        self._kept = [tag for tag in self._kept if tag.head.dts_ms >= from_ms]
+
+    def catch_up(self, *, with_last: bool = False) -> Iterable[Frames]:
+        """The opening, the sound's header, and what is kept."""
+        yield self.opening
+        tags = [*([self._header] if self._header is not None else []), *map(_again, self._kept)]
+        if tags:
+            yield _message(self._stream_id, self._generation, SHARED, 0, tags, 0.0)
+
+
+class _Rendition:
+    """One rendition's numbers, headers and GOP."""
+
+    def __init__(
+        self, stream_id: StreamId, generation: Generation, name: str, relay: ChildId
+    ) -> None:
+        self._ids = stream_id, generation, name
+        self._relay = relay
+        self._video = RenditionVideo("", 0, 0)
+        self._script = self._header = b""
+        self._next_number = 0
+        self._gop = GopBuffer[_Kept]()
+
+    @property
+    def begin_ms(self) -> int | None:
+        """The time of the keyframe that is kept."""
+        entries = self._gop.entries
+        return entries[0].head.dts_ms if entries else None
+
+    def clear(self) -> None:
+        """Keep nothing but the numbers."""
+        self._gop.clear()
+
+    def begin(self, video: RenditionVideo, script: bytes, header: bytes) -> Frames:
+        """Headers from the next keyframe on."""
+        self._video, self._script = video, script
+        self._header = header or self._header
+        return self._open(self._next_number)
+
+    def append(self, tags: Sequence[_Kept], now: float) -> Frames:
+        """Number tags and keep their GOP; gives the message with them."""
+        first = self._next_number
+        self._next_number += len(tags)
+        for tag in tags:
+            is_key = tag.head.flags & KEY != 0
+            self._gop.add(tag, len(tag.body), _VIDEO, tag.head.dts_ms, begins=is_key)
+        return _message(*self._ids, first, tags, now)
+
+    def catch_up(self, *, with_last: bool = False) -> Iterable[Frames]:
+        """The headers and the GOP."""
+        kept = [_again(tag) for tag in self._gop.entries]
+        first = self._next_number - len(kept)
+        yield self._open(first)
+        if kept:
+            yield _message(*self._ids, first, kept, 0.0)
+
+    def _open(self, first_number: int) -> Frames:
+        message = RenditionOpen(*self._ids, first_number, self._video)
+        return [encode(message), self._script, self._header]
+
+
+def _again(tag: _Kept) -> _Kept:
+    return _Kept(tag.head._replace(flags=tag.head.flags | REPLAY), tag.body)
+
+
+def _message(
+    stream_id: StreamId,
+    generation: Generation,
+    name: str,
+    first: int,
+    tags: Sequence[_Kept],
+    sent_s: float,
+) -> Frames:
+    heads = tuple([tag.head for tag in tags])
+    return [
+        encode(Tags(stream_id, generation, name, first, heads, sent_s)),
+        *[t.body for t in tags],
+    ]

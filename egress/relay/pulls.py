@@ -1,0 +1,252 @@
+"""Which streams are pulled from which hosts, and what becomes of them here. Pure but for its ports.
+
+The supervisor says which streams are wanted; the cluster child, by its way, who has them; the links
+to the egresses, what of them is watched. A stream whose owner changes goes on under a higher
+generation; one whose owner is away is held as its template has it, for whoever has it next.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Final, Protocol
+
+from common.ipc.cluster_messages import OwnerWanted, StreamOwner
+from common.ipc.identity import ChildId, Generation, StreamId
+from common.ipc.relay_messages import RemotePlay, RemotePlayEnd
+from common.link.messages import LinkClosed, LinkGreeting, LinkHeaders, LinkOpened, LinkTags
+from common.link.pulling import Media, Pulling
+from egress.relay.played_stream import Frames, Key, Out, PlayedStream
+
+ASK_AGAIN_S: Final = 5.0  # changes are reported for 15 s after the last time
+UNHEARD_S: Final = 10.0  # without its owner, before players hear of it: a link comes back sooner
+UNCONFIRMED_S: Final = 20.0  # for another supervisor to say that a stream is still wanted
+IDLE_S: Final = 30.0  # a connection that nothing is pulled by is kept
+
+
+class Replayable(Protocol):
+    """What is kept of a rendition."""
+
+    def catch_up(self, *, with_last: bool = False) -> Iterable[Frames]: ...
+
+
+class Links(Protocol):
+    """The way to the egresses: `common.ipc.egresses.Egresses`."""
+
+    def send(self, rendition: Key, frames: Frames) -> None: ...
+
+    def send_tags(self, rendition: Key, frames: Frames, *, is_start: bool) -> None: ...
+
+    def forget(self, stream: StreamId, generation: Generation) -> None: ...
+
+    def demanded(self, stream: StreamId) -> frozenset[str]: ...
+
+
+@dataclass(slots=True)
+class Host:
+    """One that streams are pulled from."""
+
+    name: str
+    address: str  # HOST:PORT of its relay
+    pulling: Pulling
+    used_s: float
+
+
+@dataclass(slots=True)
+class _Play:
+    """A stream that is wanted here."""
+
+    play: RemotePlay
+    owner: StreamOwner | None = None
+    stream: PlayedStream | None = None
+    asked_s: float = -inf
+    unheard_s: float | None = None  # since when its owner is not there
+    confirm_s: float = inf  # the supervisor is to say until then that it is wanted
+
+
+class Pulls:
+    """All of one relay."""
+
+    def __init__(self, relay: ChildId, links: Links, ask: Callable[[OwnerWanted], object]) -> None:
+        """`ask` asks who has a stream; the answer is a call of `on_owner`."""
+        self.hosts: dict[tuple[str, str], Host] = {}
+        self.keep_s = 10.0
+        self._relay = relay
+        self._links = links
+        self._ask = ask
+        self._own: LinkGreeting | None = None
+        self._plays: dict[StreamId, _Play] = {}
+        self._by_digest: dict[str, StreamId] = {}
+        self._stale = 0  # of hosts that nothing is pulled from any more
+
+    def __len__(self) -> int:
+        return len(self._plays)
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        return {
+            "relay pulled streams": sum(map(_is_open, self._plays.values())),
+            "relay pulled from": sum(host.pulling.is_ready for host in self.hosts.values()),
+            "relay stale": self._stale + sum(h.pulling.stale for h in self.hosts.values()),
+        }
+
+    def configure(self, own: LinkGreeting, keep_s: float) -> None:
+        """How this host greets, and how long it pulls what nobody plays any more."""
+        self._own, self.keep_s = own, keep_s
+
+    # ---- what is wanted -----------------------------------------------------------------------
+
+    def on_play(self, message: RemotePlay, now: float) -> None:
+        """The supervisor wants a stream here, or under a higher generation."""
+        play = self._plays.get(message.stream_id)
+        if play is None:
+            play = self._plays[message.stream_id] = _Play(message)
+        if play.stream is not None and play.stream.generation < message.generation:
+            self._leave_owner(play)  # it begins anew: with its headers, and a GOP
+        play.play, play.confirm_s = message, inf
+        self._ask_owner(play, now)
+        self._pull(play, now)
+
+    def on_play_end(self, message: RemotePlayEnd, now: float) -> None:
+        """Nobody wants it here any more, or it is published here."""
+        play = self._plays.pop(message.stream_id, None)
+        if play is not None:
+            if play.owner is not None:
+                self._by_digest.pop(play.owner.digest, None)
+            self._leave_owner(play)
+            self._close(play, message.reason, message.hold_ms)
+            if play.stream is not None:
+                self._links.forget(message.stream_id, play.stream.generation)
+
+    def on_supervisor(self, now: float) -> None:
+        """Another supervisor: it says anew what it wants."""
+        for play in self._plays.values():
+            play.confirm_s = now + UNCONFIRMED_S
+
+    def on_owner(self, owner: StreamOwner, now: float) -> None:
+        """The cluster child has said who has a stream."""
+        play = self._plays.get(owner.stream_id)
+        if play is None or (owner.host and play.owner and owner.epoch < play.owner.epoch):
+            return
+        known = play.owner
+        if known is not None and (known.host, known.relay) != (owner.host, owner.relay):
+            self._leave_owner(play)
+        is_elsewhere = bool(owner.host and owner.relay and not owner.is_here)
+        play.owner = owner if is_elsewhere else None
+        if play.owner is None:
+            if play.unheard_s is None and _is_open(play):
+                play.unheard_s = now
+            return
+        self._pull(play, now)
+
+    def on_demand(self, stream_id: StreamId, now: float) -> None:
+        """Others of a stream's renditions are watched here than before."""
+        play = self._plays.get(stream_id)
+        host = self._host_of(play) if play is not None else None
+        if play is not None and play.owner is not None and host is not None and play.stream:
+            host.pulling.demand(play.owner.digest, self._links.demanded(stream_id), now)
+
+    # ---- what comes ---------------------------------------------------------------------------
+
+    def on_media(self, host: Host, message: Media, payloads: Frames, now: float) -> None:
+        """A host has sent something of a stream that is pulled from it."""
+        play = self._plays.get(self._by_digest.get(message.stream, StreamId("")))
+        if play is None or play.owner is None or self._host_of(play) is not host:
+            return
+        play.unheard_s = None
+        if isinstance(message, LinkOpened):
+            self._open(play, message, now)
+        elif play.stream is None or not play.stream.is_open:
+            return
+        elif isinstance(message, LinkTags):
+            out = play.stream.tags(message, payloads, now)
+            self._links.send_tags(play.stream.key(out.name), out.frames, is_start=out.is_start)
+        elif isinstance(message, LinkHeaders):
+            self._send(play.stream, play.stream.headers(message, payloads))
+        elif isinstance(message, LinkClosed):
+            self._close(play, message.reason, message.hold_ms)
+
+    def outputs(self) -> Iterable[tuple[Key, Replayable]]:
+        """What an egress that knows nothing must be sent of all streams."""
+        for play in self._plays.values():
+            if play.stream is not None:
+                yield from play.stream.outputs()
+
+    def on_lost(self, host: Host, now: float) -> None:
+        """The connection to a host is gone; it is tried again."""
+        host.pulling.lost()
+        for play in self._plays.values():
+            if self._host_of(play) is host and play.unheard_s is None:
+                play.unheard_s = now
+
+    def tick(self, now: float) -> None:
+        """Ask again, report, and let go of what is over; to be called once a second."""
+        for play in tuple(self._plays.values()):
+            self._ask_owner(play, now)
+            if play.unheard_s is not None and now - play.unheard_s >= UNHEARD_S:
+                hold_ms = play.stream.hold_ms if play.stream is not None else 0
+                self._close(play, "its host cannot be reached", hold_ms)
+            if play.confirm_s <= now:
+                self.on_play_end(RemotePlayEnd(play.play.stream_id, "nobody wants it"), now)
+        positions: dict[str, int] = {}
+        for play in self._plays.values():
+            reached = play.stream.last_pts_ms if play.stream is not None else None
+            if play.owner is not None and reached is not None:
+                positions[play.owner.digest] = reached
+                self.on_demand(play.play.stream_id, now)
+        for key, host in tuple(self.hosts.items()):
+            host.pulling.keep_s = self.keep_s
+            host.pulling.tick(now, positions)
+            if host.pulling.streams:
+                host.used_s = now
+            elif now - host.used_s >= IDLE_S:
+                self._stale += host.pulling.stale
+                del self.hosts[key]
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _ask_owner(self, play: _Play, now: float) -> None:
+        if now - play.asked_s >= ASK_AGAIN_S:
+            play.asked_s = now
+            self._ask(OwnerWanted(stream_id=play.play.stream_id))
+
+    def _host_of(self, play: _Play) -> Host | None:
+        owner = play.owner
+        return self.hosts.get((owner.host, owner.relay)) if owner is not None else None
+
+    def _pull(self, play: _Play, now: float) -> None:
+        owner = play.owner
+        if owner is None or self._own is None:
+            return
+        host = self._host_of(play)
+        if host is None:
+            pulling = Pulling(self._own, owner.host, self.keep_s)
+            host = self.hosts[owner.host, owner.relay] = Host(owner.host, owner.relay, pulling, now)
+        self._by_digest[owner.digest] = owner.stream_id
+        host.pulling.pull(owner.digest, owner.epoch, play.play.renditions, now)
+
+    def _leave_owner(self, play: _Play) -> None:
+        owner, host = play.owner, self._host_of(play)
+        if owner is not None and host is not None:
+            host.pulling.drop(owner.digest)
+
+    def _open(self, play: _Play, message: LinkOpened, now: float) -> None:
+        generation = play.play.generation
+        if play.stream is not None and play.stream.generation < generation:
+            self._links.forget(play.play.stream_id, play.stream.generation)
+            play.stream = None
+        if play.stream is None:
+            play.stream = PlayedStream(play.play.stream_id, generation, self._relay)
+        self._send(play.stream, play.stream.opened(message))
+
+    def _close(self, play: _Play, reason: str, hold_ms: int) -> None:
+        play.unheard_s = None
+        if play.stream is not None:
+            for out in play.stream.closed(reason, hold_ms):
+                self._send(play.stream, out)
+
+    def _send(self, stream: PlayedStream, out: Out) -> None:
+        self._links.send(stream.key(out.name), out.frames)
+
+
+def _is_open(play: _Play) -> bool:
+    return play.stream is not None and play.stream.is_open

@@ -1,0 +1,150 @@
+"""The `relay` child's shell (IO): an egress that is no home, and what other hosts have.
+
+Its death costs other hosts' viewers a gap, and those of other hosts' streams here one: nothing that
+is made and played on this host.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from common.config.settings import Listen, Settings
+from common.ipc.child import ChildProcess
+from common.ipc.cluster_messages import OwnerWanted, StreamOwner
+from common.ipc.control_messages import EgressRoutes, Endpoint, Heartbeat, Hello
+from common.ipc.egresses import Egresses
+from common.ipc.identity import StreamId
+from common.ipc.relay_messages import RemotePlay, RemotePlayEnd
+from common.ipc.tag_link import TagLink
+from common.link.messages import VERSION, LinkGreeting
+from common.process.certificate import Certificate
+from common.process.certificate_files import mutual_contexts
+from common.process.listening import bind, join_address
+from egress.output import OutputContext
+from egress.relay.connections import LinkClient, LinkServer
+from egress.relay.output import RelayOutput
+from egress.relay.pulls import Pulls
+from egress.run import EgressServer
+
+CHECK_S = 1.0
+STOP_S = 0.1  # for the other hosts to hear of it
+
+
+class RelayService:
+    """A `ChildService`."""
+
+    def __init__(
+        self, process: ChildProcess, listen: Listen, certificate: Path, key: Path, trusted: Path
+    ) -> None:
+        """Bind the listener.
+
+        Raises:
+            BootFailed: the certificates cannot be used.
+            OSError: somebody else listens there, or nobody can.
+        """
+        self._process = process
+        self._certificate = Certificate(
+            certificate, key, trusted, make=lambda: mutual_contexts(certificate, key, trusted)
+        )
+        self._egress = EgressServer(process, (self._output,), is_home=False)
+        (output,) = self._egress.outputs
+        assert isinstance(output, RelayOutput)
+        self._served = output
+        self._egresses = Egresses(lambda: self._pulls.outputs(), self._tag_link)
+        self._pulls = Pulls(process.child, self._egresses, self._ask)
+        listeners = bind(listen.host, listen.port)
+        self._listen = tuple(join_address(*sock.getsockname()[:2]) for sock in listeners)
+        self._server = LinkServer(listeners, lambda: self._certificate.contexts[0], output)
+        self._client = LinkClient(self._pulls, lambda: self._certificate.contexts[1])
+        self._is_welcome = False
+        process.is_idle = lambda: False
+
+    def hello(self) -> Hello:
+        return self._process.new_hello(
+            self._egress.endpoint, served=self._egress.hello().served, listen=self._listen
+        )
+
+    def heartbeat(self) -> Heartbeat:
+        beat = self._egress.heartbeat()
+        beat.counters.update(self._pulls.counters)
+        beat.counters.update(self._server.counters)
+        beat.counters["relay not sent"] = self._egresses.dropped
+        return beat
+
+    def configure(self, settings: Settings) -> None:
+        self._egress.configure(settings)
+        cluster = settings.cluster
+        boot = self._process.boot_id
+        self._own = LinkGreeting(VERSION, cluster.name, cluster.host, boot)
+        self._pulls.configure(self._own, cluster.keep_s)
+        if self._is_welcome:  # not at the start, when they were read a moment ago
+            self._certificate.load()
+
+    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
+        self._egress.on_topology(endpoints)
+        others = [end for end in endpoints if end.child != self._process.child]
+        self._egresses.update(others)
+
+    def on_welcome(self) -> None:
+        self._egress.on_welcome()
+        self._pulls.on_supervisor(time.monotonic())
+        if not self._is_welcome:
+            self._is_welcome = True
+            self._server.start(self._own)
+
+    def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:
+        now = time.monotonic()
+        match message:
+            case RemotePlay():
+                self._pulls.on_play(message, now)
+                self._client.follow()
+            case RemotePlayEnd():
+                self._pulls.on_play_end(message, now)
+            case StreamOwner():
+                self._served.on_owner(message)
+                self._pulls.on_owner(message, now)
+                self._client.follow()
+            case EgressRoutes():
+                self._egresses.route(message)
+            case _:
+                self._egress.on_message(message, payloads)
+
+    def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
+        return (*self._egress.tasks(), self._check())
+
+    async def end(self) -> None:
+        await self._egress.end()
+        self._server.stop()
+        await self._client.stop()
+        await asyncio.sleep(STOP_S)
+
+    def close(self) -> None:
+        self._client.close()
+        self._server.close()
+        self._egresses.close()
+        self._egress.close()
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    async def _check(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_S)
+            now = time.monotonic()
+            self._pulls.tick(now)
+            self._client.follow()
+            self._server.check(now)
+            self._certificate.check(time.time())
+
+    def _output(self, context: OutputContext) -> RelayOutput:
+        return RelayOutput(context, self._ask)
+
+    def _ask(self, wanted: OwnerWanted) -> None:
+        self._process.send(wanted)
+
+    def _tag_link(self, address: str) -> TagLink:
+        return TagLink(self._process.bus, address, on_demand=self._on_demand)
+
+    def _on_demand(self, stream_id: StreamId) -> None:
+        self._pulls.on_demand(stream_id, time.monotonic())

@@ -1,0 +1,145 @@
+"""Streams of other hosts that somebody wants here: the relay is told of them. Pure.
+
+What children want and no ingest here has, another host may have. The relay finds out which, by
+asking the cluster child through here, and pulls it. A stream that is published here is pulled no
+more.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from common.ipc.cluster_messages import OwnerWanted, StreamOwner
+from common.ipc.control_messages import StreamWanted
+from common.ipc.identity import BootId, ChildId, Generation, StreamId
+from common.ipc.relay_messages import RemotePlay, RemotePlayEnd
+from common.ipc.status_messages import ServedStatus
+from supervisor.farm.actions import Action, Send
+from supervisor.farm.forwarding.egress_routing import MAX_WANTED
+from supervisor.farm.state import FarmState, next_generation
+
+RELAY, CLUSTER = "relay", "cluster"
+HANDOVER_MS: Final = 5_000  # for the ingest that has it now to say so to the egresses
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """A stream that somebody wants here and that is not here."""
+
+    until_s: float
+    renditions: tuple[str, ...]
+    played_as: Generation | None = None  # as the relay was told; None: it was not
+    epoch: int = 0  # of its owner, as heard of last
+
+
+class RemotePlays:
+    """Those of one farm; nothing happens where it has no relay."""
+
+    def __init__(self, state: FarmState) -> None:
+        self._state = state
+        self._wanted: dict[StreamId, _Wanted] = {}
+        self._relay: tuple[ChildId, BootId] | None = None  # that knows what is wanted
+
+    @property
+    def handlers(self) -> dict[type, Callable[[ChildId, Any, float], list[Action]]]:
+        """Which messages are taken here."""
+        return {OwnerWanted: self._on_owner_wanted, StreamOwner: self._on_owner}
+
+    # ---- what is wanted -----------------------------------------------------------------------
+
+    def on_wanted(self, child: ChildId, wanted: StreamWanted, now: float) -> None:
+        """A child asks for a stream; relays ask for what is here alone."""
+        if child.kind != RELAY:
+            self._want(wanted.stream_id, wanted.renditions, now)
+
+    def on_served(self, child: ChildId, served: Iterable[ServedStatus], now: float) -> None:
+        """An egress has players of these."""
+        if child.kind == RELAY or self._state.is_adopting or not self._is_in_cluster:
+            return
+        for status in served:
+            played = tuple([r.name for r in status.renditions if r.players])
+            if played or status.waiting_players:
+                self._want(status.stream_id, played, now)
+
+    def update(self, now: float) -> list[Action]:
+        """Tell the relay what is new to it."""
+        relay = next(iter(self._state.of_kind(RELAY)), None)
+        if relay is None:
+            self._relay = None
+            return []
+        incarnation = relay, self._state.children[relay].hello.boot_id
+        if incarnation != self._relay:
+            self._relay = incarnation
+            for entry in self._wanted.values():
+                entry.played_as = None
+        if not self._wanted:
+            return []
+        actions: list[Action] = []
+        for stream_id, entry in tuple(self._wanted.items()):
+            end = self._end_of(stream_id, entry, now)
+            if end is not None:
+                del self._wanted[stream_id]
+                if entry.played_as is not None:
+                    actions.append(Send(relay, end))
+            elif entry.played_as is None:
+                actions.append(self._play(relay, stream_id, entry))
+        return actions
+
+    @property
+    def _is_in_cluster(self) -> bool:
+        return self._state.settings.cluster.has_relay
+
+    def _want(self, stream_id: StreamId, renditions: tuple[str, ...], now: float) -> None:
+        if not self._is_in_cluster or stream_id in self._state.streams:
+            return
+        known = self._wanted.get(stream_id)
+        if known is None:
+            if len(self._wanted) >= MAX_WANTED and not self._forget_unknown(now):
+                return
+            known = self._wanted[stream_id] = _Wanted(now, renditions)
+        known.until_s = now + self._state.settings.cluster.keep_s
+
+    def _forget_unknown(self, now: float) -> bool:
+        """Let go of the oldest that no host has: names come from players, and are of no stream too.
+
+        False: there is none.
+        """
+        for stream_id, entry in self._wanted.items():
+            if not entry.epoch and entry.played_as is None:
+                del self._wanted[stream_id]
+                return True
+            if not entry.epoch and entry.until_s > now:
+                entry.until_s = now  # its end is told at the next update
+                return False
+        return False
+
+    def _end_of(self, stream_id: StreamId, entry: _Wanted, now: float) -> RemotePlayEnd | None:
+        if stream_id in self._state.streams:
+            return RemotePlayEnd(stream_id, "it is published here", HANDOVER_MS)
+        if entry.until_s <= now:
+            return RemotePlayEnd(stream_id, "nobody plays it here any more", 0)
+        return None
+
+    def _play(self, relay: ChildId, stream_id: StreamId, entry: _Wanted) -> Send:
+        entry.played_as = next_generation(self._state)
+        return Send(relay, RemotePlay(stream_id, entry.played_as, entry.renditions))
+
+    # ---- whose it is --------------------------------------------------------------------------
+
+    def _on_owner_wanted(self, child: ChildId, wanted: OwnerWanted, _: float) -> list[Action]:
+        return self._pass_on(CLUSTER, wanted) if child.kind == RELAY else []
+
+    def _on_owner(self, child: ChildId, owner: StreamOwner, now: float) -> list[Action]:
+        """Pass it on; a stream that has another owner goes on under another generation."""
+        if child.kind != CLUSTER:
+            return []
+        actions: list[Action] = []
+        entry = self._wanted.get(owner.stream_id)
+        if entry is not None and owner.host and owner.epoch > entry.epoch:
+            if entry.epoch and entry.played_as is not None and self._relay is not None:
+                actions.append(self._play(self._relay[0], owner.stream_id, entry))
+            entry.epoch = owner.epoch
+        return [*actions, *self._pass_on(RELAY, owner)]
+
+    def _pass_on(self, kind: str, message: object) -> list[Action]:
+        return [Send(child, message) for child in self._state.of_kind(kind)]

@@ -1,0 +1,96 @@
+"""A stream of one host, played at another: two farms, and what crosses between their relays."""
+
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.kit.certificates import Authority
+from tests.kit.clients import Player, Publisher, Recording, play_on
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.registry.run import TABLE, write
+from tests.kit.waiting import until
+
+pytestmark = pytest.mark.e2e
+
+MakeClip = Callable[[ClipSpec], Path]
+ENTRY = Path(__file__).parents[1] / "kit" / "registry_farm.py"
+
+
+def config(directory: Path, host: str) -> str:
+    return (
+        DEFAULT_CONFIG.replace('"127.0.0.1:0"\n', '"127.0.0.1:0"\nhttp = "127.0.0.1:0"\n', 1)
+        + f"""
+[web]
+enabled = true
+
+[cluster]
+name = "test"
+host = "{host}"
+secret_file = "{directory}/secret"
+etcd = ["http://127.0.0.1:1"]
+relay = "127.0.0.1:0"
+cert = "{directory}/{host}.pem"
+key = "{directory}/{host}.key"
+ca = "{directory}/ca.pem"
+keep = "4s"
+"""
+    )
+
+
+@pytest.fixture(scope="module")
+def farms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Farm, Farm]]:
+    """Host a, where streams are made, and host b."""
+    directory = tmp_path_factory.mktemp("cluster")
+    authority = Authority(directory)
+    (directory / "secret").write_text("a secret of tests")
+    table = directory / "table.json"
+    write(table, {})
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setenv(TABLE, str(table))
+        patch.setenv("PYTHONPATH", str(ENTRY.parents[2]))
+        made = []
+        for host in ("host-a", "host-b"):
+            authority.issue(host)
+            made.append(Farm(config(directory, host), supervisor=(sys.executable, str(ENTRY))))
+        with ThreadPoolExecutor() as pool:  # both at once
+            here, there = pool.map(stack.enter_context, made)
+        (relay,) = here.status()["listen"]["relay"]
+        write(table, {"live/cam": ("host-a", relay, 7)})
+        yield here, there
+
+
+def counter(farm: Farm, name: str) -> int:
+    return int(farm.child("relay")["counters"].get(name, 0))
+
+
+def assert_whole(recording: Recording, clip: ClipSpec) -> None:
+    """Every picture of the publisher's, once, in order of time."""
+    assert recording.number_steps(clip.frames) == {1}
+    times = [unit.dts_ms for unit in recording.video]
+    assert all(before < after for before, after in itertools.pairwise(times))
+    assert recording.audio
+
+
+def test_a_stream_of_another_host_is_played_here_while_somebody_watches(
+    farms: tuple[Farm, Farm], clip: MakeClip
+) -> None:
+    here, there = farms
+    spec = ClipSpec(seconds=8.0)
+    (web,) = there.status()["listen"]["web"]
+    with Publisher(here.url("cam"), clip(spec), loop=True):
+        here.wait_stream("cam")
+        by_rtmp = Player(there.url("cam", "240p"))
+        by_flv = Player(f"http://{web}/live/cam/source.flv")
+        with by_rtmp, by_flv:
+            play_on(by_rtmp, by_flv, ms=1000)
+            until(lambda: counter(here, "relay streams") == 1, 5, "it crosses", every=0.2)
+        assert_whole(by_rtmp.recording, spec)
+        assert_whole(by_flv.recording, spec)
+        until(lambda: counter(here, "relay streams") == 0, 10, "the pull ends", every=0.2)
+        assert "live/cam" not in here.log() + there.log()

@@ -1,0 +1,244 @@
+"""egress/relay/pulls.py: which streams come from which hosts, with each host's end behind it"""
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+
+from common.ipc.cluster_messages import OwnerWanted, StreamOwner
+from common.ipc.envelope import decode
+from common.ipc.identity import ChildId, Generation, StreamId
+from common.ipc.media_messages import GenerationEnd, StreamClosed, StreamOpen, Tags
+from common.ipc.relay_messages import RemotePlay, RemotePlayEnd
+from common.link.messages import LinkGreeting
+from common.link.serving import Demanded, Serving
+from egress.relay.played_stream import Frames, Key
+from egress.relay.pulls import IDLE_S, UNCONFIRMED_S, UNHEARD_S, Host, Pulls
+from tests.kit.host_link import EDGE, STREAM, VIDEO_FACTS, opened, picture
+
+ID = StreamId("live/cam")
+A, C = "10.0.0.1:1936", "10.0.0.3:1936"
+
+
+class FakeLinks:
+    """The egresses: what they were sent, and what they demand."""
+
+    def __init__(self) -> None:
+        self.sent: list[object] = []
+        self.demand: frozenset[str] = frozenset()
+        self.forgotten: list[int] = []
+
+    def send(self, rendition: Key, frames: Frames) -> None:
+        self.sent.append(decode(frames[0]))
+
+    def send_tags(self, rendition: Key, frames: Frames, *, is_start: bool) -> None:
+        self.sent.append(decode(frames[0]))
+
+    def forget(self, stream: StreamId, generation: Generation) -> None:
+        self.forgotten.append(generation)
+
+    def demanded(self, stream: StreamId) -> frozenset[str]:
+        return self.demand
+
+
+class Owner:
+    """The other end of a connection to a host."""
+
+    def __init__(self, rig: "Rig", host: Host) -> None:
+        self.host, self._rig = host, rig
+        own = LinkGreeting(1, "farm", host.name, "x")
+        self.wire = bytearray()
+        self.serving = Serving(own, frozenset(("host-b",)), self._write, lambda: 0.0)
+        self.demanded: list[Demanded] = []
+        host.pulling.connected(self._take)
+        self.carry()
+
+    def carry(self) -> None:
+        while self.wire:
+            data, self.wire = bytes(self.wire), bytearray()
+            for message, payloads in self.host.pulling.feed(data, self._rig.now):
+                self._rig.pulls.on_media(self.host, message, payloads, self._rig.now)
+
+    def begin(self, epoch: int = 7, *times: int) -> None:
+        self.serving.opened(opened(epoch=epoch))
+        self.serving.headers(STREAM, "720p", VIDEO_FACTS, b"script", b"header")
+        tags = [picture(t, is_key=t % 1000 == 0) for t in times or (0, 40)]
+        self.serving.tags(STREAM, "720p", tags)
+        self.carry()
+
+    def _write(self, parts: Sequence[bytes]) -> None:
+        self.wire += b"".join(parts)
+
+    def _take(self, parts: Sequence[bytes]) -> None:
+        self.demanded += self.serving.feed(b"".join(parts))
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.links = FakeLinks()
+        self.asked: list[OwnerWanted] = []
+        self.pulls = Pulls(ChildId("relay"), self.links, self.asked.append)
+        self.pulls.configure(EDGE, 10.0)
+
+    def play(self, generation: int = 12, *names: str) -> None:
+        self.pulls.on_play(RemotePlay(ID, Generation(generation), names or ("720p",)), self.now)
+
+    def owner(
+        self, host: str = "host-a", relay: str = A, epoch: int = 7, *, here: bool = False
+    ) -> None:
+        self.pulls.on_owner(StreamOwner(STREAM, ID, host, relay, epoch, here), self.now)
+
+    def connect(self, host: str = "host-a", relay: str = A) -> Owner:
+        return Owner(self, self.pulls.hosts[host, relay])
+
+    def pass_s(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.now < end:
+            self.now += 1.0
+            self.pulls.tick(self.now)
+
+    def kinds(self) -> list[str]:
+        sent, self.links.sent = self.links.sent, []
+        return [type(message).__name__ for message in sent]
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+def test_a_stream_is_pulled_from_whoever_has_it(rig: Rig) -> None:
+    rig.play()
+    assert rig.asked == [OwnerWanted(stream_id=ID)]
+    assert rig.pulls.hosts == {}
+    rig.owner()
+    owner = rig.connect()
+    assert owner.demanded == [Demanded(STREAM, ("720p",))]
+    owner.begin()
+    sent = rig.links.sent
+    assert [type(message).__name__ for message in sent] == ["StreamOpen", "RenditionOpen", "Tags"]
+    first = sent[0]
+    assert isinstance(first, StreamOpen)
+    assert (first.generation, first.worker) == (12, ChildId("relay"))
+    assert rig.pulls.counters["relay pulled streams"] == 1
+
+
+def test_what_is_watched_here_crosses_and_what_is_not_does_not(rig: Rig) -> None:
+    rig.play()
+    rig.owner()
+    owner = rig.connect()
+    owner.begin()
+    rig.links.demand = frozenset(("360p",))
+    rig.pulls.on_demand(ID, rig.now)
+    assert owner.demanded[-1] == Demanded(STREAM, ("360p", "720p"))
+    rig.pass_s(11)
+    assert owner.demanded[-1] == Demanded(STREAM, ("360p",))
+    rig.pulls.on_play_end(RemotePlayEnd(ID, "nobody plays it"), rig.now)
+    assert owner.demanded[-1] == Demanded(STREAM, ())
+    assert rig.kinds()[-2:] == ["GenerationEnd", "StreamClosed"]
+    rig.pass_s(IDLE_S + 1)
+    assert rig.pulls.hosts == {}
+
+
+def test_another_owner_is_pulled_from_under_another_generation(rig: Rig) -> None:
+    rig.play()
+    rig.owner()
+    first = rig.connect()
+    first.begin()
+    rig.play(13)
+    rig.owner("host-c", C, 9)
+    second = rig.connect("host-c", C)
+    rig.kinds()
+    first.begin(7, 80, 120)
+    assert rig.kinds() == [], "what the one before still sends is left alone"
+    second.begin(9, 1000, 1040)
+    sent = rig.links.sent
+    assert isinstance(sent[0], StreamOpen)
+    assert sent[0].generation == 13
+    assert rig.links.forgotten == [12]
+    rig.owner(epoch=8)  # an answer that was late
+    assert first.demanded[-1].renditions == ()
+
+
+def test_the_same_owner_under_another_claim_begins_anew_with_its_headers(rig: Rig) -> None:
+    rig.play()
+    rig.owner()
+    owner = rig.connect()
+    owner.begin()
+    rig.kinds()
+    rig.play(13)
+    rig.owner(epoch=9)
+    assert owner.demanded[-2:] == [Demanded(STREAM, ()), Demanded(STREAM, ("720p",))]
+    owner.begin(9, 1000)
+    assert rig.kinds() == ["StreamOpen", "RenditionOpen", "Tags"]
+
+
+def test_a_link_that_is_back_soon_ends_nothing(rig: Rig) -> None:
+    rig.play()
+    rig.owner()
+    owner = rig.connect()
+    owner.begin()
+    rig.kinds()
+    rig.pulls.on_lost(owner.host, rig.now)
+    rig.pass_s(UNHEARD_S / 2)
+    again = rig.connect()
+    assert again.demanded == [Demanded(STREAM, ("720p",))]
+    again.begin(7, 0, 40, 80)
+    assert rig.kinds() == ["StreamOpen", "RenditionOpen", "Tags"]
+    rig.pass_s(UNHEARD_S * 2)
+    assert "StreamClosed" not in rig.kinds()
+
+
+@pytest.mark.parametrize("how", ["link", "owner"])
+def test_an_owner_that_stays_away_has_its_players_held(rig: Rig, how: str) -> None:
+    rig.play()
+    rig.owner()
+    owner = rig.connect()
+    owner.begin()
+    if how == "link":
+        rig.pulls.on_lost(owner.host, rig.now)
+    else:
+        rig.owner("", "", 0)
+    rig.pass_s(UNHEARD_S - 2)
+    assert not any(isinstance(message, StreamClosed) for message in rig.links.sent)
+    rig.pass_s(3)
+    closed = rig.links.sent[-1]
+    assert isinstance(closed, StreamClosed)
+    assert closed.hold_ms == opened().template.hold_ms > 0
+    assert not any(isinstance(message, GenerationEnd) for message in rig.links.sent)
+
+
+def test_what_another_supervisor_does_not_want_is_let_go(rig: Rig) -> None:
+    rig.play()
+    rig.owner()
+    rig.connect().begin()
+    rig.pulls.on_supervisor(rig.now)
+    rig.pass_s(UNCONFIRMED_S - 2)
+    assert len(rig.pulls) == 1
+    rig.pass_s(3)
+    assert len(rig.pulls) == 0
+
+
+def test_a_stream_that_has_come_here_is_pulled_no_more(rig: Rig) -> None:
+    rig.play()
+    rig.owner()
+    owner = rig.connect()
+    owner.begin()
+    rig.owner("host-b", "10.0.0.2:1936", 9, here=True)
+    assert owner.demanded[-1] == Demanded(STREAM, ())
+    rig.kinds()
+    rig.pulls.on_play_end(RemotePlayEnd(ID, "it is published here", 5000), rig.now)
+    assert rig.kinds() == ["StreamClosed"]
+
+
+def test_an_egress_that_comes_later_is_sent_every_stream(rig: Rig) -> None:
+    rig.play()
+    rig.owner()
+    rig.connect().begin()
+    found: list[object] = []
+    for _, output in rig.pulls.outputs():
+        frames: Iterable[Frames] = output.catch_up()
+        found += [decode(each[0]) for each in frames]
+    assert [type(message).__name__ for message in found] == ["StreamOpen", "RenditionOpen", "Tags"]
+    assert isinstance(found[-1], Tags)
+    assert [tag.dts_ms for tag in found[-1].tags] == [0, 40]

@@ -140,11 +140,16 @@ class Entrance:
         self._askers.discard(asker)
         self._by_address.here.remove(asker.host)
 
+    def look(self, wish: Wish, host: str) -> PlayWanted | Refusal:
+        """Say what would be granted by keys and rules; nobody is counted, nobody waits."""
+        viewer = Viewer(host, self._unix_time())
+        return judge(self._settings, wish, viewer, self._streams.get(wish.stream_id))
+
     def ask(self, asker: Asker, wish: Wish | Refusal) -> None:
         """One asks to watch. A refusal: why what it asks for is nothing that can be."""
         asker.wish = wish
         self._hooks.forget(asker)  # it may have asked for another
-        wanted = wish if isinstance(wish, Refusal) else self._judge(asker, wish)
+        wanted = wish if isinstance(wish, Refusal) else self.look(wish, asker.host)
         if refusal := self._kept_out(asker, wanted):
             self._refuse(asker, refusal)
         elif isinstance(wanted, Refusal) or isinstance(wish, Refusal):
@@ -188,10 +193,6 @@ class Entrance:
         return label_of(self._settings, wish) if isinstance(wish, Wish) else ""
 
     # ---- the rules ----------------------------------------------------------------------------
-
-    def _judge(self, asker: Asker, wish: Wish) -> PlayWanted | Refusal:
-        viewer = Viewer(asker.host, self._unix_time())
-        return judge(self._settings, wish, viewer, self._streams.get(wish.stream_id))
 
     def _kept_out(self, asker: Asker, wanted: PlayWanted | Refusal) -> Refusal | None:
         """Why nobody, or nobody from there, is let in just now."""
@@ -310,7 +311,7 @@ class Entrance:
         wish = asker.wish
         if not isinstance(wish, Wish):
             return True
-        found = self._judge(asker, wish)
+        found = self.look(wish, asker.host)
         if isinstance(found, Refusal):
             self._refuse(asker, found)
         return not isinstance(found, Refusal)

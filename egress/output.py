@@ -65,6 +65,7 @@ class Audience:
     players: int
     dropped: int  # tags that they missed because they were slow
     sent_bytes: int = 0  # to them, and to those who left; as the protocol has it
+    others: Mapping[str, int] = field(default_factory=dict)  # of the players, by another protocol
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What this egress reports to the supervisor of the streams that it serves. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from common.ipc.identity import StreamId
@@ -58,5 +59,14 @@ def _rendition_status(
         dropped=rendition.dropped + sum(audience.dropped for _, audience in audiences),
         last_pts_ms=rendition.last_pts_ms,
         sent_bytes=rendition.sent_bytes + sum(audience.sent_bytes for _, audience in audiences),
-        players_by={by: audience.players for by, audience in audiences if audience.players},
+        players_by=_players_by(audiences),
     )
+
+
+def _players_by(audiences: Sequence[tuple[str, Audience]]) -> dict[str, int]:
+    """Count the players by protocol."""
+    found: Counter[str] = Counter()
+    for protocol, audience in audiences:
+        found[protocol] += audience.players - sum(audience.others.values())
+        found.update(audience.others)
+    return {protocol: count for protocol, count in found.items() if count}

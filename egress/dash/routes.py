@@ -24,6 +24,7 @@ from egress.hls.window import Window
 from egress.web.answers import Refused, cors
 from egress.web.routes import Route, WebContext
 
+PROTOCOL: Final = "dash"  # as status has it
 WRITE_S: Final = 10.0  # that a viewer may take for a part of a segment that is being made
 _DESCRIPTION: Final = "index.mpd"  # as a track's name, by which viewers without a token are known
 _NOT_THERE: Final = "there is no such segment, or not any more"
@@ -50,7 +51,9 @@ def is_coming(window: Window, msn: int) -> bool:
 
 
 class DashRequests(HlsRequests):
-    """Answers what viewers of DASH ask; they are let in, and counted, as those of HLS."""
+    """Answers what viewers of DASH ask; they are let in as those of HLS."""
+
+    protocol = PROTOCOL
 
     def __init__(self, context: WebContext) -> None:
         super().__init__(context)

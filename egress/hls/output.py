@@ -5,19 +5,19 @@ Its viewers are sessions. What is asked by HTTP is `routes.py`'s, which waits he
 
 import asyncio
 import logging
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 from typing import Final
 
-from common.access.peer_address import subscriber
+from common.access.peer_address import host_of, subscriber
 from common.config.settings import Settings
 from common.ipc.control_messages import Endpoint
 from common.ipc.identity import StreamId
 from common.process.log import PeerLines, more, stream_label
-from egress.hls.entrance import Entrance, LetIn
+from egress.admission import SessionAsker
 from egress.hls.live import LiveStreams
 from egress.hls.sessions import Session, Sessions
-from egress.hls.stream import HlsStream, TrackState
 from egress.output import Audience, OutputContext, ViewerStatus
 from egress.streams.stream import Stream
 
@@ -26,19 +26,7 @@ log = logging.getLogger("tfarm.egress.hls.output")
 PROTOCOL: Final = "hls"
 IDLE_TARGETS: Final = 2  # target durations without a request: a viewer has left
 MIN_IDLE_S: Final = 3.0
-UNWATCHED_S: Final = 10.0  # that a stream is cut for nobody: he may come back
-ENDED_S: Final = 30.0  # that the end of a stream can be asked for
-LOOK_S: Final = 0.1  # between looks whether enough of a stream is there
-ASK_AGAIN_S: Final = 2.0
 MAX_ENDED: Final = 10_000  # tokens of those whom the operator has ended
-
-Waiting = asyncio.Future[bool]  # False: it has waited for long enough
-Hls = HlsStream[Waiting]
-Track = TrackState[Waiting]
-
-
-class NotThere(Exception):
-    """A stream, or a track of it, that has not come in time; the words say what."""
 
 
 class HlsOutput:
@@ -49,13 +37,12 @@ class HlsOutput:
     def __init__(self, context: OutputContext) -> None:
         self.endpoints: Mapping[str, str] = {}
         self.sessions = Sessions()
-        self.entrance = Entrance(PROTOCOL, context, self.sessions)
         self.streams = LiveStreams(context)
         self._context = context
         self._ended_tokens: dict[str, str] = {}  # and why
         self._sent: dict[tuple[StreamId, str], int] = {}  # bytes to those who have left
-        self._bans_seen = 0
         self._lines = PeerLines()
+        self._askers: dict[Session, SessionAsker] = {}  # each session's place at the entrance
 
     # ---- an output ----------------------------------------------------------------------------
 
@@ -63,7 +50,6 @@ class HlsOutput:
     def counters(self) -> Mapping[str, int]:
         return {
             "hls viewers": len(self.sessions),
-            "hls refused": self.entrance.refused,
             "hls streams": len(self.streams),
             "hls kilobytes": self.streams.size // 1000,
             "hls waiting": self.streams.blocked,
@@ -78,8 +64,12 @@ class HlsOutput:
             if stream == stream_id:
                 found[name] = Audience(0, 0, sent)
         for session in self.sessions.of_stream(stream_id):
-            players, _, sent = _values(found.get(session.rendition))
-            found[session.rendition] = Audience(players + 1, 0, sent + session.sent_bytes)
+            before = found.get(session.rendition, Audience(0, 0))
+            others = Counter(before.others)
+            if session.protocol != PROTOCOL:
+                others[session.protocol] += 1
+            sent = before.sent_bytes + session.sent_bytes
+            found[session.rendition] = Audience(before.players + 1, 0, sent, others)
         return found
 
     def viewers(self) -> Iterable[ViewerStatus]:
@@ -89,7 +79,7 @@ class HlsOutput:
                 one.number,
                 one.stream_id,
                 one.rendition,
-                PROTOCOL,
+                one.protocol,
                 one.address,
                 now - one.since_s,
                 0,
@@ -107,7 +97,6 @@ class HlsOutput:
 
     def configure(self, settings: Settings) -> None:
         self.streams.settings = settings.web
-        self.entrance.configure(settings)
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
         pass
@@ -120,13 +109,6 @@ class HlsOutput:
         """Look for requests that have waited for too long, and for who has left."""
         for session in self.sessions.expire(now, self._idle_s):
             self._on_left(session, "it does not ask any more")
-        bans = self._context.bans
-        if bans.version != self._bans_seen:
-            self._bans_seen = bans.version
-            for session in self.sessions:
-                banned = bans.refusal(session.address, session.stream_id)
-                if banned is not None:
-                    self._turn_out(session, banned.words)
         self.streams.check(now, self.sessions.count)
         for key in [key for key in self._sent if key[0] not in self.streams]:
             del self._sent[key]
@@ -142,33 +124,11 @@ class HlsOutput:
 
     # ---- viewers ------------------------------------------------------------------------------
 
-    def begin(
-        self,
-        let_in: LetIn,
-        host: str,
-        rendition: str,
-        token: str,
-        *,
-        origin: Hashable = None,
-        asked: StreamId | None = None,
-    ) -> Session:
-        """Let a viewer in who was granted that."""
-        now = self._context.clock()
-        session = self.sessions.begin(
-            let_in.stream_id, rendition, host, now, token=token, origin=origin, asked=asked
-        )
-        session.place = let_in.place
-        self._context.by_address.here.add(host)
-        self._context.hooks.begin(let_in.place, let_in.stream_id, rendition, host, 0)
-        if (held := self._lines.allow(subscriber(host), now)) is not None:
-            log.info(
-                "viewer open address=%s stream=%s rendition=%s%s",
-                host,
-                stream_label(let_in.stream_id),
-                rendition,
-                more(held),
-            )
-        return session
+    def add(self, session: Session, asker: SessionAsker) -> None:
+        """Take a viewer in who was admitted; `leave` is his end."""
+        self._askers[session] = asker
+        asker.octets = lambda: session.sent_bytes
+        asker.on_finish = lambda reason: self._turn_out(session, reason)
 
     def now(self) -> float:
         """CLOCK_MONOTONIC."""
@@ -190,13 +150,14 @@ class HlsOutput:
         self.leave(session, reason)
 
     def _on_left(self, session: Session, reason: str) -> None:
-        self._context.by_address.here.remove(session.address)
-        self._context.hooks.end(session.place, session.sent_bytes, reason)
+        asker = self._askers.pop(session, None)
+        if asker is not None:
+            asker.leave(reason)
         if session.stream_id in self.streams:
             key = session.stream_id, session.rendition
             self._sent[key] = self._sent.get(key, 0) + session.sent_bytes
         now = self._context.clock()
-        if (held := self._lines.allow(subscriber(session.address), now)) is not None:
+        if (held := self._lines.allow(subscriber(host_of(session.address)), now)) is not None:
             log.info(
                 "viewer closed address=%s stream=%s seconds=%.1f reason=%s%s",
                 session.address,
@@ -210,9 +171,3 @@ class HlsOutput:
         hls = self.streams.find(session.stream_id)
         target_s = ceil(hls.gop_ms / 1000) if hls is not None else 1
         return max(MIN_IDLE_S, IDLE_TARGETS * target_s + 1)
-
-
-def _values(audience: Audience | None) -> tuple[int, int, int]:
-    if audience is None:
-        return 0, 0, 0
-    return audience.players, audience.dropped, audience.sent_bytes

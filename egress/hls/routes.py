@@ -11,17 +11,22 @@ that he came with: a process that does not know the token judges by that.
 """
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
 from common.access.peer_address import host_of
+from common.access.refusal import Refusal
+from common.config.ladder import SOURCE, Template
 from common.ipc.identity import StreamId, stream_id
 from common.media.units import Data
-from egress.hls.entrance import Denied
+from egress.access import Wish
+from egress.admission import NotAdmitted, SessionAsker
+from egress.entrance import Entrance
 from egress.hls.live import Hls, NotThere, Track
-from egress.hls.output import HlsOutput
+from egress.hls.output import PROTOCOL, HlsOutput
 from egress.hls.playlists import CONTENT_TYPE, SOUND, for_viewer
 from egress.hls.reload import Verdict, judge, judge_part, parse_wanted
 from egress.hls.sessions import Session, is_token
@@ -53,6 +58,8 @@ def hls_routes(context: WebContext) -> Sequence[Route]:
 
 class HlsRequests:
     """Answers what viewers of HLS ask."""
+
+    protocol = PROTOCOL
 
     def __init__(self, context: WebContext) -> None:
         self._context = context
@@ -156,41 +163,76 @@ class HlsRequests:
         why = output.why_ended(token)
         if why:
             raise Refused(403, why)
-        wish = wish_of(request)
+        wish, asked = wish_of(request), _asked(request)
+        granted = self._granted(wish, names, self._host(request))
+        asker = SessionAsker(self._context.context.entrance(), self._client(request), self.protocol)
+        session = None
         try:
-            let_in = await output.entrance.let_in(wish, names, self._host(request))
-        except Denied as error:
+            await asker.admit(replace(wish, rendition=self._least(wish.app, granted)))
+            assert asker.wanted is not None
+            granted = self._granted(wish, names, self._host(request))  # with the stream's own keys
+            session = output.sessions.begin(
+                asker.wanted.stream_id,
+                names[0] if names else granted[0],
+                asker.address,
+                output.now(),
+                token=token if is_token(token) else "",
+                origin=origin,
+                asked=asked,
+            )
+            output.add(session, asker)
+            session.protocol = self.protocol
+            session.query = _carried(session.token, wish)
+            session.renditions = frozenset(granted)
+            wait_s = asker.wanted.wait_ms / 1000
+            return session, await self._open(session, names, wait_s)
+        except NotAdmitted as error:
+            asker.leave("it was not let in")
             raise Refused.by(error.refusal) from error
-        session = output.begin(
-            let_in,
-            self._host(request),
-            names[0] if names else let_in.renditions[0],
-            token if is_token(token) else "",
-            origin=origin,
-            asked=wish.stream_id,
-        )
-        copied = [
-            (name, value)
-            for name, value in wish.query.items()
-            if name not in _OWN and not name.startswith("_HLS_")
-        ]
-        session.query = urlencode([(TOKEN, session.token), *copied], quote_via=quote)
-        session.renditions = frozenset(let_in.renditions)
-        try:
-            return session, await self._open(session, names, let_in.wait_s)
         except BaseException:
-            output.leave(session, "what it asked for is not there")
+            if session is not None:
+                output.leave(session, "what it asked for is not there")
+            asker.leave("it has gone")
             raise
+
+    def _granted(self, wish: Wish, names: Sequence[str], host: str) -> list[str]:
+        """Which of these renditions a viewer may watch, none named: of all that there will be.
+
+        Those that he may not watch are left out; all of them, and he is refused as for the first.
+        """
+        context = self._context.context
+        stream, template = context.streams.get(wish.stream_id), self._template(wish.app)
+        names = names or (stream.transcoded if stream is not None else ())
+        names = names or [one.name for one in (template.renditions if template else ())] or [SOURCE]
+        entrance = context.entrance()
+        found = [name for name in names if self._may_watch(entrance, wish, name, host)]
+        return found or list(names)
+
+    def _least(self, app: str, names: Sequence[str]) -> str:
+        """The one of these renditions that every stream has: what is larger than it is left out."""
+        template = self._template(app)
+        sizes = {r.name: r.width * r.height for r in template.renditions} if template else {}
+        return min(names, key=lambda name: sizes.get(name, 0))
+
+    @staticmethod
+    def _may_watch(entrance: Entrance, wish: Wish, name: str, host: str) -> bool:
+        return not isinstance(entrance.look(replace(wish, rendition=name), host), Refusal)
+
+    def _template(self, app: str) -> Template | None:
+        return self._context.settings().template(app)
+
+    def _client(self, request: web.Request) -> str:
+        return self._context.client(request)
 
     def _host(self, request: web.Request) -> str:
         return host_of(self._context.client(request))
 
     def _let_see(self, request: web.Request, session: Session, name: str) -> None:
         """Judge a viewer for a further rendition."""
-        wish = wish_of(request)
-        refusal = self._output.entrance.refuses(wish, name, self._host(request))
-        if refusal is not None:
-            raise Refused.by(refusal)
+        entrance, wish = self._context.context.entrance(), wish_of(request)
+        found = entrance.look(replace(wish, rendition=name), self._host(request))
+        if isinstance(found, Refusal):
+            raise Refused.by(found)
         session.renditions |= {name}
 
     async def _open(self, session: Session, names: tuple[str, ...], wait_s: float) -> Hls:
@@ -230,3 +272,13 @@ def _asked(request: web.Request) -> StreamId:
 def _origin(host: str, request: web.Request) -> tuple[str, ...]:
     """What a player without a token is known by."""
     return (host, request.headers.get("User-Agent", ""), request.query.get("key", ""))
+
+
+def _carried(token: str, wish: Wish) -> str:
+    """The query that a viewer's requests carry: his token, and what he came with."""
+    copied = [
+        (name, value)
+        for name, value in wish.query.items()
+        if name not in _OWN and not name.startswith("_HLS_")
+    ]
+    return urlencode([(TOKEN, token), *copied], quote_via=quote)

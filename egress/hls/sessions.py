@@ -23,7 +23,7 @@ class Session:
     number: int
     token: str = field(repr=False)
     stream_id: StreamId = field(repr=False)
-    address: str
+    address: str  # HOST:PORT
     since_s: float
     seen_s: float
     rendition: str  # the one that was asked for last
@@ -31,7 +31,7 @@ class Session:
     sent_bytes: int = 0
     query: str = field(default="", repr=False)  # that his requests carry
     renditions: frozenset[str] = frozenset()  # that he may watch; empty: all
-    place: object = None  # who he is for hooks
+    protocol: str = "hls"  # or "dash": the first that was asked for
     waiting: int = 0  # requests of his that wait just now
     origin: Hashable = None  # of one who has no token
 

@@ -19,11 +19,11 @@ from common.ipc.identity import stream_id
 from common.ipc.whep_messages import WhepAnswer, WhepEnd, WhepOffer
 from common.process.log import PeerLines, more
 from egress.access import Wish
+from egress.admission import Admitted, NotAdmitted, SessionAsker
 from egress.entrance import Entrance
 from egress.output import OutputContext
 from egress.rtc import answer, offer
 from egress.rtc.addresses import candidate_addresses
-from egress.rtc.admission import Admitted, NotAdmitted, WhepAsker
 from egress.rtc.channel import Channels
 from egress.rtc.estimate import Estimate, Step
 from egress.rtc.session import Session
@@ -100,7 +100,7 @@ class WhepRequests:
 
     async def _let_in(self, request: WhepOffer, read: offer.Offer, wish: Wish) -> Session:
         """The session of a viewer who may watch that. Raises NotAdmitted."""
-        asker = WhepAsker(self.entrance, request.address)
+        asker = SessionAsker(self.entrance, request.address, PROTOCOL)
         try:
             admitted = await asker.admit(wish)
             session = await self._session(request, read, admitted)

@@ -83,6 +83,8 @@ def described_again(web: EgressProcess, viewer: Viewer, text: str) -> None:
     without = [addresses(viewer.text(INDEX)) for _ in range(3)]
     assert without[0] == without[1] == without[2]
     counted(web, "hls viewers", 2)
+    by = web.served(lambda beat: any(stream.renditions for stream in beat.served)).served
+    assert {name for stream in by for r in stream.renditions for name in r.players_by} == {"dash"}
     assert "360p" not in addresses(viewer.text(INDEX + "?rendition=720p"))
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", viewer.text("/time"))
 

@@ -201,12 +201,12 @@ def test_viewers_are_sessions_and_there_are_so_many_at_most(
     for _ in range(3):
         viewers[3].ask("/live/cam1/360p/index.m3u8")
     counted(web, "hls viewers", 3)
-    assert b"3 watch already" in viewers[2].ask(INDEX, 503)
+    assert b"all the 3 players that it takes" in viewers[2].ask(INDEX, 503)
     beat = web.served(lambda beat: any(stream.renditions for stream in beat.served))
     players = {r.name: r.players for s in beat.served for r in s.renditions}
     assert sum(players.values()) == 3
     # who has a token of a process before this one is let in by his query, and keeps it
-    web.send(Configure(Settings(templates=(TEMPLATE,), web=WebSettings(max_viewers=4))))
+    web.send(Configure(Settings(templates=(TEMPLATE,), web=WebSettings(max_viewers=5))))
     address = "/live/cam1/360p/index.m3u8?session=from-before"
     until(lambda: answer_of(viewers[2], address)[0] == 200, 10, "the other settings hold")
     assert "2.0.m4s?session=from-before" in viewers[2].text(address)

@@ -1,4 +1,7 @@
-"""A viewer by WHEP at the entrance of all viewers (IO: it waits): an `Asker` as a coroutine."""
+"""A viewer who asks by requests at the entrance of all viewers (IO: it waits): HLS, DASH and WHEP.
+
+An `Asker` as a coroutine; what it watches by is a session, not a connection.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -28,12 +31,11 @@ class Admitted:
     start: Start
 
 
-class WhepAsker:
+class SessionAsker:
     """One who asks, and watches later; from `admit` to `leave` it counts as a viewer."""
 
-    protocol = "webrtc"
-
-    def __init__(self, entrance: Entrance, address: str) -> None:
+    def __init__(self, entrance: Entrance, address: str, protocol: str) -> None:
+        self.protocol = protocol
         self.wish: Wish | Refusal | None = None
         self.wanted: PlayWanted | None = None
         self.address = address

@@ -56,6 +56,7 @@ class Segment:
     parts: list[ListedPart] = field(default_factory=list)
     data: bytes = b""  # of a complete one; its parts are views of it
     size: int = 0
+    whole_s: float = 0.0  # when it was whole: it lasted until what came next, be that much later
 
     @property
     def is_gap(self) -> bool:
@@ -145,12 +146,14 @@ class Window:
         self.size += len(part.data)
         self.version += 1
         if part.is_last:
+            segment.whole_s = part.end / scale
             self._complete(segment)
         self._forget()
 
-    def end_segment(self) -> None:
-        """Nothing follows in the segment that is open."""
+    def end_segment(self, now_s: float = 0.0) -> None:
+        """Nothing follows in the segment that is open; `now_s`: what comes next begins there."""
         if self._segments and not self._segments[-1].is_complete:
+            self._segments[-1].whole_s = now_s
             self._complete(self._segments[-1])
             self.version += 1
 
@@ -236,7 +239,7 @@ class Window:
             return last
         if last is not None and msn <= last.msn:
             return None
-        self.end_segment()
+        self.end_segment(first_s)
         if last is not None:
             self._fill(last, msn)
         begin_s = first_s
@@ -252,7 +255,8 @@ class Window:
         most = max(MIN_SEGMENTS, int(self.limits.seconds / self.gop_s) + 1)
         first = max(last.msn + 1, msn - most)
         if first > last.msn + 1:
-            self._drop_all()
+            while self._segments:
+                self._unlist(self._segments.popleft())
         for missing in range(first, msn):
             self._append_gap(missing, self._begin_s(missing))
 
@@ -300,7 +304,13 @@ class Window:
             if self._is_too_large:
                 self._drop(gone)
             else:
-                self._unlisted.append((gone, gone.end_s + gone.seconds + self._longest_s))
+                self._unlist(gone)
+
+    def _unlist(self, gone: Segment) -> None:
+        """List a segment no longer; it can still be asked for, as long as 6.2.2 wants."""
+        if not gone.is_gap:
+            until_s = max(gone.whole_s, gone.end_s) + gone.seconds + self._longest_s
+            self._unlisted.append((gone, until_s))
 
     @property
     def _is_too_large(self) -> bool:
@@ -312,9 +322,3 @@ class Window:
             kept = [*self._segments, *(one for one, _ in self._unlisted)]
             if not any(segment.init_id == gone.init_id for segment in kept):
                 self.size -= len(self.inits.pop(gone.init_id, b""))
-
-    def _drop_all(self) -> None:
-        while self._unlisted:
-            self._drop(self._unlisted.popleft()[0])
-        while self._segments:
-            self._drop(self._segments.popleft())

@@ -78,6 +78,21 @@ def test_old_segments_go_by_time_and_by_bytes_and_some_stay() -> None:
     assert by_bytes.size == sum(s.size for s in by_bytes.segments) + len(b"init")
 
 
+def test_a_segment_that_ends_with_an_absence_stays_as_long_from_when_it_was_whole() -> None:
+    """Its last frame lasts until the next one comes: it was whole, and listed so, only then."""
+    for away_ms in (0, 4_000, 9_000, 11_000, 30_000, 60_000):
+        made, back_ms = window(), 20_500 + away_ms
+        parts = cut([*range(0, 20_500, 40), *range(back_ms, back_ms + 60_000, 40)], 330)
+        gone_s = None
+        for part in parts:
+            made.add(part, 1000)
+            if gone_s is None and part.msn > 10 and made.segment(10) is None:
+                gone_s = part.end / 1000
+        whole_s = max(back_ms / 1000, 22.0)
+        assert gone_s is not None
+        assert gone_s >= whole_s + 2.0 + 10.0, away_ms
+
+
 def test_what_is_listed_no_longer_can_be_asked_for_by_those_who_know_it() -> None:
     """Until it appeared, plus its own duration, plus the longest playlist's (6.2.2)."""
     made = window()

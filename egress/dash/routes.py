@@ -18,7 +18,7 @@ from egress.dash.mpd import CONTENT_TYPE, date, description
 from egress.hls.live import Hls, Track
 from egress.hls.playlists import SOUND
 from egress.hls.reload import Wanted
-from egress.hls.routes import HlsRequests
+from egress.hls.routes import READING, HlsRequests
 from egress.hls.sessions import Session
 from egress.hls.window import Window
 from egress.web.answers import Refused, cors
@@ -33,9 +33,13 @@ _NOT_THERE: Final = "there is no such segment, or not any more"
 def dash_routes(context: WebContext) -> Sequence[Route]:
     requests = DashRequests(context)
     return [
-        Route("GET", "/time", moment),
-        Route("GET", "/{app}/{key}/index.mpd", requests.description),
-        Route("GET", r"/{app}/{key}/{track}/{msn:\d{1,15}}.m4s", requests.segment),
+        Route(method, path, handler)
+        for method in READING
+        for path, handler in (
+            ("/time", moment),
+            ("/{app}/{key}/index.mpd", requests.description),
+            (r"/{app}/{key}/{track}/{msn:\d{1,15}}.m4s", requests.segment),
+        )
     ]
 
 
@@ -68,7 +72,8 @@ class DashRequests(HlsRequests):
         query = session.query + (f"&rendition={name}" if name else "")
         text = description(found, time.time(), session.query, f"{_DESCRIPTION}?{query}")
         body = text.encode()
-        session.sent_bytes += len(body)
+        if request.method != "HEAD":
+            session.sent_bytes += len(body)
         headers = {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-cache"}
         return web.Response(body=body, headers=headers)
 
@@ -78,7 +83,7 @@ class DashRequests(HlsRequests):
         msn = int(request.match_info["msn"])
         segment = track.window.segment(msn)
         if segment is not None and segment.is_complete and not segment.is_gap:
-            return self._media(session, track, segment.data)
+            return self._media(request, session, track, segment.data)
         if not is_coming(track.window, msn):
             raise Refused(404, _NOT_THERE)
         if not await self._next_part(session, track, msn, 0):
@@ -100,6 +105,9 @@ class DashRequests(HlsRequests):
         """Send each part when it is there, at the speed of the line."""
         response = web.StreamResponse(headers=self._headers(request, track))
         await response.prepare(request)
+        if request.method == "HEAD":
+            await response.write_eof()
+            return response
         try:
             is_whole = await self._send_parts(response, session, track, msn)
         except (ConnectionError, TimeoutError):

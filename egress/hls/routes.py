@@ -37,6 +37,7 @@ from egress.web.routes import Route, WebContext
 
 TOKEN: Final = "session"
 _OWN: Final = (TOKEN, "rendition", "start")  # of the query; players' own begin with _HLS_
+READING: Final = ("GET", "HEAD")  # HEAD: the same without the body (RFC 9110, 9.3.2)
 _TOO_LONG: Final = "what was asked for has not come in time; ask again"
 _INIT_AGE_S: Final = 86_400  # its name is made of its contents
 
@@ -45,7 +46,8 @@ def hls_routes(context: WebContext) -> Sequence[Route]:
     requests = HlsRequests(context)
     track = "/{app}/{key}/{track}"
     return [
-        Route("GET", path, handler)
+        Route(method, path, handler)
+        for method in READING
         for path, handler in (
             ("/{app}/{key}/index.m3u8", requests.multivariant),
             (track + "/index.m3u8", requests.playlist),
@@ -70,7 +72,7 @@ class HlsRequests:
         names = (name,) if name else ()
         session, hls = await self._let_in(request, names, "", None)
         listed = [one for one in names or hls.listed if one in session.renditions]
-        return self._text(session, multivariant(hls, listed))
+        return self._text(request, session, multivariant(hls, listed))
 
     async def playlist(self, request: web.Request) -> web.Response:
         query = request.query
@@ -90,7 +92,7 @@ class HlsRequests:
                 # the stream has begun anew meanwhile: its playlist goes on there
                 session, hls, track = await self._find(request)
         skips = query.get("_HLS_skip") in ("YES", "v2")
-        return self._text(session, hls.media(track.name, skips=skips))
+        return self._text(request, session, hls.media(track.name, skips=skips))
 
     async def part(self, request: web.Request) -> web.Response:
         session, _, track = await self._find(request)
@@ -103,21 +105,21 @@ class HlsRequests:
         segment = track.window.segment(msn)
         if verdict is not Verdict.READY or segment is None:
             raise Refused(404, "there is no such part, or not any more")
-        return self._media(session, track, segment.parts[index].data)
+        return self._media(request, session, track, segment.parts[index].data)
 
     async def segment(self, request: web.Request) -> web.StreamResponse:
         session, _, track = await self._find(request)
         segment = track.window.segment(int(request.match_info["msn"]))
         if segment is None or segment.is_gap or not segment.is_complete:
             raise Refused(404, "there is no such segment, or not any more")
-        return self._media(session, track, segment.data)
+        return self._media(request, session, track, segment.data)
 
     async def init(self, request: web.Request) -> web.Response:
         session, _, track = await self._find(request)
         data = track.window.inits.get(request.match_info["init"])
         if data is None:
             raise Refused(404, "there is no such initialisation segment, or not any more")
-        return self._media(session, track, data, age_s=_INIT_AGE_S)
+        return self._media(request, session, track, data, age_s=_INIT_AGE_S)
 
     # ---- who asks -----------------------------------------------------------------------------
 
@@ -246,18 +248,23 @@ class HlsRequests:
 
     # ---- answers ------------------------------------------------------------------------------
 
-    def _text(self, session: Session, text: str) -> web.Response:
+    def _text(self, request: web.Request, session: Session, text: str) -> web.Response:
         body = for_viewer(text, session.query).encode()
-        session.sent_bytes += len(body)
+        session.sent_bytes += _sent(request, body)
         return web.Response(
             body=body, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-cache"}
         )
 
     def _media(
-        self, session: Session, track: Track, data: Data, age_s: float | None = None
+        self,
+        request: web.Request,
+        session: Session,
+        track: Track,
+        data: Data,
+        age_s: float | None = None,
     ) -> web.Response:
         body = data if isinstance(data, bytes) else bytes(data)
-        session.sent_bytes += len(body)
+        session.sent_bytes += _sent(request, body)
         kind = "audio/mp4" if track.name == SOUND else "video/mp4"
         age_s = track.window.limits.seconds if age_s is None else age_s
         cache = f"public, max-age={int(age_s)}"
@@ -282,3 +289,8 @@ def _carried(token: str, wish: Wish) -> str:
         if name not in _OWN and not name.startswith("_HLS_")
     ]
     return urlencode([(TOKEN, token), *copied], quote_via=quote)
+
+
+def _sent(request: web.Request, body: bytes) -> int:
+    """How much of an answer's body goes out."""
+    return 0 if request.method == "HEAD" else len(body)

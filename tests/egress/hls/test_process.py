@@ -96,6 +96,14 @@ class Viewer:
         assert found == status, body
         return body
 
+    def headers(self, method: str, target: str) -> dict[str, str]:
+        """Those of a good answer, but for its moment."""
+        self._client.request(method, target, headers={"User-Agent": "test"})
+        response = self._client.getresponse()
+        body = response.read()
+        assert (response.status, len(body) > 0) == (200, method == "GET"), target
+        return {name: value for name, value in response.getheaders() if name != "Date"}
+
     def text(self, target: str) -> str:
         return self.ask(target).decode()
 
@@ -133,6 +141,13 @@ def test_a_viewer_from_the_first_playlist_on(web: EgressProcess, viewers: list[V
     assert init is not None
     assert viewer.ask(at(f"720p/{init[0]}"))[4:8] == b"ftyp"
     assert viewer.ask(at("720p/3.0.m4s"))[4:8] == b"moof"
+    # what is asked for without its body has the same headers
+    files = ("720p/index.m3u8", f"720p/{init[0]}", "720p/3.0.m4s", "720p/2.m4s", "sound/2.m4s")
+    for file in files:
+        found = viewer.headers("HEAD", at(file))
+        assert found == viewer.headers("GET", at(file))
+        assert int(found["Content-Length"]) > 0
+    assert "Content-Type" in viewer.headers("HEAD", at("index.mpd"))
     # three who wait for the same part, each in his own way
     others[0].send(at("720p/index.m3u8") + "&_HLS_msn=3&_HLS_part=2")
     others[1].send(at("720p/3.2.m4s"))

@@ -56,7 +56,7 @@ def line(one: Measured, ok: bool) -> str:
     drift = "not heard"
     if figures.sound_ms is not None:
         drift = (
-            f"{figures.drift_ms:.0f} ms ({figures.sound_ms[0]:.0f} to {figures.sound_ms[1]:.0f})"
+            f"{figures.drift_ms:.0f} ms ({figures.sound_ms[0]:.0f} to {figures.sound_ms[-1]:.0f})"
         )
     cells = (
         one.way,

@@ -10,6 +10,7 @@ from typing import Final
 STALL_MS: Final = 250.0  # between two pictures: what a person sees as a stop
 NEAR_MS: Final = 400.0  # a pulse and the picture that it belongs to
 SOME: Final = 10  # pulses whose median is where sound stands
+SETTLE_S: Final = 60.0  # browsers bring sound and pictures of WebRTC in step, by and by
 
 Sent = Sequence[tuple[int, float]]  # a picture's number, when it left; Unix time in seconds
 Shown = Sequence[tuple[int, float]]  # a picture's number, when it was shown; Unix time in ms
@@ -27,13 +28,16 @@ class Figures:
     stalled_ms: float
     stalls_at_s: tuple[float, ...]  # when each began, from the begin of watching
     repeated: int  # pictures that came again, or out of order
-    sound_ms: tuple[float, float] | None  # after its pictures, at begin and end; None: not heard
+    sound_ms: tuple[float, ...] | None  # after its pictures, every 10 s; None: not heard
     seconds: float  # that it was watched
 
     @property
     def drift_ms(self) -> float | None:
-        """By how much the sound has moved against the pictures."""
-        return None if self.sound_ms is None else self.sound_ms[1] - self.sound_ms[0]
+        """By how much the sound has moved against the pictures, once it had the time to settle."""
+        if self.sound_ms is None:
+            return None
+        settled = min(int(SETTLE_S) // SOME, len(self.sound_ms) // 2)
+        return self.sound_ms[-1] - self.sound_ms[settled]
 
 
 def delays_ms(sent: Sent, shown: Shown) -> list[float]:
@@ -55,8 +59,8 @@ def delays_ms(sent: Sent, shown: Shown) -> list[float]:
 
 def sound_ms(
     shown: Shown, pulses_ms: Sequence[float], marks: Sequence[int]
-) -> tuple[float, float] | None:
-    """Return how long after its pictures sound was heard, first and last; None: too little of it.
+) -> tuple[float, ...] | None:
+    """Return how long after its pictures sound was heard, every 10 pulses; None: too little of it.
 
     A pulse begins with each picture of `marks`. The way from the page to the ear has a delay of its
     own: what the two differ by is what counts.
@@ -70,7 +74,8 @@ def sound_ms(
             offsets.append(pulse - near)
     if len(offsets) < 2 * SOME:
         return None
-    return statistics.median(offsets[:SOME]), statistics.median(offsets[-SOME:])
+    groups = [offsets[at : at + SOME] for at in range(0, len(offsets) - SOME + 1, SOME)]
+    return tuple(statistics.median(group) for group in groups)
 
 
 def figures(

@@ -1,24 +1,21 @@
-"""CEA-608/708 captions in H.264: out of access units, into a rendition's coded pictures. Pure.
+"""CEA-608/708 captions in H.264: out of access units, and as SEI. Pure.
 
 They travel as SEI (H.264 D.1.6, user_data_registered_itu_t_t35) holding ATSC A/53 part 4 cc_data():
-three bytes a construct. A rendition that does not take every picture must not lose their captions,
-so they wait for the next picture that it takes; one SEI holds 31 constructs at most.
-
-Other SEI are not passed on: they tell of the publisher's coding, not of ours.
+three bytes a construct, 31 of them at most.
 """
 
 from common.codecs.h264 import NalType, nal_spans, unescape
 from common.errors import AvcError
+from common.media.units import Data
 
 MAX_TRIPLETS = 31  # cc_count has five bits
-_MAX_WAITING = 20 * MAX_TRIPLETS  # of a rendition; more are a broken publisher's
 _TYPE_T35 = 4
 _A53_HEAD = b"\xb5\x00\x31GA94\x03"  # USA, ATSC, user_identifier, cc_data()
 _PROCESS_CC = 0x40
 _VALID = 0x04  # cc_valid in a construct's first byte; the others are padding
 
 
-def caption_data(unit: bytes, length_size: int) -> bytes:
+def caption_data(unit: Data, length_size: int) -> bytes:
     """The valid cc_data constructs of an access unit, three bytes each; mostly none.
 
     A unit or SEI that cannot be read has none: the decoder is who complains of it.
@@ -31,7 +28,7 @@ def caption_data(unit: bytes, length_size: int) -> bytes:
     for begin, end in spans:
         kind = unit[begin] & 0x1F
         if kind == NalType.SEI:
-            found += _from_sei(unescape(unit[begin:end]))
+            found += _from_sei(unescape(bytes(unit[begin:end])))
         elif kind in (NalType.SLICE, NalType.IDR):
             break  # SEI stand before the picture (H.264 7.4.1.2.3)
     return found
@@ -98,24 +95,3 @@ def _escape(rbsp: bytes) -> bytes:
         out.append(byte)
         zeros = zeros + 1 if byte == 0 else 0
     return bytes(out)
-
-
-class WaitingCaptions:
-    """The captions of one rendition that wait for its next picture."""
-
-    def __init__(self) -> None:
-        self._constructs = b""
-
-    def add(self, constructs: bytes) -> None:
-        """Add those of the next picture in display order, whether the rendition takes it or not."""
-        if constructs:
-            self._constructs = (self._constructs + constructs)[-3 * _MAX_WAITING :]
-
-    def take(self) -> bytes:
-        """The SEI NAL unit for the picture that the rendition takes, with its length; or empty."""
-        if not self._constructs:
-            return b""
-        now = self._constructs[: 3 * MAX_TRIPLETS]
-        self._constructs = self._constructs[3 * MAX_TRIPLETS :]
-        nal = caption_sei(now)
-        return len(nal).to_bytes(4, "big") + nal

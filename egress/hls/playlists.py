@@ -17,6 +17,7 @@ from egress.hls.window import Segment, Window
 QUERY: Final = "\0"
 CONTENT_TYPE: Final = "application/vnd.apple.mpegurl"
 SOUND: Final = SOUND_FOLDER  # beside the renditions' folders
+_CAPTIONS: Final = "captions"
 _LONGER_S: Final = 0.00002  # per part
 _VERSION: Final = 9  # EXT-X-SKIP needs it (8)
 _HOLD_BACK_PARTS: Final = 4  # 4.4.3.8: at least three, it should be; with three shaka 5.2 stalls
@@ -62,9 +63,18 @@ def for_viewer(text: str, query: str) -> str:
 
 
 def multivariant(
-    variants: Sequence[Variant], sound: Sound | None, *, is_independent: bool, folder: str = ""
+    variants: Sequence[Variant],
+    sound: Sound | None,
+    *,
+    is_independent: bool,
+    has_captions: bool = False,
+    folder: str = "",
 ) -> str:
-    """The playlist of all renditions. `is_independent`: each segment begins with a keyframe."""
+    """The playlist of all renditions. `is_independent`: each segment begins with a keyframe.
+
+    It says that there are captions (CEA-608) or that there are none: else shaka-player 5.2 looks
+    for them in segments, and fails where it chooses one that has parts alone.
+    """
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{_VERSION}"]
     if is_independent:
         lines.append("#EXT-X-INDEPENDENT-SEGMENTS")
@@ -74,12 +84,20 @@ def multivariant(
             f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="{SOUND}",NAME="{SOUND}"{language},DEFAULT=YES,'
             f'AUTOSELECT=YES,CHANNELS="{sound.channels}",URI="{folder}{SOUND}/index.m3u8{QUERY}"'
         )
+    captions = "NONE"
+    if has_captions:
+        captions = f'"{_CAPTIONS}"'
+        lines.append(
+            f'#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID="{_CAPTIONS}",NAME="CC1",INSTREAM-ID="CC1",'
+            "DEFAULT=NO,AUTOSELECT=YES"
+        )
     for one in variants:
         rate = f",FRAME-RATE={float(one.fps):.3f}" if one.fps is not None else ""
         group = f',AUDIO="{SOUND}"' if sound is not None else ""
         lines.append(
             f"#EXT-X-STREAM-INF:BANDWIDTH={one.peak_bps},AVERAGE-BANDWIDTH={one.average_bps},"
-            f'CODECS="{",".join(one.codecs)}",RESOLUTION={one.width}x{one.height}{rate}{group}'
+            f'CODECS="{",".join(one.codecs)}",RESOLUTION={one.width}x{one.height}{rate}{group},'
+            f"CLOSED-CAPTIONS={captions}"
         )
         lines.append(f"{folder}{one.name}/index.m3u8{QUERY}")
     return "\n".join((*lines, ""))

@@ -6,10 +6,19 @@ from fractions import Fraction
 from typing import Final
 
 from common.codecs import aac
+from common.codecs.captions import caption_data
+from common.codecs.h264 import AvcConfig
 from common.codecs.table import codec_string
 from common.errors import ProtocolError
 from common.media.rates import MAX_FPS
-from common.media.units import AudioCodec, AudioConfig, AudioUnit, VideoConfig, VideoUnit
+from common.media.units import (
+    AudioCodec,
+    AudioConfig,
+    AudioUnit,
+    VideoCodec,
+    VideoConfig,
+    VideoUnit,
+)
 from common.mp4.init_segment import Track, init_segment
 from common.mp4.tracks import MAX_DRIFT_MS, VIDEO_SCALE, Pictures, Sound
 from egress.hls.parts import Part, PartCutter, picture_target, sound_target
@@ -54,6 +63,9 @@ class PictureTrack:
         self._first_msn = first_msn
         self._pictures = Pictures()
         self._has_begun = False
+        self.has_captions = False  # of CEA-608 or 708
+        is_h264 = config.codec is VideoCodec.H264
+        self._length_size = AvcConfig.parse(config.record).nal_length_size if is_h264 else 0
 
     def add(self, unit: VideoUnit) -> list[Part]:
         """Take the next picture; one too many in front of the first keyframe is dropped."""
@@ -61,6 +73,8 @@ class PictureTrack:
             if not unit.is_key or self.cutter.msn_at(unit.dts_ms) < self._first_msn:
                 return []
             self._has_begun = True
+        if self._length_size and not self.has_captions:
+            self.has_captions = bool(caption_data(unit.data, self._length_size))
         self._pictures.add(unit)
         return self.cutter.add(self._pictures.take())
 

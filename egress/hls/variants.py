@@ -15,6 +15,7 @@ def multivariant(hls: HlsStream[R], names: Sequence[str], folder: str = "") -> s
     """The playlist of these renditions, as far as they can be played, and the sound."""
     sound = hls.tracks.get(SOUND) if hls.has_sound else None
     variants, sound_peak, sound_average = [], 0, 0.0
+    has_captions = False
     if sound is not None:
         sound_peak = hls.peak_bps(SOUND)
         sound_average = sound.window.bitrates()[1] or DEFAULT_SOUND_BPS
@@ -27,6 +28,7 @@ def multivariant(hls: HlsStream[R], names: Sequence[str], folder: str = "") -> s
             codecs.append(sound.cutting.codec)
         average = track.window.bitrates()[1] or hls.declared_bps(name)
         config = track.cutting.config
+        has_captions = has_captions or track.cutting.has_captions
         variants.append(
             playlists.Variant(
                 name,
@@ -42,4 +44,10 @@ def multivariant(hls: HlsStream[R], names: Sequence[str], folder: str = "") -> s
     if sound is not None and isinstance(sound.cutting, SoundTrack):
         listed = playlists.Sound(sound.cutting.config.channels, sound.cutting.config.language)
     is_independent = SOURCE not in names
-    return playlists.multivariant(variants, listed, is_independent=is_independent, folder=folder)
+    return playlists.multivariant(
+        variants,
+        listed,
+        is_independent=is_independent,
+        has_captions=has_captions,
+        folder=folder,
+    )

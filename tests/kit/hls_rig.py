@@ -110,9 +110,10 @@ class HlsRig:
             self.picture(name, ms, is_key=is_key)
         self.flush()
 
-    def picture(self, name: str, ms: int, *, is_key: bool) -> None:
+    def picture(self, name: str, ms: int, *, is_key: bool, sei: bytes = b"") -> None:
+        """One picture; `sei`: a unit in front of it, with its length."""
         header = TagHeader(9, "h264", ms, 0, KEY if is_key else 0, ms / 1000)
-        body = avc_nalus(_SLICE, 0, is_key)
+        body = avc_nalus(sei + _SLICE, 0, is_key)
         message = Tags(STREAM, Generation(self.generation), name, self._numbers[name], (header,))
         self._numbers[name] += 1
         self.stream.take(message, [body], ms / 1000)

@@ -8,8 +8,8 @@ Threads: one session calls its decoder and scaler from one thread, and each enco
 which may be another. Opening and closing is serialised by the worker, and done on any thread.
 
 Captions are none of a device's business: the session takes them from the access units and puts
-them into the coded ones (`worker/frames/captions.py`), so an encoder must not write A53 SEI of its
-own.
+them into the coded ones (`worker/frames/waiting_captions.py`), so an encoder must not write A53
+SEI of its own.
 """
 
 from collections.abc import Sequence

@@ -12,11 +12,11 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from common.codecs.captions import caption_data
 from common.errors import AvcError, DecodeFailed
 from common.process.log import RateLimit, more
 from worker.devices.backend import Decoder, Picture, Scaler, Surface
 from worker.devices.source import Source, read_source
-from worker.frames.captions import caption_data
 from worker.frames.damage import DamageGate
 from worker.frames.display_times import DisplayTimes
 from worker.frames.freeze_frame import FreezeFrames

@@ -15,7 +15,7 @@ from fractions import Fraction
 
 from common.config.ladder import RenditionFormat
 from common.media.rates import FrameRate, usual_rate
-from worker.frames.captions import WaitingCaptions
+from worker.frames.waiting_captions import WaitingCaptions
 
 _RATE_ERROR = 0.08  # of the rate an encoder was opened for; more, and it is opened anew
 _MEASURE_MS = 2000

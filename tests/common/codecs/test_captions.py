@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.codecs.h264 import join_avcc, split_avcc, unescape
-from worker.frames.captions import MAX_TRIPLETS, WaitingCaptions, caption_data, caption_sei
+from common.codecs.captions import MAX_TRIPLETS, caption_data, caption_sei
+from common.codecs.h264 import join_avcc, unescape
 
 SLICE = b"\x41\x9a\x00"
 HELLO = b"\xfc\x94\x20\xfd\x80\x80\xfc\xc8\xe5"
@@ -80,26 +80,3 @@ def test_what_is_written_is_what_is_read(constructs: list[tuple[int, int, int]])
 def test_any_bytes_are_read_without_an_error(data: bytes) -> None:
     found = caption_data(unit(b"\x06" + data, SLICE), 4)
     assert len(found) % 3 == 0
-
-
-def test_captions_of_pictures_left_out_ride_with_the_next_one() -> None:
-    waiting = WaitingCaptions()
-    waiting.add(HELLO[:3])
-    waiting.add(b"")
-    waiting.add(HELLO[3:])
-    (nal,) = split_avcc(waiting.take())
-    assert caption_data(unit(nal, SLICE), 4) == HELLO
-    assert waiting.take() == b""
-
-
-def test_more_than_one_sei_can_hold_are_spread_over_pictures_and_bounded() -> None:
-    waiting = WaitingCaptions()
-    many = b"".join(bytes((0xFC, index % 256, 1)) for index in range(1000))
-    waiting.add(many)
-    got = b""
-    while sei := waiting.take():
-        data = caption_data(sei, 4)
-        assert len(data) <= 3 * MAX_TRIPLETS
-        got += data
-    assert many.endswith(got)
-    assert len(got) == 3 * 20 * MAX_TRIPLETS

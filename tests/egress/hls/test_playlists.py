@@ -34,8 +34,20 @@ def test_a_multivariant_playlist() -> None:
         '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="sound",NAME="sound",LANGUAGE="de",DEFAULT=YES,'
         'AUTOSELECT=YES,CHANNELS="2",URI="sound/index.m3u8?session=t"',
         "#EXT-X-STREAM-INF:BANDWIDTH=2500000,AVERAGE-BANDWIDTH=2000000,"
-        'CODECS="avc1.64001f,mp4a.40.2",RESOLUTION=1280x720,FRAME-RATE=29.970,AUDIO="sound"',
+        'CODECS="avc1.64001f,mp4a.40.2",RESOLUTION=1280x720,FRAME-RATE=29.970,AUDIO="sound",'
+        "CLOSED-CAPTIONS=NONE",
         "720p/index.m3u8?session=t",
+    ]
+
+
+def test_captions_are_listed_as_a_group_of_their_own() -> None:
+    variant = Variant("720p", ["avc1.64001f"], 1280, 720, None, 2, 1)
+    text = playlists.multivariant([variant], None, is_independent=True, has_captions=True)
+    assert [line for line in text.splitlines() if "CLOSED-CAPTIONS" in line] == [
+        '#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID="captions",NAME="CC1",INSTREAM-ID="CC1",'
+        "DEFAULT=NO,AUTOSELECT=YES",
+        "#EXT-X-STREAM-INF:BANDWIDTH=2,AVERAGE-BANDWIDTH=1,"
+        'CODECS="avc1.64001f",RESOLUTION=1280x720,CLOSED-CAPTIONS="captions"',
     ]
 
 

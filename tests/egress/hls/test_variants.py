@@ -1,5 +1,8 @@
 """egress/hls/variants.py: the playlist of what can be played."""
 
+import pytest
+
+from common.codecs.captions import caption_sei
 from common.config.ladder import SOURCE
 from egress.hls.variants import multivariant
 from tests.egress.hls.test_stream import playing
@@ -30,3 +33,16 @@ def test_segments_of_the_source_begin_with_anything() -> None:
     text = multivariant(rig.hls, [SOURCE])
     assert "RESOLUTION=1280x720" in text
     assert "INDEPENDENT-SEGMENTS" not in text
+
+
+@pytest.mark.parametrize("with_captions", [8_000, 8_040, 8_200])
+def test_captions_are_listed_once_a_picture_has_had_some(with_captions: int) -> None:
+    rig = playing(4_000, 8_000)
+    assert "CLOSED-CAPTIONS=NONE" in multivariant(rig.hls, NAMES)
+    sei = caption_sei(b"\xfc\x94\x20")
+    for ms in range(8_000, 8_400, 40):
+        nal = len(sei).to_bytes(4, "big") + sei if ms == with_captions else b""
+        rig.picture(NAMES[0], ms, is_key=ms == 8_000, sei=nal)
+    rig.flush()
+    text = multivariant(rig.hls, NAMES)
+    assert text.count('CLOSED-CAPTIONS="captions"') == len(NAMES)

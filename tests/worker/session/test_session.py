@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from common.codecs.captions import caption_data, caption_sei
 from common.codecs.h264 import AvcConfig, NalType, join_avcc, parse_sps, split_avcc
 from common.config.ladder import Rendition
 from common.flv.amf0 import decode_all
@@ -30,7 +31,6 @@ from tests.kit.session_driver import (
     transcode,
 )
 from tests.kit.waiting import until
-from worker.frames.captions import caption_data, caption_sei
 from worker.session.events import Ended, RenditionCoded
 from worker.threads import Job, JobThread, OwnThreads
 

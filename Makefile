@@ -10,7 +10,7 @@ COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	fuzz sbom advisories docs site screenshots requirements clean
 
 # What is read line by line by linters: the packages and the scripts of people and CI.
-PACKAGES := tfarm common ingest egress supervisor worker api hooks scripts
+PACKAGES := tfarm common ingest egress supervisor worker api hooks cluster scripts
 SHELL_SCRIPTS := .ci/run scripts/get-etcd.sh
 
 run: $(VENV)/.runtime

@@ -152,6 +152,7 @@ class Supervisor:
                 if gpus is not None:
                     gpus.stop()
                 self._is_stopping = True
+                self._executor.execute(self.farm.registry.leave())
                 self.upgrade.close()
                 self._executor.close()
                 self._systemd.stopping()

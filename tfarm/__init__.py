@@ -10,7 +10,7 @@ import importlib.util
 import os
 import sys
 
-PACKAGES = ("api", "common", "egress", "hooks", "ingest", "supervisor", "worker")
+PACKAGES = ("api", "cluster", "common", "egress", "hooks", "ingest", "supervisor", "worker")
 
 
 def packages_root(here: str = __file__) -> str:

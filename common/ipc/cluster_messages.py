@@ -97,6 +97,12 @@ class HeldStreams:
     is_last: bool = True
 
 
+@message("leave-cluster")
+@dataclass(frozen=True, slots=True)
+class LeaveCluster:
+    """Supervisor → cluster: the farm ends, so its keys are to go with this process."""
+
+
 @message("host-room")
 @dataclass(frozen=True, slots=True)
 class HostRoom:

@@ -256,6 +256,14 @@ KINDS: Final[dict[str, ChildKind]] = {
             sockets=("listeners",),
             replacing=Replacing.RETIRE,
         ),
+        ChildKind(
+            "cluster",
+            module="cluster",
+            libraries=(),
+            parses_strangers=True,  # what etcd answers
+            death_costs="nothing, if the next one is there within the cluster's TTL",
+            count=lambda settings: int(settings.cluster.is_enabled),
+        ),
     )
 }
 

@@ -4,6 +4,7 @@ from supervisor.commands import (
     ban,
     capture,
     check,
+    cluster,
     config,
     drain,
     kick,
@@ -29,6 +30,7 @@ COMMANDS = {
     for module in (
         supervisor,
         status,
+        cluster,
         check,
         config,
         demo,

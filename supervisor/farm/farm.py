@@ -57,6 +57,7 @@ from supervisor.farm.recovery.hang import find_hang
 from supervisor.farm.recovery.lost_workers import Recovery
 from supervisor.farm.recovery.migration import Migration
 from supervisor.farm.recovery.session_audit import SessionAudit
+from supervisor.farm.registry.registry import registry_for
 from supervisor.farm.reports import take_over
 from supervisor.farm.retiring import homes
 from supervisor.farm.state import Child, FarmState
@@ -64,7 +65,7 @@ from supervisor.farm.state import Child, FarmState
 Handler = Callable[[ChildId, Any, float], list[Action]]
 
 
-class Farm:
+class Farm:  # long: the one table of who decides what, and in which order
     """One farm's decisions."""
 
     def __init__(self, settings: Settings, cores: int) -> None:
@@ -73,6 +74,7 @@ class Farm:
         self.isolation = Isolation(self.state, self.devices)
         refused = RefusedSources()
         self.admission = Admission(self.state, self.isolation, refused)
+        self.registry = registry_for(self.state, self.admission)
         self.source_formats = SourceFormats(self.state, self.isolation, refused)
         self.recovery = Recovery(self.state, self.isolation)
         self.migration = Migration(self.state, self.devices)
@@ -94,11 +96,13 @@ class Farm:
             self.drain,
             summaries,
             self._routes,
+            self.registry,
         )
         # Which messages of a child go where. Hellos go to `child_up`.
         self._handlers: dict[type, Handler] = {
             Heartbeat: self._on_heartbeat,
-            PublishRequest: self.admission.request,
+            PublishRequest: self.registry.request,
+            **self.registry.handlers,
             SourceEstimate: self._then_retry(self.source_formats.on_estimate),
             SourceFormatReport: self._then_retry(self.source_formats.on_format),
             PublisherBack: self._on_publisher_back,
@@ -173,7 +177,7 @@ class Farm:
     def settle(self, now: float) -> list[Action]:
         """Every child that still ran has been adopted: see to streams whose worker is gone."""
         self.state.is_adopting = False
-        return [*self.recovery.settle(now), *self.room_came(now)]
+        return [*self.registry.settle(), *self.recovery.settle(now), *self.room_came(now)]
 
     def child_up(self, hello: Hello, now: float) -> list[Action]:
         """A child's hello: of a new one, an adopted one, or one that says it again."""
@@ -193,7 +197,7 @@ class Farm:
             case "audio":
                 return self._audio.child_up(hello.child)
             case _:
-                return self._hooks.child_up(hello.child)
+                return [*self._hooks.child_up(hello.child), *self.registry.child_up(hello.child)]
 
     def _worker_up(self, hello: Hello, now: float) -> None:
         self._device_up(hello)
@@ -233,6 +237,7 @@ class Farm:
         match child.kind:
             case "ingest":
                 self.admission.forget_ingest(child)
+                self.registry.forget_ingest(child)
                 self._address_totals["ingest"].remove(child)
                 actions = self._ingests.down(child, reason, now)
             case "worker":
@@ -246,7 +251,7 @@ class Farm:
                     actions += self._routes.update(now)
             case _:
                 self._audio.forget(child)
-                actions = self._routes.update(now)
+                actions = [*self.registry.child_down(child, now), *self._routes.update(now)]
         return [*actions, *self.room_came(now)]
 
     def _worker_down(
@@ -285,6 +290,7 @@ class Farm:
 
     def _on_publish_end(self, child: ChildId, end: PublishEnd, now: float) -> list[Action]:
         self.admission.withdraw(child, end.stream_id)
+        self.registry.withdraw(child, end.stream_id)
         return self.room_came(now) if self._ingests.publish_end(child, end, now) else []
 
     def _on_trouble(self, child: ChildId, trouble: StreamTrouble, now: float) -> list[Action]:
@@ -329,7 +335,7 @@ class Farm:
             case "audio":
                 return [*self._audio.report(child), *self._routes.update(now)]
             case _:
-                return []
+                return self.registry.beat(child)
 
     def _on_worker_heartbeat(self, child: ChildId, beat: Heartbeat, now: float) -> list[Action]:
         worker = self.state.workers.get(child)

@@ -12,7 +12,12 @@ from typing import Any, Final
 
 from common.ipc.api_messages import Snapshot
 from common.ipc.capture_messages import CaptureWritten
-from common.ipc.cluster_messages import OwnerWanted, StreamOwner
+from common.ipc.cluster_messages import (
+    ClusterView,
+    OwnerWanted,
+    StreamClaimed,
+    StreamOwner,
+)
 from common.ipc.control_messages import (
     EncoderLimitReport,
     Endpoint,
@@ -65,6 +70,8 @@ _SENT_BY: Final[Mapping[type, Set[str]]] = {
     HookAnswer: frozenset({"hooks"}),
     OwnerWanted: frozenset({"relay"}),
     StreamOwner: frozenset({"cluster"}),
+    StreamClaimed: frozenset({"cluster"}),
+    ClusterView: frozenset({"cluster"}),
 }
 
 

@@ -1,5 +1,6 @@
 """Real etcd on the loopback, where `scripts/get-etcd.sh` has put it; else a test is skipped."""
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -71,6 +72,12 @@ class Etcd:
         process.kill()
         process.wait()
         self.processes[number] = None
+
+    def wipe(self) -> None:
+        """Remove the data of all members, none of which runs."""
+        assert not any(self.processes)
+        for number in range(len(self.processes)):
+            shutil.rmtree(self._folder / f"e{number}", ignore_errors=True)
 
     def signal_all(self, number: signal.Signals) -> None:
         """Send a signal to every member that runs."""

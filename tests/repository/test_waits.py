@@ -16,7 +16,7 @@ def test_tests_with_real_processes_wait_for_states_and_hold_nothing_against_the_
         return [f"{path.name}:{number}" for path in found for number in find(path.read_text())]
 
     assert lines("e2e", unreasoned_sleeps) == []
-    folders = ("e2e", "ingest", "egress", "supervisor", "worker", "api", "hooks")
+    folders = ("e2e", "ingest", "egress", "supervisor", "worker", "api", "hooks", "cluster")
     assert [line for folder in folders for line in lines(folder, durations)] == []
 
 

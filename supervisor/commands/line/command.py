@@ -58,6 +58,8 @@ class Reported(Protocol):
 
     def figures(self) -> FarmFigures: ...
 
+    def cluster(self) -> dict[str, Any] | None: ...
+
 
 class Upgradable(Protocol):
     """What may be asked of an upgrade (`supervisor.upgrade`)."""

@@ -24,6 +24,7 @@ from common.config.ladder import (
 from common.config.settings import Settings
 from common.ipc.identity import ChildId, split_stream_id
 from common.ipc.status_messages import OFF, WHOLE, AudioLevels, RenditionStatus
+from supervisor.commands.status.cluster_rows import cluster_document
 from supervisor.farm.admission.readiness import why_no_room
 from supervisor.farm.farm import Farm
 from supervisor.farm.forwarding.audio_levels import levels
@@ -81,6 +82,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "listen": {protocol: list(where) for protocol, where in facts.listen.items()},
         "warnings": [*filter(None, [exposure(state.settings, listening)]), *_unconfined(farm)],
         "apps": renditions_by_app(state.settings),
+        "cluster": cluster_document(farm),
         "supervisor": _child(facts.supervisor, facts.now_s),
         "children": [
             _child(child, facts.now_s)
@@ -292,6 +294,7 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts, sound: AudioLevels | N
         "state": stream.state.value if stream.is_live else "held",
         "placement": stream.state.value,
         "is_live": stream.is_live,
+        "is_registered": stream.stream_id not in farm.registry.unregistered,
         "away_s": _away_s(stream, facts.now_s),
         "publisher": stream.address,
         "ingest": str(stream.ingest),

@@ -16,6 +16,7 @@ from common.version import VERSION
 from common.words import counted
 from supervisor.commands.banner import address_text, banner
 from supervisor.commands.line.invocation import tfarm_command
+from supervisor.commands.status.cluster_rows import cluster_document
 from supervisor.commands.status.document import ChildFacts, FarmFacts, Json, snapshot
 from supervisor.commands.status.figures import figures
 from supervisor.farm.farm import Farm
@@ -87,6 +88,10 @@ class FarmReport:
     def status(self) -> Json:
         """The document of `tfarm status --json`."""
         return snapshot(self._facts(0.0), self._farm)
+
+    def cluster(self) -> Json | None:
+        """What is known of other hosts; None: this farm is alone."""
+        return cluster_document(self._farm)
 
     def figures(self) -> FarmFigures:
         """The figures for the API's metrics."""

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from common.process.log import stream_label
 from common.words import counted, duration, time_left
+from supervisor.commands.status.cluster_rows import cluster_line
 from supervisor.commands.status.stream_page import NoSuchStream, named, stream_lines
 from supervisor.commands.status.stream_selection import (
     Json,
@@ -146,6 +147,9 @@ def _head(status: Json, now_unix: float, width: int) -> list[Line]:
     for warning in status["warnings"]:
         lines += wrap(f"WARNING: {warning}", width, "red")
     lines += wrap("; ".join(_totals(status)), width)
+    if status.get("cluster"):  # none is there of an older supervisor
+        words, is_wrong = cluster_line(status["cluster"], now_unix)
+        lines += wrap(words, width, "yellow" if is_wrong else "")
     if status["closed"]:
         lines += wrap(status["closed"], width, "yellow")
     if status["kicked"]:

@@ -82,6 +82,12 @@ class Admission:
     def queued(self) -> int:
         return len(self._queued)
 
+    @property
+    def asked_for(self) -> set[StreamId]:
+        """The streams of requests that are not answered yet."""
+        queued = {queued.request.stream_id for queued in self._queued}
+        return queued | {one.requested.request.stream_id for one in self._revoking.values()}
+
     def next_deadline(self) -> float:
         deadlines = [q.deadline_s for q in self._queued if q.deadline_s is not None]
         deadlines += [revoking.deadline_s for revoking in self._revoking.values()]

@@ -56,6 +56,7 @@ def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
         "encoder": 0,
         "egress": 1,
         "hooks": 0,
+        "cluster": 0,
         "tls": 0,
         "https": 0,
         "web": 1,
@@ -120,6 +121,7 @@ def test_publishers_end_first_then_players_and_last_who_passes_on_what_they_are_
         "hooks",
         "tls",
         "https",
+        "cluster",
     ]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from common.config.settings import Settings
 from common.ipc import control_messages
 from common.ipc.capture_messages import CaptureWritten
-from common.ipc.cluster_messages import OwnerWanted, StreamOwner
+from common.ipc.cluster_messages import ClusterView, OwnerWanted, StreamOwner
 from common.ipc.control_messages import (
     Endpoint,
     Heartbeat,
@@ -67,7 +67,8 @@ RUNNING = tuple(
         (StreamWanted(EGRESS0, STREAM), {"egress", "audio", "web", "rtc", "relay"}),
         (ChildFloods(CPU0, "more than may wait"), {"egress", "web", "rtc", "relay"}),
         (OwnerWanted(STREAM), {"relay"}),
-        (StreamOwner("ab" * 32), set()),  # the cluster child's
+        (StreamOwner("ab" * 32), {"cluster"}),
+        (ClusterView(), {"cluster"}),
         (Heartbeat(CPU0, BOOT), set(KINDS)),
         (Settings(), {name for name, kind in KINDS.items() if not kind.is_sandboxed}),
     ],

@@ -24,6 +24,9 @@ class Fake:
     def figures(self) -> Any:
         return ["0.1.0", 1_000.0]
 
+    def cluster(self) -> dict[str, Any] | None:
+        return None
+
     def stop(self) -> None:
         self.told.append("stop")
 

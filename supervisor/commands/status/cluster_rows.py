@@ -1,0 +1,71 @@
+"""What status says of a cluster of hosts: its document, and lines for people. Pure."""
+
+from dataclasses import asdict
+from typing import Any
+
+from common.words import counted, duration
+from supervisor.farm.farm import Farm
+
+Json = dict[str, Any]
+
+
+def cluster_document(farm: Farm) -> Json | None:
+    """All that this farm knows of its cluster; None: it is alone."""
+    cluster = farm.state.settings.cluster
+    if not cluster.is_enabled:
+        return None
+    view = farm.registry.view
+    if view is None:
+        found: Json = {
+            "is_in_touch": False,
+            "since_unix": 0.0,
+            "reason": "the cluster process is not running",
+            "hosts": [],
+            "owned": 0,
+            "unregistered": len(farm.state.streams),
+            "elsewhere": 0,
+            "endpoints": {},
+        }
+    else:
+        found = asdict(view) | {"hosts": [asdict(host) for host in view.hosts]}
+    return {"name": cluster.name, "host": cluster.host, **found}
+
+
+def cluster_line(cluster: Json, now_unix: float) -> tuple[str, bool]:
+    """A line, and whether it says that something is wrong."""
+    since = f" for {duration(now_unix - cluster['since_unix'])}" if cluster["since_unix"] else ""
+    words = f"cluster {cluster['name']}, host {cluster['host']}: "
+    if cluster["is_in_touch"]:
+        words += f"in touch{since}, {counted(len(cluster['hosts']), 'host')}"
+    else:
+        words += f"not in touch{since}: {cluster['reason']}"
+    streams = [f"{counted(cluster['owned'], 'stream')} registered"]
+    if cluster["unregistered"]:
+        streams.append(f"{cluster['unregistered']} not yet")
+    if cluster["elsewhere"]:
+        streams.append(f"{cluster['elsewhere']} owned by another host, too")
+    is_wrong = not cluster["is_in_touch"] or len(streams) > 1
+    return f"{words}; {', '.join(streams)}", is_wrong
+
+
+def cluster_page(cluster: Json, now_unix: float) -> list[str]:
+    """What `tfarm cluster status` prints."""
+    lines = [cluster_line(cluster, now_unix)[0], ""]
+    rows = [("HOST", "STREAMS", "FREE", "RTMP", "RELAY", "VERSION", "STATE")]
+    for host in cluster["hosts"]:
+        free = ", ".join(
+            f"{name} {host['free'].get(name, 0.0):.0f} of {capacity:.0f}"
+            for name, capacity in host["capacity"].items()
+        )
+        state = "missing" if host["is_missing"] else "draining" if host["is_draining"] else "ready"
+        relay = host["relay"] or "-"
+        first = (host["name"], str(host["streams"]), free or "-")
+        rows.append((*first, host["rtmp"], relay, host["version"], state))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        lines.append("  ".join(cells).rstrip())
+    wrong = {url: fault for url, fault in cluster["endpoints"].items() if fault}
+    if wrong:
+        lines += ["", *(f"etcd {url}: {fault}" for url, fault in wrong.items())]
+    return lines

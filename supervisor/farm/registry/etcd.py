@@ -1,0 +1,222 @@
+"""Streams of a farm that is one of several hosts: the cluster child is asked for each. Pure.
+
+A new stream is claimed before its publisher is let in. The answer is waited for where etcd is in
+touch, and for `CLAIM_S` at most: then the publisher is let in unregistered, as it is at once where
+etcd is away, and the cluster child registers the stream when it can. A stream that another host has
+is refused here. What runs ends for no reason that lies in etcd.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Final
+
+from common.access.refusal import Refusal, RefusalReason
+from common.ipc.cluster_messages import (
+    MAX_HELD,
+    ClaimOutcome,
+    ClaimStream,
+    ClusterView,
+    HeldStreams,
+    HostRoom,
+    LeaveCluster,
+    ReleaseStream,
+    StreamClaimed,
+    StreamOwner,
+)
+from common.ipc.control_messages import PublishRequest, Refused
+from common.ipc.identity import ChildId, StreamId
+from supervisor.farm.actions import Action, Send
+from supervisor.farm.admission.publish_requests import Admission
+from supervisor.farm.registry.host_room import host_room
+from supervisor.farm.state import FarmState
+
+CLUSTER: Final = "cluster"
+CLAIM_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A request whose claim is not answered yet."""
+
+    ingest: ChildId
+    request: PublishRequest
+    deadline_s: float
+
+
+class EtcdRegistry:
+    """A `Registry`."""
+
+    def __init__(self, state: FarmState, admission: Admission) -> None:
+        self._state = state
+        self._admission = admission
+        self._pending: dict[int, _Pending] = {}
+        self._last_request = 0
+        self._claimed: set[StreamId] = set()  # that the cluster child has been told of
+        self._fleet = state.fleet  # as it was looked at last
+        self.view: ClusterView | None = None
+        self.unregistered: set[StreamId] = set()
+
+    @property
+    def handlers(self) -> dict[type, Callable[[ChildId, Any, float], list[Action]]]:
+        return {StreamClaimed: self._on_claimed, ClusterView: self._on_view}
+
+    # ---- publishers ---------------------------------------------------------------------------
+
+    def request(self, ingest: ChildId, request: PublishRequest, now: float) -> list[Action]:
+        """Claim a stream that is new here."""
+        if request.stream_id in self._state.streams:
+            return self._admission.request(ingest, request, now)
+        child = self._child()
+        if child is None or self.view is None or not self.view.is_in_touch:
+            return [*self._admission.request(ingest, request, now), *self._follow_streams()]
+        self._last_request += 1
+        self._pending[self._last_request] = _Pending(ingest, request, now + CLAIM_S)
+        self._claimed.add(request.stream_id)
+        return [Send(child, ClaimStream(self._last_request, request.stream_id))]
+
+    def withdraw(self, ingest: ChildId, stream_id: StreamId) -> None:
+        """Who asked has gone; the claim goes at the next look."""
+        self._drop(lambda one: (one.ingest, one.request.stream_id) == (ingest, stream_id))
+
+    def forget_ingest(self, ingest: ChildId) -> None:
+        """Likewise all who asked by an ingest."""
+        self._drop(lambda one: one.ingest == ingest)
+
+    def _drop(self, which: Callable[[_Pending], bool]) -> None:
+        self._pending = {n: one for n, one in self._pending.items() if not which(one)}
+
+    # ---- the cluster child --------------------------------------------------------------------
+
+    def child_up(self, child: ChildId) -> list[Action]:
+        """Tell a cluster child what this farm has."""
+        if child.kind != CLUSTER or self._state.is_adopting:
+            return []
+        held = [*self._state.streams, *(one.request.stream_id for one in self._pending.values())]
+        self._claimed, self.unregistered = set(held), set(self._state.streams)
+        parts = [held[i : i + MAX_HELD] for i in range(0, len(held), MAX_HELD)] or [[]]
+        actions: list[Action] = [
+            Send(child, HeldStreams(tuple(part), part is parts[-1])) for part in parts
+        ]
+        for number, one in self._pending.items():
+            actions.append(Send(child, ClaimStream(number, one.request.stream_id)))
+        return [*actions, *self.beat(child)]
+
+    def settle(self) -> list[Action]:
+        child = self._child()
+        return self.child_up(child) if child is not None else []
+
+    def child_down(self, child: ChildId, now: float) -> list[Action]:
+        """Who waits for a cluster child that is gone waits no more."""
+        if child.kind != CLUSTER or self._child() is not None:
+            return []
+        self.view = None
+        return self._admit_all(tuple(self._pending), now)
+
+    def beat(self, child: ChildId) -> list[Action]:
+        """Tell the cluster child what is free, once a second."""
+        if child.kind != CLUSTER:
+            return []
+        state = self._state
+        free, capacity = host_room(state.fleet)
+        is_draining = bool(self._admission.closed)
+        room = HostRoom(dict(free), dict(capacity), len(state.streams), is_draining)
+        return [Send(child, room), *self._follow_streams()]
+
+    def leave(self) -> list[Action]:
+        """Have the cluster child give up what this farm has, when it ends."""
+        return [Send(child, LeaveCluster()) for child in self._state.of_kind(CLUSTER)]
+
+    def _on_claimed(self, child: ChildId, claimed: StreamClaimed, now: float) -> list[Action]:
+        """The cluster child answers, or says what has become of a stream that runs."""
+        stream_id, pending = claimed.stream_id, self._pending.pop(claimed.request_id, None)
+        if stream_id in self._state.streams:
+            self._note(claimed, now)
+        if pending is None:
+            return []
+        if claimed.outcome is not ClaimOutcome.ELSEWHERE:
+            if claimed.outcome is ClaimOutcome.OWNED:
+                self.unregistered.discard(stream_id)
+            else:
+                self.unregistered.add(stream_id)
+            return [
+                *self._admission.request(pending.ingest, pending.request, now),
+                *self._follow_streams(),
+            ]
+        if stream_id in self._state.streams:  # let in meanwhile, by another request
+            return self._admission.request(pending.ingest, pending.request, now)
+        self._state.note(stream_id, f"refused: {_where(claimed.owner)} has it", now)
+        refusal = _elsewhere(claimed.owner)
+        refused = Refused(pending.request.request_id, stream_id, refusal)
+        return [Send(pending.ingest, refused), *self._release([stream_id])]
+
+    def _on_view(self, child: ChildId, view: ClusterView, now: float) -> list[Action]:
+        self.view = view
+        return []
+
+    def _note(self, claimed: StreamClaimed, now: float) -> None:
+        if claimed.outcome is ClaimOutcome.OWNED:
+            self.unregistered.discard(claimed.stream_id)
+        elif claimed.outcome is ClaimOutcome.ELSEWHERE:
+            self.unregistered.add(claimed.stream_id)
+            words = f"{_where(claimed.owner)} has this stream, too"
+            self._state.note(claimed.stream_id, words, now)
+
+    # ---- time ---------------------------------------------------------------------------------
+
+    def next_deadline(self) -> float:
+        """At once, when a stream may have begun or ended."""
+        if self._fleet is not self._state.fleet:
+            return 0.0
+        return min((one.deadline_s for one in self._pending.values()), default=inf)
+
+    def tick(self, now: float) -> list[Action]:
+        """Let in who has waited for long enough; tell what has begun and ended."""
+        due = [number for number, one in self._pending.items() if one.deadline_s <= now]
+        actions = self._admit_all(due, now)
+        self._fleet = self._state.fleet
+        return [*actions, *self._follow_streams()]
+
+    def _admit_all(self, numbers: Iterable[int], now: float) -> list[Action]:
+        actions: list[Action] = []
+        for number in numbers:
+            one = self._pending.pop(number)
+            self.unregistered.add(one.request.stream_id)
+            actions += self._admission.request(one.ingest, one.request, now)
+        return actions
+
+    def _follow_streams(self) -> list[Action]:
+        """Claim what runs and was not claimed; release what was claimed and is not here."""
+        child, streams = self._child(), self._state.streams
+        if child is None:
+            self.unregistered = set(streams)
+            return []
+        pending = {one.request.stream_id for one in self._pending.values()}
+        here = streams.keys() | pending | self._admission.asked_for
+        begun = streams.keys() - self._claimed
+        self._claimed |= begun
+        self.unregistered |= begun
+        claims: list[Action] = [Send(child, ClaimStream(0, name)) for name in begun]
+        return [*claims, *self._release(self._claimed - here)]
+
+    def _release(self, stream_ids: Iterable[StreamId]) -> list[Action]:
+        child, names = self._child(), tuple(stream_ids)
+        self._claimed.difference_update(names)
+        self.unregistered.difference_update(names)
+        return [Send(child, ReleaseStream(name)) for name in names] if child is not None else []
+
+    def _child(self) -> ChildId | None:
+        return next(reversed(self._state.of_kind(CLUSTER)), None)  # a successor before who goes
+
+
+def _where(owner: StreamOwner | None) -> str:
+    return f"host {owner.host}" if owner is not None and owner.host else "another host"
+
+
+def _elsewhere(owner: StreamOwner | None) -> Refusal:
+    where = _where(owner)
+    if owner is not None and not owner.is_certain:
+        words = f"the stream is published at {where}, which is not in touch; try again in 10 s"
+    else:
+        words = f"the stream is published at {where}: publish it there, or end it there first"
+    return Refusal(RefusalReason.NAME_IN_USE, words)

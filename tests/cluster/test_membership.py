@@ -1,0 +1,352 @@
+"""cluster/membership.py: several hosts against a model of etcd, in virtual time."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cluster.membership import TOUCH_S
+from common.cluster.digest import stream_digest
+from common.ipc.cluster_messages import (
+    ClaimOutcome,
+    ClusterView,
+    HostRoom,
+    OwnerWanted,
+    StreamOwner,
+)
+from common.ipc.identity import StreamId
+from tests.kit.cluster_rig import SECRET, Host, Rig
+
+CAM = "live/cam1"
+DIGEST = stream_digest(SECRET, StreamId(CAM))
+
+
+def views(host: Host) -> list[ClusterView]:
+    return [message for message in host.said if isinstance(message, ClusterView)]
+
+
+def owners(host: Host) -> list[StreamOwner]:
+    return [message for message in host.said if isinstance(message, StreamOwner)]
+
+
+def test_hosts_find_one_another_and_a_stream_has_one_owner() -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    rig.run(2)
+    assert [host.name for host in views(a)[-1].hosts] == ["a", "b"]
+    assert views(a)[-1].is_in_touch
+    first, second = a.publish(CAM), b.publish(CAM)
+    rig.run(0.2)
+    assert (a.outcome(first), b.outcome(second)) == (ClaimOutcome.OWNED, ClaimOutcome.ELSEWHERE)
+    owner = b.answers[second].owner
+    assert owner is not None
+    assert (owner.host, owner.relay, owner.is_here) == ("a", "a:1936", False)
+    assert owner.epoch == a.owned()[DIGEST] > 0
+    assert all(CAM not in f"{key.value!r}{name}" for name, key in rig.store.keys.items())
+
+
+def test_a_stream_that_ended_may_be_published_elsewhere_at_once() -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    rig.run(2)
+    a.take(CAM)
+    a.end(CAM)
+    assert rig.registered() == {}
+    b.take(CAM)
+    assert rig.registered() == {DIGEST: "b"}
+
+
+def test_a_dead_hosts_streams_are_free_when_its_lease_ends() -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    a.take(CAM)
+    rig.run(8)
+    a.is_dead = True
+    rig.run(4)
+    assert b.outcome(b.publish(CAM)) is ClaimOutcome.ELSEWHERE
+    rig.run(2)
+    assert [host.name for host in views(b)[-1].hosts] == ["b"]
+    b.take(CAM)
+    assert rig.registered() == {DIGEST: "b"}
+    assert len(rig.owners) == 2
+
+
+def test_what_runs_is_registered_when_etcd_comes_and_nothing_waits_meanwhile() -> None:
+    rig = Rig("a")
+    (a,) = rig.hosts
+    rig.is_etcd_away = True
+    rig.run(3)
+    assert a.outcome(a.publish(CAM)) is ClaimOutcome.AWAY
+    a.streams.add(StreamId(CAM))
+    rig.run(3)
+    assert (views(a)[-1].unregistered, views(a)[-1].is_in_touch) == (1, False)
+    assert "etcd is away: cut" in views(a)[-1].reason
+    rig.is_etcd_away = False
+    rig.run(2)
+    assert rig.registered() == {DIGEST: "a"}
+    assert (views(a)[-1].owned, views(a)[-1].unregistered) == (1, 0)
+
+
+@pytest.mark.parametrize("away_s", [3, 30])
+@pytest.mark.parametrize("is_wiped", [False, True])
+def test_streams_register_again_after_etcd_was_away(away_s: float, is_wiped: bool) -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    a.take(CAM)
+    b.take("live/cam2")
+    rig.run(6)
+    epoch = a.owned()[DIGEST]
+    rig.is_etcd_away = True
+    rig.run(away_s)
+    if is_wiped:
+        rig.store.wipe()
+    rig.is_etcd_away = False
+    rig.run(2)
+    assert rig.registered()[DIGEST] == "a"
+    assert len(rig.registered()) == 2
+    again = a.owned()[DIGEST]
+    assert again > epoch if is_wiped or away_s > 5 else again == epoch
+
+
+def test_no_host_takes_a_stream_of_one_that_has_not_come_back_yet() -> None:
+    """Etcd was away for longer than a TTL, so all leases have ended at once."""
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    a.take(CAM)
+    rig.run(8)
+    rig.is_etcd_away = a.is_stopped = True
+    rig.run(20)
+    assert [host.name for host in views(b)[-1].hosts] == ["a", "b"]
+    rig.is_etcd_away = False
+    rig.run(2)
+    assert [(host.name, host.is_missing) for host in views(b)[-1].hosts] == [
+        ("a", True),
+        ("b", False),
+    ]
+    assert b.outcome(b.publish(CAM)) is ClaimOutcome.ELSEWHERE
+    b.end(CAM)
+    a.is_stopped = False
+    rig.run(2)
+    assert rig.registered() == {DIGEST: "a"}
+    assert not any(host.is_missing for host in views(b)[-1].hosts)
+
+
+def test_a_host_that_stays_away_is_gone_a_ttl_after_the_others_are_back() -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    a.take(CAM)
+    rig.run(8)
+    rig.is_etcd_away = a.is_dead = True
+    rig.run(20)
+    rig.is_etcd_away = False
+    rig.run(7)
+    assert [host.name for host in views(b)[-1].hosts] == ["b"]
+    b.take(CAM)
+    assert rig.registered() == {DIGEST: "b"}
+
+
+def test_a_child_that_is_stopped_for_three_seconds_moves_nothing() -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    a.take(CAM)
+    rig.run(8)
+    epoch = a.owned()[DIGEST]
+    for _ in range(5):
+        a.is_stopped = True
+        rig.run(3)
+        assert b.outcome(b.publish(CAM)) is ClaimOutcome.ELSEWHERE
+        b.end(CAM)
+        a.is_stopped = False
+        rig.run(3)
+    assert a.owned()[DIGEST] == epoch
+    assert rig.registered() == {DIGEST: "a"}
+    assert len(views(b)[-1].hosts) == 2
+
+
+def test_a_child_in_anothers_place_goes_on_with_its_lease_and_its_keys() -> None:
+    rig = Rig("a", "b")
+    a, _ = rig.hosts
+    a.take(CAM)
+    a.take("live/cam2")
+    rig.run(3)
+    epoch = a.owned()[DIGEST]
+    leases = set(rig.store.leases)
+    a.streams.discard(StreamId("live/cam2"))  # it ended while no child was there
+    a.start()
+    rig.run(2)
+    assert a.owned() == {DIGEST: epoch}
+    assert set(rig.store.leases) == leases
+    assert rig.registered() == {DIGEST: "a"}
+
+
+def test_a_second_farm_of_the_same_name_stays_out_until_the_first_is_gone() -> None:
+    rig = Rig("a", "b")
+    rig.run(2)
+    second = Host(rig, "a", farm="f2")
+    rig.hosts.append(second)
+    second.take(CAM)
+    rig.run(3)
+    assert "another farm of this cluster has the name a" in views(second)[-1].reason
+    assert rig.registered() == {}
+    rig.hosts[0].is_dead = True
+    rig.run(8)
+    assert rig.registered() == {DIGEST: "a"}
+
+
+def test_a_host_that_was_cut_off_finds_its_stream_at_another_and_registers_none() -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    a.take(CAM)
+    rig.run(8)
+    a.is_cut = True
+    rig.run(8)
+    assert a.outcome(a.publish("live/cam3")) is ClaimOutcome.AWAY
+    assert [host.name for host in views(a)[-1].hosts] == ["a", "b"], "it declares nobody gone"
+    b.take(CAM)
+    a.is_cut = False
+    rig.run(3)
+    assert rig.registered()[DIGEST] == "b"
+    assert views(a)[-1].elsewhere == 1
+    b.end(CAM)
+    rig.run(2)
+    assert rig.registered()[DIGEST] == "a", "it runs there, and is free"
+
+
+def test_a_watch_that_brings_nothing_is_replaced() -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    rig.run(3)
+    a._watch = None  # its member is stopped, and TCP does not say so
+    b.take(CAM)
+    rig.run(16)
+    a.do(a.core.want(OwnerWanted(StreamId(CAM)), rig.now))
+    assert owners(a)[-1].host == "b"
+
+
+def test_who_wants_to_know_an_owner_hears_of_changes_by_either_name() -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    rig.run(2)
+    a.do(a.core.want(OwnerWanted(StreamId(CAM)), rig.now))
+    b.do(b.core.want(OwnerWanted(digest=DIGEST), rig.now))
+    assert [owner.host for owner in owners(a)] == [""]
+    b.take(CAM)
+    rig.run(1)
+    assert (owners(a)[-1].host, owners(a)[-1].stream_id) == ("b", CAM)
+    assert (owners(b)[-1].is_here, owners(b)[-1].stream_id) == (True, CAM)
+    b.end(CAM)
+    rig.run(1)
+    assert owners(a)[-1].host == ""
+    rig.run(16)
+    count = len(owners(a))
+    b.take(CAM)
+    rig.run(1)
+    assert len(owners(a)) == count, "nobody asks any more"
+
+
+def test_what_is_free_is_written_when_it_has_changed_enough_and_once_a_second_at_most() -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    rig.run(3)
+
+    def written() -> int:
+        return sum(change.key.endswith("/a") for change in rig.store.changes)
+
+    a.core.room(HostRoom({"software": 100.0}, {"software": 100.0}))
+    rig.run(2)
+    before = written()
+    for free in range(100, 0, -1):
+        a.core.room(HostRoom({"software": float(free)}, {"software": 100.0}))
+        rig.run(0.1)
+    assert 5 <= written() - before <= 11
+    before = written()
+    a.core.room(HostRoom({"software": 4.0}, {"software": 100.0}))
+    rig.run(2)
+    assert written() == before
+    a.core.room(HostRoom({"software": 4.0}, {"software": 100.0}, is_draining=True))
+    rig.run(2)
+    assert written() == before + 1
+    assert views(b)[-1].hosts[0].is_draining
+
+
+def test_more_keys_than_a_page_has_are_read() -> None:
+    rig = Rig("a")
+    (a,) = rig.hosts
+    for number in range(1_200):
+        a.take(f"live/{number}")
+    rig.run(4)
+    late = Host(rig, "b")
+    rig.hosts.append(late)
+    rig.run(2)
+    assert len(late.core.view.owners) == 1_200
+    assert views(late)[-1].hosts[0].streams == 1_200
+
+
+HOSTS = ("a", "b", "c")
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [
+                *("take", "take", "take", "end", "cut", "join", "stop", "go on", "restart"),
+                *("away", "back", "wipe", "lose", "keep"),
+            ]
+        ),
+        st.integers(0, len(HOSTS) - 1),
+        st.integers(0, 2),
+        st.sampled_from([0.1, 0.3, 1.0, 3.0, 6.0]),
+    ),
+    max_size=25,
+)
+
+
+def happen(rig: Rig, what: str, host: Host, stream: str) -> None:
+    match what:
+        case "take":
+            host.take(stream)
+        case "end":
+            host.end(stream)
+        case "cut" | "join":
+            host.is_cut = what == "cut"
+        case "stop" | "go on":
+            host.is_stopped = what == "stop"
+        case "restart":
+            host.start()
+        case "away" | "back":
+            rig.is_etcd_away = what == "away"
+        case "lose" | "keep":
+            rig.loses_answers = what == "lose"
+        case "wipe":
+            rig.store.wipe()
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(EVENTS)
+def test_whatever_happens_a_stream_has_one_owner_and_all_are_registered_in_the_end(
+    events: list[tuple[str, int, int, float]],
+) -> None:
+    rig = Rig(*HOSTS)
+    rig.run(1)
+    for what, number, stream, seconds in events:
+        known = {host.name: set(host.core.view.hosts) for host in rig.hosts}
+        cut = [host for host in rig.hosts if host.is_cut or rig.is_etcd_away]
+        happen(rig, what, rig.hosts[number], f"live/{stream}")
+        for host in cut:
+            if what == "restart" and host is rig.hosts[number]:
+                cut = [one for one in cut if one is not host]
+        rig.run(seconds)
+        for host in cut:
+            if host.is_cut or rig.is_etcd_away:  # it declares nobody gone
+                assert set(host.core.view.hosts) >= known[host.name]
+    rig.is_etcd_away = rig.loses_answers = False
+    for host in rig.hosts:
+        host.is_cut = host.is_stopped = False
+    rig.run(TOUCH_S + 14)
+    assert all(host.is_in_touch for host in rig.hosts)
+    registered = rig.registered()
+    held: dict[str, set[str]] = {}
+    for host in rig.hosts:
+        for stream_id in host.streams:
+            held.setdefault(stream_digest(SECRET, stream_id), set()).add(host.name)
+    assert registered.keys() == held.keys()
+    for digest, name in registered.items():
+        assert name in held[digest]
+        assert [host.name for host in rig.hosts if digest in host.owned()] == [name]

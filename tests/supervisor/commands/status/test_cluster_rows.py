@@ -1,0 +1,56 @@
+"""supervisor/commands/status/cluster_rows.py."""
+
+from common.config.settings import ClusterSettings, Settings
+from common.ipc.cluster_messages import ClusterView, HostView
+from common.ipc.identity import ChildId
+from supervisor.commands.status.cluster_rows import cluster_document, cluster_line, cluster_page
+from tests.kit.farm_rig import Rig
+
+CLUSTER = ClusterSettings("studio", "h1", "/s", ("http://e:1",))
+HOSTS = (
+    HostView("h1", "0.1", "", "h1:1935", {"software": 150.0}, {"software": 200.0}, 2),
+    HostView("h2", "0.1", "h2:1936", "h2:1935", is_draining=True),
+    HostView("h3", "0.1", "", "h3:1935", is_missing=True),
+)
+
+
+def test_a_farm_that_is_alone_has_none() -> None:
+    assert cluster_document(Rig().farm) is None
+
+
+def test_what_is_well_is_one_line_and_a_table() -> None:
+    rig = Rig(Settings(cluster=CLUSTER))
+    rig.up(ChildId("cluster"))
+    rig.say(ChildId("cluster"), ClusterView(True, 1_000.0, "", HOSTS, 2, 0, 0, {"http://e:1": ""}))
+    found = cluster_document(rig.farm)
+    assert found is not None
+    assert cluster_line(found, 1_060.0) == (
+        "cluster studio, host h1: in touch for 1 min, 3 hosts; 2 streams registered",
+        False,
+    )
+    assert cluster_page(found, 1_060.0)[2:] == [
+        "HOST  STREAMS  FREE                 RTMP     RELAY    VERSION  STATE",
+        "h1    2        software 150 of 200  h1:1935  -        0.1      ready",
+        "h2    0        -                    h2:1935  h2:1936  0.1      draining",
+        "h3    0        -                    h3:1935  -        0.1      missing",
+    ]
+
+
+def test_what_is_wrong_is_said() -> None:
+    rig = Rig(Settings(cluster=CLUSTER))
+    found = cluster_document(rig.farm)
+    assert found is not None
+    words, is_wrong = cluster_line(found, 0.0)
+    assert is_wrong
+    assert "not in touch: the cluster process is not running; 0 streams" in words
+    rig.up(ChildId("cluster"))
+    rig.say(
+        ChildId("cluster"),
+        ClusterView(False, 1.0, "etcd is away", (), 0, 3, 1, {"http://e:1": "x"}),
+    )
+    found = cluster_document(rig.farm)
+    assert found is not None
+    words, is_wrong = cluster_line(found, 2.0)
+    assert is_wrong
+    assert words.endswith("3 not yet, 1 owned by another host, too")
+    assert cluster_page(found, 2.0)[-1] == "etcd http://e:1: x"

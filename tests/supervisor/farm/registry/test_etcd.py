@@ -1,0 +1,184 @@
+"""supervisor/farm/registry/etcd.py: a farm whose cluster child is messages."""
+
+from typing import Any
+
+import pytest
+
+from common.access.refusal import RefusalReason
+from common.config.settings import ClusterSettings, Settings
+from common.ipc.cluster_messages import (
+    ClaimOutcome,
+    ClaimStream,
+    ClusterView,
+    HeldStreams,
+    HostRoom,
+    ReleaseStream,
+    StreamClaimed,
+    StreamOwner,
+)
+from common.ipc.control_messages import Heartbeat, Placement, PublishEnd, PublishRequest, Refused
+from common.ipc.identity import BootId, ChildId, Generation, StreamId
+from supervisor.farm.actions import Action, Send
+from tests.kit.children import INGEST0
+from tests.kit.farm_rig import ADDRESS, Rig
+
+CLUSTER0 = ChildId("cluster")
+A = StreamId("live/a")
+CLUSTER = ClusterSettings("c", "h1", "/s", ("http://e:1",))
+OTHER = StreamOwner("0" * 64, A, "h2", "h2:1936", 7)
+
+
+def new_rig(*, in_touch: bool = True) -> Rig:
+    rig = Rig(Settings(cluster=CLUSTER))
+    assert sent(rig.up(CLUSTER0), CLUSTER0)[0] == HeldStreams(())
+    rig.say(CLUSTER0, ClusterView(in_touch))
+    return rig
+
+
+def sent(actions: list[Action], child: ChildId) -> list[Any]:
+    return [one.message for one in actions if isinstance(one, Send) and one.child == child]
+
+
+def ask(rig: Rig, stream: StreamId = A, number: int = 1) -> list[Action]:
+    return rig.say(INGEST0, PublishRequest(number, stream, ADDRESS))
+
+
+def answer(
+    rig: Rig, number: int, outcome: ClaimOutcome, owner: StreamOwner | None = None
+) -> list[Action]:
+    return rig.say(CLUSTER0, StreamClaimed(number, A, outcome, owner))
+
+
+def beat(rig: Rig) -> list[Any]:
+    return sent(rig.say(CLUSTER0, Heartbeat(CLUSTER0, BootId("0" * 16))), CLUSTER0)
+
+
+def test_a_publisher_is_let_in_when_its_stream_is_this_hosts() -> None:
+    rig = new_rig()
+    (claim,) = sent(actions := ask(rig), CLUSTER0)
+    assert claim == ClaimStream(1, A)
+    assert sent(actions, INGEST0) == []
+    (placed,) = sent(answer(rig, 1, ClaimOutcome.OWNED), INGEST0)
+    assert isinstance(placed, Placement)
+    assert rig.farm.registry.unregistered == set()
+
+
+def test_a_stream_of_another_host_is_refused_in_words_that_say_what_to_do() -> None:
+    rig = new_rig()
+    ask(rig)
+    actions = answer(rig, 1, ClaimOutcome.ELSEWHERE, OTHER)
+    (refused,) = sent(actions, INGEST0)
+    assert isinstance(refused, Refused)
+    assert refused.refusal.reason is RefusalReason.NAME_IN_USE
+    assert refused.refusal.words == (
+        "the stream is published at host h2: publish it there, or end it there first"
+    )
+    assert sent(actions, CLUSTER0) == [ReleaseStream(A)]
+    assert A not in rig.farm.state.streams
+
+
+def test_a_claim_that_is_not_answered_is_waited_for_half_a_second() -> None:
+    rig = new_rig()
+    ask(rig)
+    assert rig.farm.next_deadline() <= rig.now + 0.5
+    assert sent(rig.tick(0.4), INGEST0) == []
+    (placed,) = sent(rig.tick(0.2), INGEST0)
+    assert isinstance(placed, Placement)
+    assert rig.farm.registry.unregistered == {A}
+    assert sent(answer(rig, 1, ClaimOutcome.OWNED), INGEST0) == [], "it has been answered"
+    assert rig.farm.registry.unregistered == set()
+
+
+def test_nothing_is_waited_for_where_etcd_is_away() -> None:
+    rig = new_rig(in_touch=False)
+    actions = ask(rig)
+    assert isinstance(sent(actions, INGEST0)[0], Placement)
+    assert sent(actions, CLUSTER0) == [ClaimStream(0, A)]
+    assert rig.farm.registry.unregistered == {A}
+    answer(rig, 0, ClaimOutcome.OWNED)
+    assert rig.farm.registry.unregistered == set()
+
+
+def test_nothing_is_waited_for_where_there_is_no_cluster_child() -> None:
+    rig = Rig(Settings(cluster=CLUSTER))
+    assert isinstance(sent(ask(rig), INGEST0)[0], Placement)
+    (held, room) = sent(rig.up(CLUSTER0), CLUSTER0)
+    assert held == HeldStreams((A,))
+    assert isinstance(room, HostRoom)
+
+
+def test_who_waits_for_a_cluster_child_that_dies_is_let_in_at_once() -> None:
+    rig = new_rig()
+    ask(rig)
+    assert isinstance(sent(rig.down(CLUSTER0), INGEST0)[0], Placement)
+    assert rig.farm.registry.unregistered == {A}
+
+
+def test_an_answer_that_etcd_is_away_lets_in_unregistered() -> None:
+    rig = new_rig()
+    ask(rig)
+    assert isinstance(sent(answer(rig, 1, ClaimOutcome.AWAY), INGEST0)[0], Placement)
+    assert rig.farm.registry.unregistered == {A}
+
+
+def test_the_end_of_a_stream_releases_it() -> None:
+    rig = new_rig()
+    ask(rig)
+    answer(rig, 1, ClaimOutcome.OWNED)
+    generation = rig.farm.state.streams[A].generation
+    actions = rig.say(INGEST0, PublishEnd(A, generation, "it ended"))
+    assert sent([*actions, *rig.tick()], CLUSTER0) == [ReleaseStream(A)]
+
+
+def test_who_goes_while_a_claim_is_asked_for_leaves_no_claim() -> None:
+    rig = new_rig()
+    ask(rig)
+    rig.say(INGEST0, PublishEnd(A, Generation(0), "gone"))
+    assert sent(answer(rig, 1, ClaimOutcome.OWNED), INGEST0) == []
+    assert ReleaseStream(A) in beat(rig)
+
+
+def test_a_request_that_finds_no_room_leaves_no_claim() -> None:
+    rig = Rig(Settings(cluster=CLUSTER), workers=0)
+    rig.up(CLUSTER0)
+    rig.say(CLUSTER0, ClusterView(True))
+    rig.farm.admission.closed = "it is drained"
+    ask(rig)
+    actions = answer(rig, 1, ClaimOutcome.OWNED)
+    assert isinstance(sent(actions, INGEST0)[0], Refused)
+    assert sent(actions, CLUSTER0) == [ReleaseStream(A)]
+
+
+def test_a_publisher_that_comes_back_to_its_stream_waits_for_nobody() -> None:
+    rig = new_rig()
+    ask(rig)
+    answer(rig, 1, ClaimOutcome.OWNED)
+    actions = ask(rig, number=2)
+    assert sent(actions, CLUSTER0) == []
+    assert len(sent(actions, INGEST0)) == 1
+
+
+def test_a_stream_that_is_anothers_too_goes_on_and_is_said_to_be_unregistered() -> None:
+    rig = new_rig(in_touch=False)
+    ask(rig)
+    answer(rig, 0, ClaimOutcome.ELSEWHERE, OTHER)
+    assert A in rig.farm.state.streams
+    assert rig.farm.registry.unregistered == {A}
+    assert rig.farm.state.history[-1].text == "host h2 has this stream, too"
+
+
+def test_a_heartbeat_is_answered_with_what_is_free() -> None:
+    rig = new_rig()
+    (room,) = beat(rig)
+    assert room == HostRoom({"software": 200.0}, {"software": 200.0}, 0, False)
+    rig.farm.admission.closed = "it is drained"
+    assert beat(rig)[0].is_draining
+
+
+def test_many_streams_are_told_in_several_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = new_rig(in_touch=False)
+    for number in range(3):
+        ask(rig, StreamId(f"live/{number}"), number)
+    monkeypatch.setattr("supervisor.farm.registry.etcd.MAX_HELD", 2)
+    held = [one for one in sent(rig.up(CLUSTER0), CLUSTER0) if isinstance(one, HeldStreams)]
+    assert [(len(one.stream_ids), one.is_last) for one in held] == [(2, False), (1, True)]

@@ -20,7 +20,7 @@ PLAYERS = 50
 OVER_S = 2.0
 
 
-def join_times_ms(url: str) -> list[float]:
+def join_times_ms(url: str, players: int = PLAYERS) -> list[float]:
     taken: list[float] = []
 
     def join(at_s: float) -> None:
@@ -34,14 +34,14 @@ def join_times_ms(url: str) -> list[float]:
 
     start_s = time.monotonic() + 0.1
     threads = [
-        threading.Thread(target=join, args=(start_s + OVER_S * n / PLAYERS,))
-        for n in range(PLAYERS)
+        threading.Thread(target=join, args=(start_s + OVER_S * n / players,))
+        for n in range(players)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert len(taken) == PLAYERS
+    assert len(taken) == players
     return taken
 
 

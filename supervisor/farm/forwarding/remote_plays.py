@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from common.config.ladder import SOURCE
 from common.ipc.cluster_messages import OwnerWanted, StreamOwner
 from common.ipc.control_messages import StreamWanted
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
@@ -96,8 +97,18 @@ class RemotePlays:
         if known is None:
             if len(self._wanted) >= MAX_WANTED and not self._forget_unknown(now):
                 return
-            known = self._wanted[stream_id] = _Wanted(now, renditions)
+            begin = renditions or self._smallest(stream_id)
+            known = self._wanted[stream_id] = _Wanted(now, begin)
         known.until_s = now + self._state.settings.cluster.keep_s
+
+    def _smallest(self, stream_id: StreamId) -> tuple[str, ...]:
+        """What a stream is pulled by whose renditions nobody here has named, until somebody does.
+
+        Who wants all of them knows which there are once the stream is here.
+        """
+        template = self._state.settings.template_of(stream_id)
+        names = [each.name for each in template.renditions] if template is not None else []
+        return tuple(names[-1:]) or (SOURCE,)
 
     def _forget_unknown(self, now: float) -> bool:
         """Let go of the oldest that no host has: names come from players, and are of no stream too.

@@ -73,6 +73,16 @@ def test_what_is_wanted_and_not_here_is_played_until_nobody_wants_it(rig: Rig) -
     assert rig.update(1.0) == []
 
 
+def test_who_names_no_rendition_has_the_smallest_to_begin_with(rig: Rig) -> None:
+    rig.want()
+    (play,) = rig.update()
+    smallest = rig.state.settings.templates[0].renditions[-1].name
+    assert play.renditions == (smallest,)
+    rig.plays.on_wanted(EGRESS, StreamWanted(EGRESS, StreamId("unknown/cam")), rig.now)
+    (play,) = rig.update()
+    assert play.renditions == ("source",)
+
+
 def test_players_alone_are_enough_for_a_supervisor_that_starts_anew(rig: Rig) -> None:
     rig.state.is_adopting = True
     rig.served()

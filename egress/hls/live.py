@@ -21,6 +21,7 @@ UNUSED_S: Final = 10.0  # that a stream is cut for nobody: he may come back
 ENDED_S: Final = 30.0  # that the end of a stream can be asked for
 LOOK_S: Final = 0.1  # between looks whether enough of a stream is there
 ASK_AGAIN_S: Final = 2.0
+MAX_WAITING_OF_ONE: Final = 64  # requests of a viewer, whom a player lets wait with four
 MAX_EARLIER: Final = 1_000  # streams whose discontinuities are remembered
 
 Waiting = asyncio.Future[bool]  # False: it has waited for long enough
@@ -144,6 +145,8 @@ class LiveStreams:
     ) -> bool:
         waiting: Waiting = self._loop.create_future()
         now = self._context.clock()
+        if session.waiting >= MAX_WAITING_OF_ONE:
+            return False
         if not track.blocked.add(track.window, wanted, waiting, now, is_for_part=is_for_part):
             return False
         session.waiting += 1

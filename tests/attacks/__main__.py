@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from tests.attacks import local, rtmp, sources, tls, webrtc
+from tests.attacks import local, rtmp, sources, tls, web, webrtc
 from tests.attacks.stage import Result
 from tests.faults.scene import log_everything
 from tests.kit.measured_table import MeasuredTable, holds, with_note
@@ -29,6 +29,7 @@ ATTACKS: Mapping[str, Callable[[], Result]] = {
     "huge_allowed": sources.huge_allowed,
     "idle_handovers": local.idle_handovers,
     "tls_100": tls.handshakes,
+    "web_reloads": web.reloads_and_tricks,
     "webrtc_stun": webrtc.stun_flood,
     "webrtc_offers": webrtc.offers,
     "webrtc_dtls": webrtc.half_handshakes,

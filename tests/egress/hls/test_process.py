@@ -9,6 +9,7 @@ import pytest
 from common.config.settings import Settings, WebSettings
 from common.ipc.control_messages import Configure, StreamWanted
 from common.ipc.media_messages import HEADER
+from egress.hls.live import MAX_WAITING_OF_ONE
 from egress.streams.tag import AUDIO
 from tests.kit.egress import (
     STREAM,
@@ -179,6 +180,27 @@ def test_a_viewer_from_the_first_playlist_on(web: EgressProcess, viewers: list[V
 def answer_of(viewer: Viewer, target: str) -> tuple[int, bytes]:
     viewer.send(target)
     return viewer.answer()
+
+
+def test_a_viewer_has_so_many_requests_that_wait_at_most(
+    web: EgressProcess, viewers: list[Viewer]
+) -> None:
+    source, first = Source(web), viewers[0]
+    first.send("/live/cam1/360p/index.m3u8")  # it waits for the stream
+    source.begin()
+    source.send(70)
+    assert first.answer()[0] == 200
+    blocked = [Viewer(web) for _ in range(MAX_WAITING_OF_ONE + 2)]
+    try:
+        for one in blocked:
+            one.send("/live/cam1/360p/index.m3u8?_HLS_msn=4")
+        counted(web, "hls waiting", MAX_WAITING_OF_ONE)
+        source.send(90)
+        answers = sorted(one.answer()[0] for one in blocked)
+    finally:
+        for one in blocked:
+            one.close()
+    assert answers == [200] * MAX_WAITING_OF_ONE + [503, 503]
 
 
 def test_who_waits_while_a_stream_begins_anew_gets_the_playlist_that_goes_on(

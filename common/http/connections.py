@@ -11,6 +11,16 @@ import time
 from typing import Any, Final, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import (
+    BadHttpMethod,
+    BadStatusLine,
+    ContentLengthError,
+    HttpProcessingError,
+    InvalidHeader,
+    InvalidURLError,
+    LineTooLong,
+    TransferEncodingError,
+)
 
 from common.process.listening import join_address
 from common.process.log import RateLimit, more
@@ -19,6 +29,19 @@ KEEPALIVE_S: Final = 30.0
 REQUEST_S: Final = 5.0  # for a first request to be there, and for the body of one
 CLOSE_S: Final = 0.5  # for answers under way when the process ends
 BACKLOG: Final = 1024
+
+# What a client sent that is no request. aiohttp's own words repeat its bytes, and so keys of
+# streams and of publishers, which no log may hold.
+_UNREADABLE: Final[tuple[tuple[type[HttpProcessingError], str], ...]] = (
+    (LineTooLong, "a line or a header is too long"),
+    (InvalidURLError, "its address cannot be read"),
+    (InvalidHeader, "a header cannot be read"),
+    (ContentLengthError, "its length cannot be read"),
+    (TransferEncodingError, "its body cannot be read"),
+    (BadHttpMethod, "its method cannot be read"),
+    (BadStatusLine, "its first line cannot be read"),
+    (HttpProcessingError, "it is no HTTP request"),
+)
 
 
 class HttpConnections:
@@ -136,13 +159,20 @@ def _in_lines(found: logging.Logger) -> logging.Logger:
         if held is None or record.levelno < logging.WARNING:
             return False
         error = record.exc_info[1] if record.exc_info else None
-        why = " ".join(str(error).split()) if error is not None else "?"
-        record.msg, record.args = f"{record.getMessage()} reason={why[:200]}{more(held)}", ()
+        record.msg, record.args = f"{record.getMessage()} reason={_why(error)}{more(held)}", ()
         record.exc_info, record.levelname = None, "WARNING"
         return True
 
     found.filters[:] = [in_one_line]
     return found
+
+
+def _why(error: BaseException | None) -> str:
+    """Say in one line what went wrong, in no words of the client."""
+    if isinstance(error, HttpProcessingError):
+        words = next(words for kind, words in _UNREADABLE if isinstance(error, kind))
+        return f"{error.code}: {words}"
+    return " ".join(str(error).split())[:200] if error is not None else "?"
 
 
 class _Refusing(asyncio.Protocol):

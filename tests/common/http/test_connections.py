@@ -1,0 +1,54 @@
+"""common/http/connections.py: what the log says of requests that cannot be read."""
+
+import asyncio
+import logging
+import socket
+
+import pytest
+from aiohttp import web
+
+from common.http.connections import HttpConnections
+from tests.kit.waiting import DEADLINE_S
+
+TARGET = b"/live/SECRET/720p.flv?key=SECRET"
+
+
+async def answer_to(data: bytes, log: logging.Logger) -> bytes:
+    """Send this to a server that logs there, and return the first line that it answers."""
+    connections = HttpConnections(web.Application(), log)
+    await connections.start()
+    listener = socket.create_server(("127.0.0.1", 0))
+    await connections.serve(listener)
+    reader, writer = await asyncio.open_connection(*listener.getsockname())
+    try:
+        writer.write(data)
+        async with asyncio.timeout(DEADLINE_S):
+            return await reader.readline()
+    finally:
+        writer.close()
+        await connections.end()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"GET %b HTZ/1.1\r\n\r\n" % TARGET, "its first line cannot be read"),
+        (b"GET %b%b HTTP/1.1\r\n\r\n" % (TARGET, b"a" * 9000), "too long"),
+        (b"GET http://[%b HTTP/1.1\r\nHost: a\r\n\r\n" % TARGET, "its address cannot be read"),
+        (b"GET %b\0 HTTP/1.1\r\nHost: a\r\n\r\n" % TARGET, "reason=400: "),
+        (b"GET %b HTTP/1.1\r\nReferer: %b\x01\r\n\r\n" % (TARGET, TARGET), "reason=400: "),
+        (b"GET %b HTTP/1.1\r\n%b\r\n\r\n" % (TARGET, TARGET), "reason=400: "),
+        (b"GET %b HTTP/1.1\r\nX: %b\r\n\r\n" % (TARGET, b"SECRET" * 1500), "too long"),
+        (b"GET %b HTTP/1.1\r\nContent-Length: -5\r\n\r\n" % TARGET, "reason=400: "),
+    ],
+)
+def test_what_cannot_be_read_is_logged_without_its_bytes(
+    data: bytes, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = logging.getLogger("tfarm.tests.http")
+    with caplog.at_level(logging.WARNING, log.name):
+        first = asyncio.run(answer_to(data, log))
+    assert b" 400 " in first
+    (line,) = (record.getMessage() for record in caplog.records if record.name == log.name)
+    assert words in line
+    assert "SECRET" not in line

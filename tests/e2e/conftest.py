@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.browser import Browser
 from tests.kit.clips import ClipSpec, make_clip
 from tests.kit.farm import Farm
 
@@ -34,4 +35,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> MakeClip:
 @pytest.fixture(scope="module")
 def farm() -> Iterator[Farm]:
     with Farm() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """Chromium, with the module's `BROWSER` as further options."""
+    with Browser(*getattr(request.module, "BROWSER", ())) as running:
         yield running

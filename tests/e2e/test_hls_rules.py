@@ -11,7 +11,7 @@ import pytest
 from common.config.ladder import SOURCE
 from tests.kit.clients import Publisher
 from tests.kit.clips import ClipSpec
-from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.farm import WEB_CONFIG, Farm
 from tests.kit.hls_client import StrictClient
 from tests.kit.hls_playlist import Segment, read_media
 from tests.kit.hls_viewer import watch_by_http
@@ -19,10 +19,6 @@ from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
 
-CONFIG = (
-    DEFAULT_CONFIG.replace('"127.0.0.1:0"\n', '"127.0.0.1:0"\nhttp = "127.0.0.1:0"\n', 1)
-    + "\n[web]\nenabled = true\n"
-)
 SPEC = ClipSpec(seconds=8.0)
 NAME = "144p"
 GOP_S = 1
@@ -39,7 +35,7 @@ MakeClip = Callable[[ClipSpec], Path]
 @pytest.fixture(scope="module")
 def address(clip: MakeClip) -> Iterator[str]:
     """A farm's viewers' address; `live/cam` is published there, and cut whole."""
-    with Farm(CONFIG) as farm, Publisher(farm.url("cam"), clip(SPEC), loop=True):
+    with Farm(WEB_CONFIG) as farm, Publisher(farm.url("cam"), clip(SPEC), loop=True):
         farm.wait_stream("cam")
         (found,) = farm.status()["listen"]["web"]
         until(lambda: has_run(farm), START_S, "the stream is older than two GOPs")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.kit.clients import Player, Publisher, play_on
 from tests.kit.clips import ClipSpec
-from tests.kit.farm import DEFAULT_CONFIG, SMALL_LADDER, Farm
+from tests.kit.farm import SMALL_LADDER, WEB_CONFIG, Farm
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -18,12 +18,7 @@ CLOSED = """
 play_keys = ["s3cret"]
 wait = "0s"
 """
-CONFIG = (
-    DEFAULT_CONFIG.replace('"127.0.0.1:0"\n', '"127.0.0.1:0"\nhttp = "127.0.0.1:0"\n', 1)
-    + "\n[web]\nenabled = true\n"
-    + CLOSED
-    + SMALL_LADDER.replace("live", "closed")
-)
+CONFIG = WEB_CONFIG + CLOSED + SMALL_LADDER.replace("live", "closed")
 
 MakeClip = Callable[[ClipSpec], Path]
 

@@ -15,7 +15,7 @@ from common.flv.tag import FlvReader
 from tests.kit.certificates import make, trusting
 from tests.kit.clients import Publisher
 from tests.kit.clips import ClipSpec
-from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.farm import WEB_CONFIG, Farm
 from tests.kit.needs import needs_program
 from tests.kit.waiting import until
 
@@ -24,9 +24,7 @@ pytestmark = [pytest.mark.e2e, needs_program("nginx")]
 MakeClip = Callable[[ClipSpec], Path]
 CONFIG = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 # A viewer's wait for a publisher ends before nginx gives up.
-FARM = DEFAULT_CONFIG.replace('wait = "30s"', 'wait = "5s"').replace(
-    '"127.0.0.1:0"\n', '"127.0.0.1:0"\nhttp = "127.0.0.1:0"\n', 1
-) + ('\n[web]\nenabled = true\ntrusted_proxies = ["127.0.0.1/32"]\n')
+FARM = WEB_CONFIG.replace('wait = "30s"', 'wait = "5s"') + 'trusted_proxies = ["127.0.0.1/32"]\n'
 
 
 @pytest.fixture(scope="module")

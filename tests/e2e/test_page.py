@@ -24,18 +24,13 @@ MakeClip = Callable[[ClipSpec], Path]
 SPEC = ClipSpec(seconds=20.0, fps=Fraction(25), gop_frames=25)
 PLAY = "#streams .plays button[data-key='240p']"
 VIDEO = "document.querySelector('#player video')"
+BROWSER = ("--host-resolver-rules=MAP farm.example 127.0.0.1",)
 WORD = "document.querySelector('#player .word').textContent"
 
 
 @pytest.fixture(scope="module")
 def farm() -> Iterator[Farm]:
     with Farm(CONFIG) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with Browser("--host-resolver-rules=MAP farm.example 127.0.0.1") as running:
         yield running
 
 
@@ -74,12 +69,8 @@ def test_it_shows_a_stream_and_a_click_plays_it_with_picture_and_sound(
         browser.wait(f"{WORD} === '' && !{VIDEO}.paused", 10, "nothing is waited for")
         lag = f"{VIDEO}.buffered.end({VIDEO}.buffered.length - 1) - {VIDEO}.currentTime"
         browser.wait(f"{lag} > 0 && {lag} < 2", 10, "it is at the live edge")
-
-        def viewers() -> object:
-            renditions = farm.streams()["cam"]["renditions"]
-            return next(r["players_by_protocol"] for r in renditions if r["name"] == "240p")
-
-        until(lambda: viewers() == {"http": 1}, 5, "it is counted as a player", every=0.2)
+        counted = "it is counted as a player"
+        until(lambda: farm.players("cam", "240p") == {"http": 1}, 5, counted, every=0.2)
 
         browser.press("Escape", 27)
         browser.wait("!document.getElementById('stream').open", 5, "Escape closes it")

@@ -9,7 +9,7 @@ import pytest
 from tests.kit.browser import Browser
 from tests.kit.clients import Publisher
 from tests.kit.clips import ClipSpec
-from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.farm import WEB_CONFIG, Farm
 from tests.kit.needs import needs_program
 from tests.kit.waiting import DEADLINE_S, until
 
@@ -17,15 +17,8 @@ pytestmark = [pytest.mark.e2e, needs_program("chromium")]
 
 MakeClip = Callable[[ClipSpec], Path]
 SPEC = ClipSpec(seconds=20.0, fps=Fraction(25), gop_frames=25, b_frames=0)
-CONFIG = (
-    DEFAULT_CONFIG.replace('rtmp = "127.0.0.1:0"', 'rtmp = "127.0.0.1:0"\nhttp = "127.0.0.1:0"')
-    + """
-[web]
-enabled = true
-[templates.keyed]
-play_keys = ["a-key-for-viewers"]
-"""
-)
+CONFIG = WEB_CONFIG + '[templates.keyed]\nplay_keys = ["a-key-for-viewers"]\n'
+BROWSER = ("--autoplay-policy=no-user-gesture-required",)
 STATE = "document.querySelector('main').dataset"
 VIDEO = "document.querySelector('video')"
 WORDS = "document.getElementById('words').textContent"
@@ -34,12 +27,6 @@ WORDS = "document.getElementById('words').textContent"
 @pytest.fixture(scope="module")
 def farm() -> Iterator[Farm]:
     with Farm(CONFIG) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with Browser("--autoplay-policy=no-user-gesture-required") as running:
         yield running
 
 
@@ -83,11 +70,9 @@ def test_it_waits_for_a_stream_plays_it_and_lets_choose(
         browser.wait(f"{playing} && {VIDEO}.videoHeight === 144", DEADLINE_S, "the one chosen")
         browser.wait(f"{VIDEO}.webkitAudioDecodedByteCount > 0", DEADLINE_S, "with its sound")
         browser.wait(f"{STATE}.delay !== ''", DEADLINE_S, "how far behind it is")
-
-        def viewers() -> int:
-            renditions = farm.streams()["cam"]["renditions"]
-            return int(next(r["players"] for r in renditions if r["name"] == "144p"))
-
-        until(lambda: viewers() == 1, DEADLINE_S, "it is counted as a player", every=0.2)
+        counted = "it is counted as a player"
+        until(
+            lambda: farm.players("cam", "144p") == {"http-flv": 1}, DEADLINE_S, counted, every=0.2
+        )
         assert browser.console == []
     browser.wait(f"{WORDS}.includes('nobody publishes')", DEADLINE_S, "the end is said")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.kit.clients import Publisher
 from tests.kit.clips import ClipSpec
-from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.farm import WEB_CONFIG, Farm
 from tests.kit.lossy_udp import Line
 from tests.kit.sdp import SMALL
 from tests.kit.waiting import until
@@ -22,10 +22,7 @@ pytestmark = pytest.mark.e2e
 
 MakeClip = Callable[[ClipSpec], Path]
 SPEC = ClipSpec(seconds=20.0, fps=Fraction(25), gop_frames=25)
-CONFIG = (
-    DEFAULT_CONFIG.replace('rtmp = "127.0.0.1:0"', 'rtmp = "127.0.0.1:0"\nhttp = "127.0.0.1:0"')
-    + '\n[web]\nenabled = true\n[webrtc]\nlisten = "127.0.0.1:0"\n'
-)
+CONFIG = WEB_CONFIG + '[webrtc]\nlisten = "127.0.0.1:0"\n'
 WAIT_S = 20.0
 
 
@@ -63,13 +60,8 @@ def test_a_viewer_sees_and_hears_a_rendition_and_is_counted(farm: Farm) -> None:
         steps = {after - before for before, after in itertools.pairwise(numbers)}
         assert steps <= {1, 1 - SPEC.frames}, "a picture is missing"
         assert {height for _, _, height in viewer.pictures} == {240}
-
-        def players() -> int:
-            (stream,) = farm.streams().values()
-            return sum(one["players"] for one in stream["renditions"] if one["name"] == "240p")
-
-        until(lambda: players() == 1, WAIT_S, "it is counted")
-    until(lambda: players() == 0, WAIT_S, "its end is seen")
+        until(lambda: farm.players("cam", "240p") == {"webrtc": 1}, WAIT_S, "it is counted")
+    until(lambda: not farm.players("cam", "240p"), WAIT_S, "its end is seen")
 
 
 def test_who_names_no_rendition_begins_low_and_goes_up(farm: Farm) -> None:

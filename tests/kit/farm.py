@@ -82,6 +82,11 @@ max_source = "640x360@60"
 """
     + SMALL_LADDER
 )
+# The same with viewers by HTTP; keys of [web] may follow.
+WEB_CONFIG = (
+    DEFAULT_CONFIG.replace('rtmp = "127.0.0.1:0"', 'rtmp = "127.0.0.1:0"\nhttp = "127.0.0.1:0"')
+    + "\n[web]\nenabled = true\n"
+)
 
 
 def patient_with_players(config: str) -> str:
@@ -275,6 +280,11 @@ class Farm:
     def streams(self) -> dict[str, dict[str, Any]]:
         """The streams in the status, by key."""
         return {stream["key"]: stream for stream in self.status()["streams"]}
+
+    def players(self, key: str, rendition: str) -> dict[str, int]:
+        """How many watch a rendition of a stream, by protocol."""
+        renditions = self.streams()[key]["renditions"]
+        return next(dict(r["players_by_protocol"]) for r in renditions if r["name"] == rendition)
 
     def child(self, kind: str) -> Mapping[str, Any]:
         """The first child whose name begins with `kind`."""

@@ -74,6 +74,7 @@ def test_it_shows_a_stream_and_a_click_plays_it_with_picture_and_sound(
 
         browser.press("Escape", 27)
         browser.wait("!document.getElementById('stream').open", 5, "Escape closes it")
+        browser.wait(f"!{VIDEO}.hasAttribute('src')", 5, "what it played is ended")
         browser.click(PLAY)
         browser.wait(f"{VIDEO}.currentTime > 0 && !{VIDEO}.paused", 15, "it plays again")
     browser.wait(f"{WORD}.startsWith('Ended')", 10, "the end is said")

@@ -33,8 +33,9 @@ from egress.streams.tag import AUDIO, DATA, PublisherInfo, Tag, read_tags
 SPLICE_WAIT_S = 0.3  # for the end of the generation before a splice point, after each tag of it
 SPLICE_MOST_S = 2.0  # in all
 # For what is still in a worker when the publisher ends. One that is well says when that was all, be
-# it ever so busy; so this is for one that is lost or hangs.
+# it ever so busy; so this is for one that is lost or hangs. It is so long after each tag of it.
 END_WAIT_S = 2.0
+END_MOST_S = 10.0  # in all
 SILENT_S = 20.0  # ingest says every 5 s that a publisher is there, be it ever so silent
 # Ingest reports the end of a hold itself, at a tick, and takes its publisher back up to then:
 # workers send a generation's headers once, so that renditions of a stream that ended here too early
@@ -140,6 +141,7 @@ class Stream:
         self._next: _Next | None = None
         self._absent: dict[str, _Headers] = {}  # of this generation's renditions
         self._deadline: float | None = None  # of HELD and ENDING
+        self._over_s = 0.0  # the latest that ENDING may go on to
         self._generation_ended = self._is_silent = False  # silent: held, as nothing came
         self._time, self._quiet_since = SourceTime(now), now  # since the last tag, or the opening
         self._publisher = PublisherInfo()
@@ -165,9 +167,7 @@ class Stream:
         self.overrides = message.overrides
         self.epoch_ms = message.epoch_ms if self.epoch_ms is None else self.epoch_ms
         self.state = StreamState.LIVE
-        self._deadline = None
-        self._is_silent = False
-        self._quiet_since = now
+        self._deadline, self._is_silent, self._quiet_since = None, False, now
         if was_away:
             # Another connection, perhaps another encoder: it begins at a keyframe.
             self.renditions[SOURCE].start_over()
@@ -201,10 +201,9 @@ class Stream:
             self._deadline = now + message.hold_ms / 1000 + LATE_S
             return
         self.state = StreamState.ENDING
-        has_tail = (
-            self.transcoded and not self._generation_ended and self._revoked < self.generation
-        )
-        self._deadline = now + END_WAIT_S if has_tail else now
+        is_sent = self._generation_ended or self._revoked >= self.generation
+        has_tail = bool(self.transcoded) and not is_sent
+        self._deadline, self._over_s = now + END_WAIT_S * has_tail, now + END_MOST_S
 
     def revoke(self, generation: Generation) -> int | None:
         """Take no more of a lost generation; returns the last PTS that any rendition got."""
@@ -264,6 +263,8 @@ class Stream:
                 self._apply(message, payloads, now)
                 if self._next is not None:
                     self._next.on_tags_before(now)
+                elif self.state is StreamState.ENDING and not self._generation_ended:
+                    self._deadline = min(now + END_WAIT_S, self._over_s)
         elif self._next is not None:
             self._next.defer(message, payloads, now)
         return ()

@@ -68,7 +68,7 @@ def test_it_shows_what_the_farm_does_over_a_restart_of_its_supervisor(
             return bool(request(port, "GET", "/api/v1/status").document["is_current"])
 
         until(is_current, 10, "the API has the new supervisor's word")
-        assert request(port, "GET", "/readyz").status == 200
+        until(lambda: request(port, "GET", "/readyz").status == 200, 10, "it takes streams again")
 
 
 def test_its_death_costs_its_answers_alone(farm: Farm) -> None:

@@ -16,7 +16,7 @@ import psutil
 import pytest
 import zmq
 
-from common.config.settings import Settings
+from common.config.settings import Settings, WorkerSettings
 from common.errors import ExitCode
 from common.ipc.control_link import CONTROL_SOCKET
 from common.ipc.control_messages import (
@@ -62,6 +62,7 @@ from tests.kit.waiting import patient, until
 pytestmark = pytest.mark.e2e
 
 DEADLINE_S = patient(20.0)
+SETTINGS = Settings(worker=WorkerSettings(queue_ms=60_000))  # a busy machine drops nothing
 NAME = CPU0
 HERE = Endpoint(ChildId("ingest"), BootId("1" * 16), pid=os.getpid())
 
@@ -172,7 +173,7 @@ class WorkerProcess:
     def welcome(self, *egresses: Egress) -> Hello:
         hello: Hello = self.hear(Hello)
         endpoints = tuple(egress.endpoint for egress in egresses)
-        self.say(Welcome(BootId("f" * 16), Settings(), (*endpoints, HERE)))
+        self.say(Welcome(BootId("f" * 16), SETTINGS, (*endpoints, HERE)))
         self.sender = BlockingSender(hello.endpoint.media)
         return hello
 

@@ -6,6 +6,7 @@ from common.config.ladder import SOURCE
 from common.ipc.identity import Generation
 from common.ipc.media_messages import REPLAY, TagHeader
 from egress.streams.stream import (
+    END_MOST_S,
     END_WAIT_S,
     LATE_S,
     SILENT_S,
@@ -53,6 +54,28 @@ def test_what_a_worker_that_is_behind_still_sends_comes_before_the_end() -> None
     output.stream.tick(now)
     assert state(output.stream) is StreamState.ENDED
     assert output.words("720p", now=now)[-1] == "v120"
+
+
+def test_a_worker_that_is_far_behind_has_time_as_long_as_it_sends_but_not_for_ever() -> None:
+    """The stream's end cut off whatever came later than 2 s."""
+    output = Output(renditions=("720p",))
+    output.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    output.stream.close(close(0), 1.0)
+    now, number = 1.0, 0
+    while state(output.stream) is StreamState.ENDING:
+        now, number = now + END_WAIT_S - 0.1, number + 1
+        output.take(tags(number, inter_tag(40 * number), rendition="720p"), now=now)
+        output.stream.tick(now)
+    assert now - (END_WAIT_S - 0.1) < 1.0 + END_MOST_S <= now
+    assert output.words("720p", now=now)[-1] == f"v{40 * number}"
+
+
+def test_sound_of_a_publisher_that_has_left_keeps_no_stream() -> None:
+    output = Output()
+    output.stream.close(close(0), 1.0)
+    output.take(shared(audio_tag(0)), now=2.0)
+    output.stream.tick(1.0 + END_WAIT_S)
+    assert state(output.stream) is StreamState.ENDED
 
 
 def test_a_worker_that_never_says_that_it_was_all_is_not_waited_for_longer() -> None:

@@ -1,6 +1,7 @@
 """Captures of a real farm: by command, and by themselves."""
 
 import contextlib
+import re
 import stat
 from fractions import Fraction
 from pathlib import Path
@@ -133,7 +134,8 @@ def test_a_capture_in_virtual_time_decides_as_the_farm_did(
     decisions = replay(whole, caps, gop_ms=1000)
     same = replay(headers[: len(whole)], caps, gop_ms=1000)
     assert same == decisions
-    assert "1.8 times as fast" in decisions.source_clock
+    # a busy machine sends it more slowly
+    assert re.search(r"run 1\.\d times as fast", decisions.source_clock)
     assert decisions.notices
     assert all(notice in farm.log() for notice in decisions.notices)
     taken = {"": [unit.pts_ms for unit in decisions.units], **decisions.taken}

@@ -128,21 +128,27 @@ def imported(module: str) -> set[str]:
     return {path for path in paths if (ROOT / path).is_file()}
 
 
-@pytest.mark.parametrize("module", [module for module in modules() if is_pure(module)])
-def test_a_pure_module_imports_no_module_that_does_io(module: str) -> None:
-    assert [path for path in imported(module) if not is_pure(path)] == []
+def test_a_pure_module_imports_no_module_that_does_io() -> None:
+    pure = filter(is_pure, modules())
+    found = [(one, path) for one in pure for path in imported(one) if not is_pure(path)]
+    assert found == []
 
 
-@pytest.mark.parametrize("module", [module for module in modules() if is_pure(module)])
-def test_a_pure_module_has_a_test_file(module: str) -> None:
-    path = Path(module)
-    tests = [*(ROOT / "tests" / path.parent).glob(f"test_{path.stem}*.py")]
-    assert bool(tests) != (module in TESTED_ELSEWHERE)
+def test_a_pure_module_has_a_test_file() -> None:
+    without = set()
+    for path in map(Path, filter(is_pure, modules())):
+        if not any((ROOT / "tests" / path.parent).glob(f"test_{path.stem}*.py")):
+            without.add(path.as_posix())
+    assert without == set(TESTED_ELSEWHERE)
 
 
-@pytest.mark.parametrize("module", PURE_IN_IO_FOLDERS)
-def test_a_pure_module_in_a_folder_that_does_io_imports_nothing_that_is_banned(module: str) -> None:
+def test_a_pure_module_in_a_folder_that_does_io_imports_nothing_that_is_banned() -> None:
     """Ruff holds this where a whole folder is pure."""
+    assert {module: names for module in PURE_IN_IO_FOLDERS if (names := banned(module))} == {}
+
+
+def banned(module: str) -> set[str]:
+    """What a module imports and may not."""
     found = {
         name.split(".")[0]
         for node in ast.walk(ast.parse((ROOT / module).read_text()))
@@ -154,7 +160,7 @@ def test_a_pure_module_in_a_folder_that_does_io_imports_nothing_that_is_banned(m
             else []
         )
     }
-    assert found & BANNED == set()
+    return found & BANNED
 
 
 # Calls that take text apart, and what looks like a child's name or its device in one.
@@ -181,19 +187,16 @@ def text_splits(module: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("module", [m for m in modules() if not m.startswith("common/rtmp")])
-def test_a_childs_name_is_never_taken_apart(module: str) -> None:
+def test_a_childs_name_is_never_taken_apart() -> None:
     """It is a `ChildId`, whose fields say what it is; its text is for people."""
-    assert text_splits(module) == []
+    others = [module for module in modules() if not module.startswith("common/rtmp")]
+    assert {module: found for module in others if (found := text_splits(module))} == {}
 
 
-@pytest.mark.parametrize(
-    "package",
-    sorted({Path(name).parent.as_posix() for name in modules()}),
-)
-def test_a_folder_says_what_lives_there_and_what_may_not(package: str) -> None:
-    words = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text())) or ""
-    assert len(re.findall(r"\.(?=\s|$)", words)) >= 2
+def test_a_folder_says_what_lives_there_and_what_may_not() -> None:
+    for package in {Path(name).parent for name in modules()}:
+        words = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text())) or ""
+        assert len(re.findall(r"\.(?=\s|$)", words)) >= 2, package
 
 
 def test_exceptions_to_the_rules_name_files_that_exist() -> None:
@@ -436,10 +439,9 @@ def test_status_codes_of_rtmp_stand_in_common_rtmp_alone() -> None:
     assert named == []
 
 
-@pytest.mark.parametrize("module", modules())
-def test_no_identifier_holds_a_private_word(module: str) -> None:
+def test_no_identifier_holds_a_private_word() -> None:
     """tests/repository/words.py has the words, and what to say instead."""
-    assert private_words(ROOT, module) == {}
+    assert {module: words for module in modules() if (words := private_words(ROOT, module))} == {}
 
 
 def test_allowed_identifiers_are_in_use() -> None:
@@ -449,9 +451,8 @@ def test_allowed_identifiers_are_in_use() -> None:
     assert {name for names in ALLOWED.values() for name in names} - used == set()
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_documents_that_code_cites_exist(source: Path) -> None:
-    assert missing(ROOT, source) == []
+def test_documents_that_code_cites_exist() -> None:
+    assert {source: gone for source in SOURCES if (gone := missing(ROOT, source))} == {}
 
 
 def test_what_is_long_or_complex_gives_its_reason() -> None:

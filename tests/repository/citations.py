@@ -14,6 +14,8 @@ _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionD
 def _texts(source: Path) -> Iterator[str]:
     """The comments of a file, those in rows as one, and its docstrings."""
     text = source.read_text()
+    if ".md" not in text:
+        return
     if source.suffix != ".py":
         yield text
         return

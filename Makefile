@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: run demo test test-gpu lint format bench browsers http-clients faults attacks systemd image-check manifests monitoring \
+.PHONY: run demo test test-gpu lint format bench browsers http-clients faults attacks cluster systemd image-check manifests monitoring \
 	fuzz sbom advisories docs site screenshots requirements clean
 
 # What is read line by line by linters: the packages and the scripts of people and CI.
@@ -59,6 +59,10 @@ http-clients: $(VENV)/.dev build/clients/.made
 # Kills, stops and misleads running farms: make faults ARGS="--only kill_worker", ARGS=--write
 faults: $(VENV)/.dev
 	$(BIN)/python -m tests.faults $(ARGS)
+
+# Three hosts with three members of etcd, which are killed, stopped and wiped: scripts/get-etcd.sh
+cluster: $(VENV)/.dev
+	$(BIN)/python -m tests.hosts $(ARGS)
 
 # Attacks running farms from other addresses of the loopback: make attacks ARGS="--only nulls_1"
 attacks: $(VENV)/.dev

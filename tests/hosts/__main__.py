@@ -1,0 +1,218 @@
+"""Three hosts of a cluster with three real members of etcd, which are killed, stopped and wiped.
+
+`make cluster`; with `--smoke` in half of the time. The hosts are farms on one machine, each with a
+run directory of its own: what a network between them does is not tried here. The first one has
+publishers and players, whose pictures are counted. Exit code 1: something does not hold. 3: there
+is no etcd here.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
+from tests.faults.scene import Scene
+from tests.kit.etcd import PROGRAM, Etcd
+from tests.kit.farm import Farm
+from tests.kit.waiting import until
+
+KEYS = ("cam0", "cam1")
+AGAIN_S = 6.0
+CONFIG = """
+[listen]
+rtmp = "127.0.0.1:0"
+
+[devices]
+use_gpus = false
+
+[software]
+workers = 1
+
+[ingest]
+first_video_timeout = "5m"
+
+[templates.live]
+hold = "0s"
+renditions = []
+"""
+
+
+# What a busy machine does to a worker is not what is looked for.
+UNHURRIED = '[worker]\nqueue = "60s"\nadapt = false\n'
+
+
+@dataclass(frozen=True)
+class Held:
+    """What came of a fault."""
+
+    fault: str
+    ok: bool
+    note: str
+
+
+class Cluster:
+    """What runs."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tfarm-hosts-")))
+        (self._folder / "secret").write_text("a-secret-of-the-tests-0123456789\n")
+        self.etcd = stack.enter_context(Etcd(self._folder, 3))
+        self.scene = stack.enter_context(
+            Scene(more=UNHURRIED + self._table("h1"), keys=KEYS, players_a_stream=4)
+        )
+        others = [CONFIG + self._table(host) for host in ("h2", "h3")]
+        self.others = [stack.enter_context(Farm(config)) for config in others]
+        self.wait_registered()
+
+    def _table(self, host: str) -> str:
+        secret = self._folder / "secret"
+        urls = json.dumps(self.etcd.urls)
+        return (
+            f'\n[cluster]\nname = "test"\nhost = "{host}"\nsecret_file = "{secret}"\n'
+            f"etcd = {urls}\n"
+        )
+
+    @property
+    def farms(self) -> list[Farm]:
+        return [self.scene.farm, *self.others]
+
+    def wait_registered(self) -> float:
+        """Until all hosts are in touch and all streams registered; how long that took."""
+        began = time.monotonic()
+
+        def are() -> bool:
+            return all(
+                view["is_in_touch"] and len(view["hosts"]) == 3 and not view["unregistered"]
+                for view in map(cluster_of, self.farms)
+            )
+
+        until(are, 60, "all are registered", every=0.1)
+        return time.monotonic() - began
+
+    def judge(self, fault: str, cause: Callable[[], None]) -> Held:
+        """Bring a fault about, and look what it cost."""
+        at = time.monotonic()
+        cause()
+        took_s = self.wait_registered()
+        time.sleep(1.5)  # sleep: what a fault costs comes a moment after it
+        row = self.scene.judge(fault, KEYS, at)
+        lost, gone = row.lost or 0, row.disconnected
+        streams = self.scene.farm.status()["streams"]
+        ok = not lost and not gone and not row.repeated and took_s <= AGAIN_S
+        note = (
+            f"{lost} pictures lost, {row.repeated} repeated, {gone} players disconnected, "
+            f"registered again after {took_s:.1f} s, {len(streams)} streams"
+        )
+        return Held(fault, ok and len(streams) == len(KEYS), note)
+
+
+def cluster_of(farm: Farm) -> dict[str, Any]:
+    found: dict[str, Any] = farm.status()["cluster"]
+    return found
+
+
+def kill_one(cluster: Cluster, *, leader: bool) -> None:
+    etcd = cluster.etcd
+    number = etcd.leader()
+    etcd.kill(number if leader else (number + 1) % 3)
+    time.sleep(3.0)  # sleep: so long is it gone
+    etcd.start_all()
+
+
+def stop_all(cluster: Cluster, seconds: float) -> None:
+    cluster.etcd.signal_all(signal.SIGSTOP)
+    time.sleep(seconds / 2)  # sleep: so long are they away …
+    # who publishes meanwhile is let in
+    farm = cluster.others[0]
+    with RtmpPublisher(farm.url("meanwhile"), 10):
+        until(lambda: "meanwhile" in farm.streams(), 10, "a publisher is let in without etcd")
+        time.sleep(seconds / 2)  # sleep: … in all
+        cluster.etcd.signal_all(signal.SIGCONT)
+    until(lambda: not farm.streams(), 10, "it has gone")
+
+
+def wipe(cluster: Cluster) -> None:
+    for number in range(3):
+        cluster.etcd.kill(number)
+    cluster.etcd.wipe()
+    cluster.etcd.start_all()
+
+
+def stop_child(cluster: Cluster) -> None:
+    """The supervisor may replace it meanwhile, as any child that is silent for 2 s."""
+    pid = cluster.scene.farm.child("cluster")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(3.0)  # sleep: so long does it stand
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
+def kill_child(cluster: Cluster) -> None:
+    os.kill(cluster.scene.farm.child("cluster")["pid"], signal.SIGKILL)
+
+
+def is_let_in(publisher: RtmpPublisher) -> bool:
+    """Tell if it is; it stays."""
+    try:
+        publisher.__enter__()
+    except RtmpRefused:
+        return False
+    return True
+
+
+def publish_twice(cluster: Cluster, times: int) -> Held:
+    """The same key at two hosts at the same moment."""
+    first, second = cluster.others
+    owners: list[int] = []
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(times):
+            publishers = [RtmpPublisher(farm.url(f"both{number}"), 10) for farm in (first, second)]
+            owners.append(sum(pool.map(is_let_in, publishers)))
+            for publisher in publishers:
+                publisher.close()
+    wrong = sum(count != 1 for count in owners)
+    return Held(
+        f"one key at two hosts at once, {times} times", not wrong, f"{wrong} without one owner"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.hosts")
+    parser.add_argument("--smoke", action="store_true", help="in half of the time")
+    is_smoke = parser.parse_args().smoke
+    if not PROGRAM.is_file():
+        print("etcd is not here: scripts/get-etcd.sh", file=sys.stderr)
+        return 3
+    away_s, times = (8.0, 10) if is_smoke else (30.0, 100)
+    rows: list[Held] = []
+    with ExitStack() as stack:
+        cluster = Cluster(stack)
+        faults: dict[str, Callable[[], None]] = {
+            "a member of etcd killed": lambda: kill_one(cluster, leader=False),
+            "the leader of etcd killed": lambda: kill_one(cluster, leader=True),
+            f"all of etcd stopped for {away_s:g} s": lambda: stop_all(cluster, away_s),
+            "all data of etcd wiped": lambda: wipe(cluster),
+            "the process cluster stopped for 3 s": lambda: stop_child(cluster),
+            "the process cluster killed": lambda: kill_child(cluster),
+        }
+        for fault, cause in faults.items():
+            rows.append(cluster.judge(fault, cause))
+            print(f"{'ok ' if rows[-1].ok else 'NOT'} {fault}: {rows[-1].note}", flush=True)
+        rows.append(publish_twice(cluster, times))
+        print(f"{'ok ' if rows[-1].ok else 'NOT'} {rows[-1].fault}: {rows[-1].note}", flush=True)
+    return 0 if all(row.ok for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -92,11 +92,14 @@ class RelayOutput:
         digest = owner.digest
         if not any(digest in peer.wanted for peer in self._peers.values()):
             return
+        known = self._owned.get(digest)
         if owner.is_here and owner.stream_id:
+            if known is not None and owner.epoch < known.epoch:
+                return  # the claim is to be made anew: until then the one before holds
             self._owned[digest] = owner
             self._digests[owner.stream_id] = digest
-        elif not self._forget(digest):
-            return
+        elif not owner.host or not self._forget(digest):
+            return  # nobody has it: it ends here by itself
         for peer in self._peers.values():
             if digest in peer.wanted:
                 self._follow(peer, digest)

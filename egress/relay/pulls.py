@@ -128,10 +128,11 @@ class Pulls:
         if play is None or (owner.host and play.owner and owner.epoch < play.owner.epoch):
             return
         known = play.owner
+        if known is not None and not owner.relay and owner.host in ("", known.host):
+            return  # the registry has lost sight of it: its link says what becomes of it
         if known is not None and (known.host, known.relay) != (owner.host, owner.relay):
             self._leave_owner(play)
-        is_elsewhere = bool(owner.host and owner.relay and not owner.is_here)
-        play.owner = owner if is_elsewhere else None
+        play.owner = owner if owner.relay and not owner.is_here else None
         if play.owner is None:
             if play.unheard_s is None and _is_open(play):
                 play.unheard_s = now

@@ -1,7 +1,7 @@
-"""A stream of one host, played at another: two farms, and what crosses between their relays."""
+"""A stream of one host, played at another: two farms, their etcd, and what crosses between them."""
 
 import itertools
-import sys
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -12,17 +12,16 @@ import pytest
 from tests.kit.certificates import Authority
 from tests.kit.clients import Player, Publisher, Recording, play_on
 from tests.kit.clips import ClipSpec
+from tests.kit.etcd import Etcd, free_ports, needs_etcd
 from tests.kit.farm import DEFAULT_CONFIG, Farm
-from tests.kit.registry.run import TABLE, write
 from tests.kit.waiting import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, needs_etcd]
 
 MakeClip = Callable[[ClipSpec], Path]
-ENTRY = Path(__file__).parents[1] / "kit" / "registry_farm.py"
 
 
-def config(directory: Path, host: str) -> str:
+def config(directory: Path, host: str, etcd: Etcd, port: int) -> str:
     return (
         DEFAULT_CONFIG.replace('"127.0.0.1:0"\n', '"127.0.0.1:0"\nhttp = "127.0.0.1:0"\n', 1)
         + f"""
@@ -33,8 +32,9 @@ enabled = true
 name = "test"
 host = "{host}"
 secret_file = "{directory}/secret"
-etcd = ["http://127.0.0.1:1"]
-relay = "127.0.0.1:0"
+etcd = {json.dumps(etcd.urls)}
+relay = "127.0.0.1:{port}"
+relay_address = "127.0.0.1:{port}"
 cert = "{directory}/{host}.pem"
 key = "{directory}/{host}.key"
 ca = "{directory}/ca.pem"
@@ -48,20 +48,15 @@ def farms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Farm, Farm
     """Host a, where streams are made, and host b."""
     directory = tmp_path_factory.mktemp("cluster")
     authority = Authority(directory)
-    (directory / "secret").write_text("a secret of tests")
-    table = directory / "table.json"
-    write(table, {})
-    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        patch.setenv(TABLE, str(table))
-        patch.setenv("PYTHONPATH", str(ENTRY.parents[2]))
+    (directory / "secret").write_text("a secret of the tests")
+    with ExitStack() as stack:
+        etcd = stack.enter_context(Etcd(directory))
         made = []
-        for host in ("host-a", "host-b"):
+        for host, port in zip(("host-a", "host-b"), free_ports(2), strict=True):
             authority.issue(host)
-            made.append(Farm(config(directory, host), supervisor=(sys.executable, str(ENTRY))))
+            made.append(Farm(config(directory, host, etcd, port)))
         with ThreadPoolExecutor() as pool:  # both at once
             here, there = pool.map(stack.enter_context, made)
-        (relay,) = here.status()["listen"]["relay"]
-        write(table, {"live/cam": ("host-a", relay, 7)})
         yield here, there
 
 

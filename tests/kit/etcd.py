@@ -26,7 +26,7 @@ class Etcd:
 
     def __init__(self, folder: Path, members: int = 1) -> None:
         self._folder = folder
-        ports = _free_ports(2 * members)
+        ports = free_ports(2 * members)
         self._client, self._peer = ports[:members], ports[members:]
         self.processes: list[subprocess.Popen[bytes] | None] = [None] * members
 
@@ -121,7 +121,7 @@ class Etcd:
                 process.wait()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that are free now; etcd must be told its own before it has them."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports: list[int] = [one.getsockname()[1] for one in sockets]

@@ -1,5 +1,7 @@
 """egress/relay/output.py: what hosts demand, of streams that come, change and go"""
 
+from dataclasses import replace
+
 import pytest
 
 from common.ipc.cluster_messages import OwnerWanted, StreamOwner
@@ -150,6 +152,22 @@ def test_a_stream_that_this_host_has_no_more_ends_there(rig: Rig) -> None:
     assert rig.kinds()[-1] == "LinkClosed"
     assert rig.link.times("720p") == [0]
     assert rig.output.audience(ID) == {}
+
+
+def test_a_claim_that_is_to_be_made_anew_ends_nothing(rig: Rig) -> None:
+    """etcd has lost its data: the epoch stays until there is a higher one."""
+    rig.want("720p")
+    rig.output.on_owner(HERE)
+    rig.open()
+    rig.put("720p", 0)
+    rig.output.on_owner(replace(HERE, epoch=0, is_certain=False))
+    rig.output.on_owner(StreamOwner(STREAM))
+    rig.put("720p", 40)
+    rig.output.on_owner(replace(HERE, epoch=9))
+    rig.put("720p", 80)
+    rig.link.carry()
+    assert rig.link.times("720p") == [0, 40, 80]
+    assert [m.epoch for m, _ in rig.link.came if isinstance(m, LinkTags)] == [7, 7, 9]
 
 
 def test_who_has_a_stream_is_asked_again_while_it_is_wanted(rig: Rig) -> None:

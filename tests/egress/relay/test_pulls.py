@@ -189,16 +189,28 @@ def test_a_link_that_is_back_soon_ends_nothing(rig: Rig) -> None:
     assert "StreamClosed" not in rig.kinds()
 
 
-@pytest.mark.parametrize("how", ["link", "owner"])
-def test_an_owner_that_stays_away_has_its_players_held(rig: Rig, how: str) -> None:
+@pytest.mark.parametrize("host", ["", "host-a"])
+def test_a_registry_that_loses_sight_of_an_owner_ends_nothing(rig: Rig, host: str) -> None:
+    """Its keys are gone, or it is missing; media comes as before."""
     rig.play()
     rig.owner()
     owner = rig.connect()
     owner.begin()
-    if how == "link":
-        rig.pulls.on_lost(owner.host, rig.now)
-    else:
-        rig.owner("", "", 0)
+    rig.links.demand = frozenset(("720p",))
+    rig.owner(host, "", 7 if host else 0)
+    rig.pass_s(UNHEARD_S * 2)
+    assert "StreamClosed" not in rig.kinds()
+    owner.begin(7, 80)
+    assert "Tags" in rig.kinds()
+    assert owner.demanded == [Demanded(STREAM, ("720p",))]
+
+
+def test_an_owner_that_stays_away_has_its_players_held(rig: Rig) -> None:
+    rig.play()
+    rig.owner()
+    owner = rig.connect()
+    owner.begin()
+    rig.pulls.on_lost(owner.host, rig.now)
     rig.pass_s(UNHEARD_S - 2)
     assert not any(isinstance(message, StreamClosed) for message in rig.links.sent)
     rig.pass_s(3)

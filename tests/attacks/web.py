@@ -31,7 +31,7 @@ SLOW: Final = 200  # requests whose end never comes
 TRICKS_PER_S: Final = 50
 SOURCE: Final = "127.0.0.2"
 MEMORY_MIB: Final = 128  # that `web` may take more
-WAIT_S: Final = 0.3  # a viewer's between two answers, beyond what a quiet host has
+WAIT_S: Final = 1.0  # for an answer: players keep 1.37 s from the end, and a part is a third
 REQUEST_S: Final = 10.0
 MORE: Final = EXEMPT_NOBODY + "[web]\nenabled = true\n"
 PLAYLIST: Final = f"/live/{KEYS[0]}/{RENDITION}/index.m3u8"
@@ -71,7 +71,7 @@ def _judged(
 ) -> Result:
     result.attacker = f"{facts['what']}, {facts['cpu_s'] / SECONDS:.0%} of a core"
     result.limit += (
-        f", a viewer by HLS is refused nothing and waits ≤ undisturbed + {WAIT_S:g} s, "
+        f", a viewer by HLS is refused nothing and waits ≤ {WAIT_S:g} s for an answer, "
         f"web takes ≤ {MEMORY_MIB} MiB more"
     )
     before_ms, after_ms = (1000 * one["wait_s"] for one in (undisturbed, seen))
@@ -83,7 +83,7 @@ def _judged(
         result.ok
         and seen["answers"] > 0
         and not seen["refused"]
-        and seen["wait_s"] <= undisturbed["wait_s"] + WAIT_S
+        and seen["wait_s"] <= WAIT_S
         and grown_mib <= MEMORY_MIB
         and not facts["wrong"]
     )
@@ -146,6 +146,9 @@ class Attacker:
         self.counts = Counter[str]()
 
     async def run(self) -> Facts:
+        for _ in range(5):
+            for number in range(len(TRICKS)):
+                await self._trick(number)
         playlist = (await self._ask(PLAYLIST))[1]
         hint = _HINT.search(playlist)
         query = f"{hint[3]}&_HLS_msn={int(hint[1]) + 1}" if hint is not None else "_HLS_msn=1"
@@ -179,12 +182,15 @@ class Attacker:
     async def _tricks(self) -> None:
         number = 0
         while time.monotonic() < self._until_s:
-            status, _ = await self._ask(TRICKS[number % len(TRICKS)])
-            self.counts["tricks"] += 1
-            if status not in (0, 400, 403, 404, 414, 503):
-                self.counts[f"wrong: {status} for trick {number % len(TRICKS)}"] += 1
+            await self._trick(number % len(TRICKS))
             number += 1
             await asyncio.sleep(1 / TRICKS_PER_S)
+
+    async def _trick(self, number: int) -> None:
+        status, _ = await self._ask(TRICKS[number])
+        self.counts["tricks"] += 1
+        if status not in (0, 400, 403, 404, 414, 503):
+            self.counts[f"wrong: {status} for trick {number}"] += 1
 
     async def _ask(self, target: str) -> tuple[int, str]:
         """Status and body; 0: it was closed, or came too late."""

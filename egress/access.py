@@ -170,5 +170,11 @@ def _no_rendition(rendition: str, names: Sequence[str]) -> Refusal:
 
 
 def _omitted(rendition: str, renditions: Sequence[str]) -> str:
+    """Say why a rendition of the template is not there; of each stream that is transcoded one is."""
+    if not renditions:
+        return (
+            f"this stream has no {rendition} now: it is passed on as it comes, since the farm is"
+            f" busy or is to transcode nothing of it; play {SOURCE}, or try again later"
+        )
     there = ", ".join((*renditions, SOURCE))
     return f"this stream has no {rendition}: it would be larger than the source; there are {there}"

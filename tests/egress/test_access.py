@@ -111,6 +111,16 @@ def test_a_rendition_that_this_stream_has_not_is_refused_by_name() -> None:
     assert "360p, source" in refused.words
 
 
+def test_a_stream_that_is_passed_on_as_it_comes_says_so() -> None:
+    """It has nothing to do with the size of its source: its worker is too busy, or has none."""
+    wanted = judged(OPEN, "cam1", "720p", {}, VIEWER)
+    assert isinstance(wanted, PlayWanted)
+    refused = look_up(Stream(stream_open(renditions=()), 0.0), wanted)
+    assert isinstance(refused, Refusal)
+    assert refused.words.startswith("this stream has no 720p now: it is passed on as it comes")
+    assert "larger" not in refused.words
+
+
 def test_after_the_wait_the_reason_is_told() -> None:
     wanted = judged(OPEN, "cam1", "720p", {}, VIEWER)
     assert isinstance(wanted, PlayWanted)

@@ -28,6 +28,7 @@ use_gpus = false
 workers = 1
 [worker]
 queue = "30s"
+adapt = false
 [api]
 enabled = false
 [web]

@@ -170,7 +170,7 @@ def test_every_address_takes_the_viewers_query() -> None:
 
 
 def test_players_keep_as_far_from_the_end_in_every_track() -> None:
-    assert playlists.hold_back_s([0.344, 0.342]) == pytest.approx(4 * 0.34402)
+    assert playlists.hold_back_s([0.344, 0.342]) == pytest.approx(3 * 0.34402)
     assert playlists.hold_back_s([0.344, 0.350], 1.03) == 1.03, "it stays"
     assert playlists.hold_back_s([0.344, 1.0], 1.03) == pytest.approx(2.00004), (
         "as long as it is allowed"

@@ -170,7 +170,7 @@ def _no_rendition(rendition: str, names: Sequence[str]) -> Refusal:
 
 
 def _omitted(rendition: str, renditions: Sequence[str]) -> str:
-    """Say why a rendition of the template is not there; of each stream that is transcoded one is."""
+    """Say why a rendition of the template is not there; of what is transcoded one always is."""
     if not renditions:
         return (
             f"this stream has no {rendition} now: it is passed on as it comes, since the farm is"

@@ -35,6 +35,13 @@ def configured_addresses(settings: Settings) -> list[str]:
     return [address_text(one) for one in (settings.listen, settings.listen_tls) if one is not None]
 
 
+def viewers_addresses(settings: Settings, listening: Sequence[str]) -> Sequence[str]:
+    """Where browsers watch: where that process listens, or is about to: it is not waited for."""
+    listen = settings.listen_http
+    is_coming = settings.web.is_enabled and listen.port != 0
+    return listening or ([address_text(listen)] if is_coming else [])
+
+
 def banner(
     version: str,
     run_dir: str,

@@ -14,7 +14,7 @@ from common.ipc.identity import ChildId
 from common.ipc.kinds import KINDS
 from common.version import VERSION
 from common.words import counted
-from supervisor.commands.banner import address_text, banner
+from supervisor.commands.banner import address_text, banner, viewers_addresses
 from supervisor.commands.line.invocation import tfarm_command
 from supervisor.commands.status.cluster_rows import cluster_document
 from supervisor.commands.status.document import ChildFacts, FarmFacts, Json, snapshot
@@ -69,7 +69,7 @@ class FarmReport:
             devices,
             tfarm_command(),
             self._exposure(),
-            viewers=self._listening().get("web", ()),
+            viewers=viewers_addresses(self._launcher.settings, self._listening().get("web", ())),
             pages=self._listening()["http"],
             with_tls=self._listening().get("rtmps", ()),
         )

@@ -6,10 +6,10 @@ import pytest
 
 from common.config.access import Signing
 from common.config.ladder import Pipeline, Template
-from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings
+from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings, WebSettings
 from common.ipc.control_messages import DeviceInfo
 from common.ipc.identity import ChildId
-from supervisor.commands.banner import address_text, banner, url_base
+from supervisor.commands.banner import address_text, banner, url_base, viewers_addresses
 from supervisor.placement.cost import Resource
 from supervisor.placement.fleet import Device, Fleet
 from tests.kit.children import CPU0, GPU1
@@ -121,3 +121,19 @@ def test_what_to_open_in_a_browser_stands_first() -> None:
         "  watch     http://HOST:8080/play/tv/KEY?key=…",
     ]
     assert "watch " not in banner("0.1.0", "/r", ["127.0.0.1:1935"], settings, Fleet(), ())
+
+
+@pytest.mark.parametrize(
+    ("enabled", "port", "listening", "expected"),
+    [
+        (True, 8080, ["127.0.0.1:9"], ["127.0.0.1:9"]),
+        (True, 8080, [], ["127.0.0.1:8080"]),
+        (True, 0, [], []),  # nobody knows yet which
+        (False, 8080, [], []),
+    ],
+)
+def test_where_to_watch_is_known_before_that_process_is_there(
+    enabled: bool, port: int, listening: list[str], expected: list[str]
+) -> None:
+    settings = Settings(web=WebSettings(is_enabled=enabled), listen_http=Listen(port=port))
+    assert viewers_addresses(settings, listening) == expected

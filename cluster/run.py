@@ -209,7 +209,7 @@ class ClusterChild:
 
 def _credentials(cluster: ClusterSettings) -> Credentials:
     """Raises OSError where the password's file cannot be read."""
-    password = ""
+    password = ""  # nosec B105 # there is none
     if cluster.etcd_password_file:
         password = _read(cluster.etcd_password_file).decode(errors="replace").strip()
     return Credentials(

@@ -61,7 +61,7 @@ class EtcdClient:
         self._endpoints = tuple(endpoints)
         self._preferred = 0
         self._credentials = credentials or Credentials()
-        self._token = ""
+        self._token = ""  # nosec B105 # there is none yet
         self._context = self._new_context()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -89,7 +89,7 @@ class EtcdClient:
         except OSError:
             self._credentials = before
             raise
-        self._token = ""
+        self._token = ""  # nosec B105 # there is none yet
 
     async def close(self) -> None:
         """Close all connections."""
@@ -146,7 +146,7 @@ class EtcdClient:
         return await self._hedged(request)
 
     async def _authenticate(self) -> None:
-        self._token = ""
+        self._token = ""  # nosec B105 # there is none yet
         asked = authenticate(self._credentials.user, self._credentials.password)
         self._token = (await self._hedged(asked)).token
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.kit.clients import Player, Publisher, play_on
@@ -196,15 +195,9 @@ def test_a_killed_child_comes_back_as_the_process_that_waited_for_that(
     farm_with_standbys: Farm, name: str, clip: MakeClip
 ) -> None:
     farm = farm_with_standbys
-    assert farm.process is not None
-    supervisor, module = psutil.Process(farm.process.pid), name.partition(":")[0]
-
-    def ahead() -> list[int]:
-        lines = {child.pid: child.cmdline() for child in supervisor.children()}
-        return [pid for pid, line in lines.items() if line[-2:] == [module, "--standby"]]
-
-    until(ahead, 20, "one waits", every=0.1)
-    (waiting,) = ahead()
+    module = name.partition(":")[0]
+    until(lambda: farm.standbys(module), 20, "one waits", every=0.1)
+    (waiting,) = (one.pid for one in farm.standbys(module))
     os.kill(pid_of(farm, name), signal.SIGKILL)
     until(lambda: farm.child(name)["pid"] == waiting, 10, "it has begun", every=0.05)
     until(lambda: farm.child(name)["state"] == "ready", 10, "it is ready", every=0.05)
@@ -215,4 +208,9 @@ def test_a_killed_child_comes_back_as_the_process_that_waited_for_that(
     ):
         started([player])
     assert "no sandbox" not in farm.log()
-    until(lambda: set(ahead()) - {waiting}, 20, "the next one waits", every=0.1)
+    until(
+        lambda: {one.pid for one in farm.standbys(module)} - {waiting},
+        20,
+        "the next one waits",
+        every=0.1,
+    )

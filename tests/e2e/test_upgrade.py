@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from common.ipc.kinds import KINDS
 from common.version import VERSION
 from tests.e2e.test_recovery import TWO_WORKERS, assert_whole, started
 from tests.kit.certificates import make
@@ -25,6 +26,7 @@ from tests.kit.whep_client import WhepClient
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]  # two wheels are built and installed
 
 NEXT = "99.0.0"
+MOST_STANDBYS = sum(kind.has_standby for kind in KINDS.values())
 CLIP = ClipSpec(seconds=16.0)
 RETIRE = {"egress:0", "ingest:0", "tls:0", "rtc:0"}
 BRIEF = {"web:0"}  # it has nobody any more as soon as its clients have asked once more
@@ -88,6 +90,18 @@ class Knocking:
                 self.refused.append(str(error))
 
 
+def wait_for_standbys(farm: Farm) -> None:
+    """Wait until nothing is about to start: no process can import what is being replaced."""
+    busy_s: dict[int, float] = {}
+
+    def are_idle() -> bool:
+        before = dict(busy_s)
+        busy_s.update({one.pid: sum(one.cpu_times()[:2]) for one in farm.standbys()})
+        return len(busy_s) >= MOST_STANDBYS and before == busy_s
+
+    until(are_idle, 30, "processes wait, their imports done", every=0.5)
+
+
 def test_nobody_is_disconnected_by_an_upgrade_and_no_picture_is_lost(  # long: one farm for all
     clip: Callable[[ClipSpec], Path], tmp_path: Path
 ) -> None:
@@ -137,6 +151,7 @@ def test_nobody_is_disconnected_by_an_upgrade_and_no_picture_is_lost(  # long: o
         until(lambda: by_webrtc.numbers, 10, "pictures by WebRTC")
         before = children(farm)
         assert farm.status()["version"] == VERSION
+        wait_for_standbys(farm)
         install(environment, later)
         with Knocking(farm.port) as knocking:
             said = subprocess.run(

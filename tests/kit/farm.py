@@ -340,6 +340,17 @@ class Farm:
         self._seen |= found
         return found
 
+    def standbys(self, module: str = "") -> list[psutil.Process]:
+        """The processes that wait to be a child, of this module alone or of any."""
+        assert self.process is not None
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.Error):
+                *_, name, option = child.cmdline()
+                if option == "--standby" and name.startswith(module):
+                    found.append(child)
+        return found
+
     def named_processes(self) -> list[tuple[psutil.Process, str]]:
         """The supervisor and its children, with their names."""
         names = {child["pid"]: child["name"] for child in self.status()["children"]}

@@ -211,11 +211,6 @@ class HlsStream(Generic[R]):
 
     # ---- what is asked for --------------------------------------------------------------------
 
-    @property
-    def first_msn(self) -> int | None:
-        """The segment that it began with; None before any picture."""
-        return self.numbering.msn_at(self._first_ms) if self._first_ms is not None else None
-
     def peak_bps(self, name: str) -> int:
         """The most bits a second of a track's segments; what is declared, before any is there."""
         peak, average = self.tracks[name].window.bitrates()

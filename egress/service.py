@@ -4,6 +4,7 @@ Each is an egress that is no stream's home, with outputs of its own, and what el
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from egress.output import Output, OutputContext
 from egress.run import EgressServer
 
 
-class ViewerService:
+class ViewerService(ABC):
     """Hands everything to its egress; a kind of child adds what is its own."""
 
     def __init__(
@@ -28,9 +29,9 @@ class ViewerService:
         self.process = process
         self.egress = EgressServer(process, outputs, is_home=False, most_viewers=most_viewers)
 
+    @abstractmethod
     async def listen(self) -> None:
         """Listen for viewers, as soon as that can be."""
-        raise NotImplementedError
 
     def hello(self) -> Hello:
         return self.egress.hello()

@@ -1,6 +1,5 @@
 """Two hosts of a cluster with a real etcd: who has a stream, and what goes on without etcd."""
 
-import json
 import os
 import signal
 from collections.abc import Iterator
@@ -12,41 +11,16 @@ import pytest
 
 from common.rtmp.blocking_client import RtmpPublisher
 from tests.kit.clients import refusal_of
+from tests.kit.cluster_farms import PASSED_ON, cluster_table
 from tests.kit.etcd import Etcd, needs_etcd
 from tests.kit.farm import Farm
 from tests.kit.waiting import until
 
 pytestmark = [pytest.mark.e2e, needs_etcd]
 
-CONFIG = """
-[listen]
-rtmp = "127.0.0.1:0"
-
-[devices]
-use_gpus = false
-
-[software]
-workers = 1
-
-[ingest]
-first_video_timeout = "5m"
-
-[templates.live]
-hold = "0s"
-renditions = []
-
-[cluster]
-name = "test"
-host = "{host}"
-secret_file = "{secret}"
-etcd = {urls}
-"""
-
 
 def start(host: str, etcd: Etcd, folder: Path) -> Farm:
-    secret = folder / "secret"
-    secret.write_text("a-secret-of-the-tests-0123456789\n")
-    return Farm(CONFIG.format(host=host, secret=secret, urls=json.dumps(etcd.urls)))
+    return Farm(PASSED_ON + cluster_table(host, etcd, folder))
 
 
 @pytest.fixture

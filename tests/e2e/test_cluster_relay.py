@@ -1,7 +1,6 @@
 """A stream of one host, played at another: two farms, their etcd, and what crosses between them."""
 
 import itertools
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -12,6 +11,7 @@ import pytest
 from tests.kit.certificates import Authority
 from tests.kit.clients import Player, Publisher, Recording, play_on
 from tests.kit.clips import ClipSpec
+from tests.kit.cluster_farms import cluster_table
 from tests.kit.etcd import Etcd, free_ports, needs_etcd
 from tests.kit.farm import DEFAULT_CONFIG, Farm
 from tests.kit.waiting import until
@@ -27,12 +27,7 @@ def config(directory: Path, host: str, etcd: Etcd, port: int) -> str:
         + f"""
 [web]
 enabled = true
-
-[cluster]
-name = "test"
-host = "{host}"
-secret_file = "{directory}/secret"
-etcd = {json.dumps(etcd.urls)}
+{cluster_table(host, etcd, directory)}
 relay = "127.0.0.1:{port}"
 relay_address = "127.0.0.1:{port}"
 cert = "{directory}/{host}.pem"
@@ -48,7 +43,6 @@ def farms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Farm, Farm
     """Host a, where streams are made, and host b."""
     directory = tmp_path_factory.mktemp("cluster")
     authority = Authority(directory)
-    (directory / "secret").write_text("a secret of the tests")
     with ExitStack() as stack:
         etcd = stack.enter_context(Etcd(directory))
         made = []

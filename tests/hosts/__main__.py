@@ -8,7 +8,6 @@ is no etcd here.
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -23,30 +22,13 @@ from typing import Any
 
 from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
 from tests.faults.scene import Scene
+from tests.kit.cluster_farms import PASSED_ON, cluster_table
 from tests.kit.etcd import PROGRAM, Etcd
 from tests.kit.farm import Farm
 from tests.kit.waiting import until
 
 KEYS = ("cam0", "cam1")
 AGAIN_S = 6.0
-CONFIG = """
-[listen]
-rtmp = "127.0.0.1:0"
-
-[devices]
-use_gpus = false
-
-[software]
-workers = 1
-
-[ingest]
-first_video_timeout = "5m"
-
-[templates.live]
-hold = "0s"
-renditions = []
-"""
-
 
 # What a busy machine does to a worker is not what is looked for.
 UNHURRIED = '[worker]\nqueue = "60s"\nadapt = false\n'
@@ -66,22 +48,16 @@ class Cluster:
 
     def __init__(self, stack: ExitStack) -> None:
         self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tfarm-hosts-")))
-        (self._folder / "secret").write_text("a-secret-of-the-tests-0123456789\n")
         self.etcd = stack.enter_context(Etcd(self._folder, 3))
         self.scene = stack.enter_context(
             Scene(more=UNHURRIED + self._table("h1"), keys=KEYS, players_a_stream=4)
         )
-        others = [CONFIG + self._table(host) for host in ("h2", "h3")]
+        others = [PASSED_ON + self._table(host) for host in ("h2", "h3")]
         self.others = [stack.enter_context(Farm(config)) for config in others]
         self.wait_registered()
 
     def _table(self, host: str) -> str:
-        secret = self._folder / "secret"
-        urls = json.dumps(self.etcd.urls)
-        return (
-            f'\n[cluster]\nname = "test"\nhost = "{host}"\nsecret_file = "{secret}"\n'
-            f"etcd = {urls}\n"
-        )
+        return cluster_table(host, self.etcd, self._folder)
 
     @property
     def farms(self) -> list[Farm]:

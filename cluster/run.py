@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.actions import Action, Call, Say, Self, StartWatch
-from cluster.membership import NOT_YET, Membership
+from cluster.etcd_session import NOT_YET
+from cluster.membership import Membership
 from common.cluster.digest import secret_of
 from common.config.settings import ClusterSettings, Settings
 from common.errors import ExitCode

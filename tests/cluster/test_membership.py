@@ -4,24 +4,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cluster.membership import TOUCH_S
+from cluster.etcd_session import TOUCH_S
 from common.cluster.digest import stream_digest
 from common.ipc.cluster_messages import (
     ClaimOutcome,
-    ClusterView,
-    HostRoom,
     OwnerWanted,
     StreamOwner,
 )
 from common.ipc.identity import StreamId
-from tests.kit.cluster_rig import SECRET, Host, Rig
+from tests.kit.cluster_rig import SECRET, Host, Rig, views
 
 CAM = "live/cam1"
 DIGEST = stream_digest(SECRET, StreamId(CAM))
-
-
-def views(host: Host) -> list[ClusterView]:
-    return [message for message in host.said if isinstance(message, ClusterView)]
 
 
 def owners(host: Host) -> list[StreamOwner]:
@@ -42,32 +36,6 @@ def test_hosts_find_one_another_and_a_stream_has_one_owner() -> None:
     assert (owner.host, owner.relay, owner.is_here) == ("a", "a:1936", False)
     assert owner.epoch == a.owned()[DIGEST] > 0
     assert all(CAM not in f"{key.value!r}{name}" for name, key in rig.store.keys.items())
-
-
-def test_a_stream_that_ended_may_be_published_elsewhere_at_once() -> None:
-    rig = Rig("a", "b")
-    a, b = rig.hosts
-    rig.run(2)
-    a.take(CAM)
-    a.end(CAM)
-    assert rig.registered() == {}
-    b.take(CAM)
-    assert rig.registered() == {DIGEST: "b"}
-
-
-def test_a_dead_hosts_streams_are_free_when_its_lease_ends() -> None:
-    rig = Rig("a", "b")
-    a, b = rig.hosts
-    a.take(CAM)
-    rig.run(8)
-    a.is_dead = True
-    rig.run(4)
-    assert b.outcome(b.publish(CAM)) is ClaimOutcome.ELSEWHERE
-    rig.run(2)
-    assert [host.name for host in views(b)[-1].hosts] == ["b"]
-    b.take(CAM)
-    assert rig.registered() == {DIGEST: "b"}
-    assert len(rig.owners) == 2
 
 
 def test_what_runs_is_registered_when_etcd_comes_and_nothing_waits_meanwhile() -> None:
@@ -105,29 +73,6 @@ def test_streams_register_again_after_etcd_was_away(away_s: float, is_wiped: boo
     assert len(rig.registered()) == 2
     again = a.owned()[DIGEST]
     assert again > epoch if is_wiped or away_s > 5 else again == epoch
-
-
-def test_no_host_takes_a_stream_of_one_that_has_not_come_back_yet() -> None:
-    """Etcd was away for longer than a TTL, so all leases have ended at once."""
-    rig = Rig("a", "b")
-    a, b = rig.hosts
-    a.take(CAM)
-    rig.run(8)
-    rig.is_etcd_away = a.is_stopped = True
-    rig.run(20)
-    assert [host.name for host in views(b)[-1].hosts] == ["a", "b"]
-    rig.is_etcd_away = False
-    rig.run(2)
-    assert [(host.name, host.is_missing) for host in views(b)[-1].hosts] == [
-        ("a", True),
-        ("b", False),
-    ]
-    assert b.outcome(b.publish(CAM)) is ClaimOutcome.ELSEWHERE
-    b.end(CAM)
-    a.is_stopped = False
-    rig.run(2)
-    assert rig.registered() == {DIGEST: "a"}
-    assert not any(host.is_missing for host in views(b)[-1].hosts)
 
 
 def test_a_host_that_stays_away_is_gone_a_ttl_after_the_others_are_back() -> None:
@@ -178,39 +123,6 @@ def test_a_child_in_anothers_place_goes_on_with_its_lease_and_its_keys() -> None
     assert rig.registered() == {DIGEST: "a"}
 
 
-def test_a_second_farm_of_the_same_name_stays_out_until_the_first_is_gone() -> None:
-    rig = Rig("a", "b")
-    rig.run(2)
-    second = Host(rig, "a", farm="f2")
-    rig.hosts.append(second)
-    second.take(CAM)
-    rig.run(3)
-    assert "another farm of this cluster has the name a" in views(second)[-1].reason
-    assert rig.registered() == {}
-    rig.hosts[0].is_dead = True
-    rig.run(8)
-    assert rig.registered() == {DIGEST: "a"}
-
-
-def test_a_host_that_was_cut_off_finds_its_stream_at_another_and_registers_none() -> None:
-    rig = Rig("a", "b")
-    a, b = rig.hosts
-    a.take(CAM)
-    rig.run(8)
-    a.is_cut = True
-    rig.run(8)
-    assert a.outcome(a.publish("live/cam3")) is ClaimOutcome.AWAY
-    assert [host.name for host in views(a)[-1].hosts] == ["a", "b"], "it declares nobody gone"
-    b.take(CAM)
-    a.is_cut = False
-    rig.run(3)
-    assert rig.registered()[DIGEST] == "b"
-    assert views(a)[-1].elsewhere == 1
-    b.end(CAM)
-    rig.run(2)
-    assert rig.registered()[DIGEST] == "a", "it runs there, and is free"
-
-
 def test_a_watch_that_brings_nothing_is_replaced() -> None:
     rig = Rig("a", "b")
     a, b = rig.hosts
@@ -241,44 +153,6 @@ def test_who_wants_to_know_an_owner_hears_of_changes_by_either_name() -> None:
     b.take(CAM)
     rig.run(1)
     assert len(owners(a)) == count, "nobody asks any more"
-
-
-def test_what_is_free_is_written_when_it_has_changed_enough_and_once_a_second_at_most() -> None:
-    rig = Rig("a", "b")
-    a, b = rig.hosts
-    rig.run(3)
-
-    def written() -> int:
-        return sum(change.key.endswith("/a") for change in rig.store.changes)
-
-    a.core.room(HostRoom({"software": 100.0}, {"software": 100.0}))
-    rig.run(2)
-    before = written()
-    for free in range(100, 0, -1):
-        a.core.room(HostRoom({"software": float(free)}, {"software": 100.0}))
-        rig.run(0.1)
-    assert 5 <= written() - before <= 11
-    before = written()
-    a.core.room(HostRoom({"software": 4.0}, {"software": 100.0}))
-    rig.run(2)
-    assert written() == before
-    a.core.room(HostRoom({"software": 4.0}, {"software": 100.0}, is_draining=True))
-    rig.run(2)
-    assert written() == before + 1
-    assert views(b)[-1].hosts[0].is_draining
-
-
-def test_more_keys_than_a_page_has_are_read() -> None:
-    rig = Rig("a")
-    (a,) = rig.hosts
-    for number in range(1_200):
-        a.take(f"live/{number}")
-    rig.run(4)
-    late = Host(rig, "b")
-    rig.hosts.append(late)
-    rig.run(2)
-    assert len(late.core.view.owners) == 1_200
-    assert views(late)[-1].hosts[0].streams == 1_200
 
 
 HOSTS = ("a", "b", "c")

@@ -11,6 +11,7 @@ from common.etcd.messages import answer_of, watch_answer_of
 from common.ipc.cluster_messages import (
     ClaimOutcome,
     ClaimStream,
+    ClusterView,
     HeldStreams,
     ReleaseStream,
     StreamClaimed,
@@ -161,3 +162,8 @@ class Rig:
             if record is not None:
                 found[digest] = record.host
         return found
+
+
+def views(host: Host) -> list[ClusterView]:
+    """What a host has reported of the cluster."""
+    return [message for message in host.said if isinstance(message, ClusterView)]

@@ -1,0 +1,77 @@
+"""cluster/stream_keys.py: who may have a stream, by hosts against a model of etcd."""
+
+from common.cluster.digest import stream_digest
+from common.ipc.cluster_messages import ClaimOutcome
+from common.ipc.identity import StreamId
+from tests.kit.cluster_rig import SECRET, Rig, views
+
+CAM = "live/cam1"
+DIGEST = stream_digest(SECRET, StreamId(CAM))
+
+
+def test_a_stream_that_ended_may_be_published_elsewhere_at_once() -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    rig.run(2)
+    a.take(CAM)
+    a.end(CAM)
+    assert rig.registered() == {}
+    b.take(CAM)
+    assert rig.registered() == {DIGEST: "b"}
+
+
+def test_a_dead_hosts_streams_are_free_when_its_lease_ends() -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    a.take(CAM)
+    rig.run(8)
+    a.is_dead = True
+    rig.run(4)
+    assert b.outcome(b.publish(CAM)) is ClaimOutcome.ELSEWHERE
+    rig.run(2)
+    assert [host.name for host in views(b)[-1].hosts] == ["b"]
+    b.take(CAM)
+    assert rig.registered() == {DIGEST: "b"}
+    assert len(rig.owners) == 2
+
+
+def test_a_host_that_was_cut_off_finds_its_stream_at_another_and_registers_none() -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    a.take(CAM)
+    rig.run(8)
+    a.is_cut = True
+    rig.run(8)
+    assert a.outcome(a.publish("live/cam3")) is ClaimOutcome.AWAY
+    assert [host.name for host in views(a)[-1].hosts] == ["a", "b"], "it declares nobody gone"
+    b.take(CAM)
+    a.is_cut = False
+    rig.run(3)
+    assert rig.registered()[DIGEST] == "b"
+    assert views(a)[-1].elsewhere == 1
+    b.end(CAM)
+    rig.run(2)
+    assert rig.registered()[DIGEST] == "a", "it runs there, and is free"
+
+
+def test_no_host_takes_a_stream_of_one_that_has_not_come_back_yet() -> None:
+    """Etcd was away for longer than a TTL, so all leases have ended at once."""
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    a.take(CAM)
+    rig.run(8)
+    rig.is_etcd_away = a.is_stopped = True
+    rig.run(20)
+    assert [host.name for host in views(b)[-1].hosts] == ["a", "b"]
+    rig.is_etcd_away = False
+    rig.run(2)
+    assert [(host.name, host.is_missing) for host in views(b)[-1].hosts] == [
+        ("a", True),
+        ("b", False),
+    ]
+    assert b.outcome(b.publish(CAM)) is ClaimOutcome.ELSEWHERE
+    b.end(CAM)
+    a.is_stopped = False
+    rig.run(2)
+    assert rig.registered() == {DIGEST: "a"}
+    assert not any(host.is_missing for host in views(b)[-1].hosts)

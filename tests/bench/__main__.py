@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.bench.report import Bench, machine
 
 NO_BENCHES = {"__main__", "report", "footage", "peers", "fanout_stream", "fanout_viewers"}
-NO_BENCHES |= {"stock_aiortc", "viewers"}
+NO_BENCHES |= {"stock_aiortc", "viewers", "hls_viewers"}
 
 
 def steps(text: str) -> tuple[int, ...]:

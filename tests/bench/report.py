@@ -61,13 +61,13 @@ class Bench:
         self.figures.append(figure)
         print(figure.line(), flush=True)
 
-    def table(self, title: str, rows: list[Row]) -> None:
-        """Print rows that all have the same columns."""
-        self.tables[title] = rows
-        print(f"\n{title}:\n\n| {' | '.join(rows[0])} |\n|{'---|' * len(rows[0])}")
-        for row in rows:
-            print(f"| {' | '.join(map(str, row.values()))} |")
-        print(flush=True)
+    def row(self, title: str, row: Row) -> None:
+        """Print a row of a table as soon as it is known; all of its rows have the same columns."""
+        rows = self.tables.setdefault(title, [])
+        if not rows:
+            print(f"\n{title}:\n\n| {' | '.join(row)} |\n|{'---|' * len(row)}")
+        rows.append(row)
+        print(f"| {' | '.join(map(str, row.values()))} |", flush=True)
 
     def document(self) -> str:
         """All figures and tables, as JSON."""

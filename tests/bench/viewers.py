@@ -29,7 +29,7 @@ class Step:
     """One measurement."""
 
     viewers: int
-    cores: float  # of the process that serves them
+    cores: float  # of the processes that serve them
     load_cores: float  # of those that watch
     rate: float  # what one viewer got, a second
     counts: Counts  # what all got
@@ -42,7 +42,7 @@ def sizes(viewers: int, most: int) -> list[int]:
 
 
 def step(
-    serving: psutil.Process,
+    serving: Sequence[psutil.Process],
     command: Callable[[int], Sequence[str]],
     counted: str,
     viewers: int,
@@ -74,11 +74,11 @@ def step(
         time.sleep(settle_s)
         watching = [psutil.Process(process.pid) for process in load]
         _ask(load)
-        began, before, by_load = time.monotonic(), cpu_seconds([serving]), cpu_seconds(watching)
+        began, before, by_load = time.monotonic(), cpu_seconds(serving), cpu_seconds(watching)
         time.sleep(seconds)
         found = _ask(load)
         took_s = time.monotonic() - began
-        used, by_load = cpu_seconds([serving]) - before, cpu_seconds(watching) - by_load
+        used, by_load = cpu_seconds(serving) - before, cpu_seconds(watching) - by_load
     counts = {name: sum(one[name] for one in found) for name in found[0]}
     rate = counts[counted] / took_s / viewers
     return Step(viewers, used / took_s, by_load / took_s, rate, counts)
@@ -97,19 +97,17 @@ def is_full(one: Step, steps: Sequence[Step]) -> bool:
     return one.rate >= FULL * max(other.rate for other in steps)
 
 
-def table(bench: Bench, title: str, counted: str, steps: Sequence[Step]) -> None:
-    """Print the steps, and keep them for `--json`."""
-
-    def row(one: Step) -> Row:
-        return {
-            "viewers": one.viewers,
-            "cores": round(one.cores, 4),
-            f"{counted} a second and viewer": round(one.rate, 1),
-            "served in full": "yes" if is_full(one, steps) else "no",
-            "cores of the load": round(one.load_cores, 3),
-        }
-
-    bench.table(title, [row(one) for one in steps])
+def show(bench: Bench, title: str, counted: str, steps: Sequence[Step]) -> None:
+    """Print the last of the steps at once, and keep it for `--json`."""
+    one = steps[-1]
+    row: Row = {
+        "viewers": one.viewers,
+        "cores": round(one.cores, 4),
+        f"{counted} a second and viewer": round(one.rate, 1),
+        "served in full": "yes" if is_full(one, steps) else "no",
+        "cores of the load": round(one.load_cores, 3),
+    }
+    bench.row(title, row)
 
 
 async def answer_words(counts: Callable[[], Counts]) -> None:

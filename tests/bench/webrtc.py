@@ -24,7 +24,7 @@ import psutil
 from egress.rtc.dtls import Certificate
 from tests.bench.footage import HD, numbered, workspace
 from tests.bench.report import Bench, Figure
-from tests.bench.viewers import Step, answer_words, slope, step, table
+from tests.bench.viewers import Step, answer_words, show, slope, step
 from tests.kit.clients import Publisher
 from tests.kit.farm import Farm
 from tests.kit.whep_load import LightViewer
@@ -74,22 +74,27 @@ async def view(url: str, count: int) -> None:
             viewer.close()
 
 
-def _steps(url: str, pid: int, viewers: Sequence[int], seconds: float) -> list[Step]:
-    return [
-        step(
-            psutil.Process(pid),
-            lambda count: ("-m", "tests.bench.webrtc", url, str(count)),
-            PACKETS,
-            number,
-            most=MOST,
-            settle_s=SETTLE_S,
-            seconds=seconds,
+def _steps(
+    bench: Bench, title: str, url: str, pid: int, viewers: Sequence[int], seconds: float
+) -> list[Step]:
+    found: list[Step] = []
+    for number in viewers:
+        found.append(
+            step(
+                [psutil.Process(pid)],
+                lambda count: ("-m", "tests.bench.webrtc", url, str(count)),
+                PACKETS,
+                number,
+                most=MOST,
+                settle_s=SETTLE_S,
+                seconds=seconds,
+            )
         )
-        for number in viewers
-    ]
+        show(bench, title, PACKETS, found)
+    return found
 
 
-def _of_tfarm(clip: Path, viewers: Sequence[int], seconds: float) -> list[Step]:
+def _of_tfarm(bench: Bench, clip: Path, viewers: Sequence[int], seconds: float) -> list[Step]:
     with Farm(CONFIG) as farm:
         farm.wait_log("WebRTC listens")
         found = re.search(r"key=listen.http address=(\S+)", farm.log())
@@ -97,16 +102,17 @@ def _of_tfarm(clip: Path, viewers: Sequence[int], seconds: float) -> list[Step]:
         with Publisher(farm.url("cam"), clip, loop=True):
             farm.wait_log("publish started")
             url = f"http://{found[1]}/live/cam/source/whep"
-            return _steps(url, farm.child("rtc")["pid"], viewers, seconds)
+            return _steps(bench, "WebRTC: tfarm", url, farm.child("rtc")["pid"], viewers, seconds)
 
 
-def _of_aiortc(clip: Path, viewers: Sequence[int], seconds: float) -> list[Step]:
+def _of_aiortc(bench: Bench, clip: Path, viewers: Sequence[int], seconds: float) -> list[Step]:
     command = [sys.executable, "-m", "tests.bench.stock_aiortc", str(clip)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stock:
         try:
             assert stock.stdout is not None
             port = int(stock.stdout.readline())
-            return _steps(f"http://127.0.0.1:{port}/whep", stock.pid, viewers, seconds)
+            url = f"http://127.0.0.1:{port}/whep"
+            return _steps(bench, "WebRTC: stock aiortc", url, stock.pid, viewers, seconds)
         finally:
             stock.kill()
 
@@ -116,11 +122,9 @@ def run(bench: Bench) -> None:
     with workspace() as folder:
         clip = bench.clip or numbered(folder, SPEC)
         began = time.monotonic()
-        ours = _of_tfarm(clip, viewers, seconds)
-        stock = _of_aiortc(clip, viewers[:2], seconds)
+        ours = _of_tfarm(bench, clip, viewers, seconds)
+        stock = _of_aiortc(bench, clip, viewers[:2], seconds)
     bench.say(f"webrtc: measured in {time.monotonic() - began:.0f} s")
-    table(bench, "WebRTC: tfarm", PACKETS, ours)
-    table(bench, "WebRTC: stock aiortc", PACKETS, stock)
     values = 100 * slope(ours), 100 * slope(stock)
     name = "WebRTC: CPU of one more viewer"
     bench.add(Figure(name, values[0], "% of a core", SHARE, "stock aiortc", values[1]))

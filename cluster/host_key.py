@@ -6,7 +6,7 @@ from cluster.keys import HostRecord
 from cluster.view import View
 from common.ipc.cluster_messages import HostView
 
-CHANGE: Final = 0.05  # of what is free, as a share of the capacity
+CHANGE: Final = 0.01  # of what is free, as a share of the capacity: others choose by it
 
 
 def differs(record: HostRecord, before: HostRecord) -> bool:

@@ -8,8 +8,8 @@ TfarmError
 │   ├── Amf0Error          an unreadable AMF0 value
 │   ├── FlvError           an unreadable FLV tag body
 │   ├── AvcError           an unreadable AVC record, NAL unit or parameter set
-│   ├── HevcError          an unreadable HEVC record
-│   ├── Av1Error           an unreadable AV1 record
+│   ├── HevcError          an unreadable HEVC record, NAL unit or parameter set
+│   ├── Av1Error           an unreadable AV1 record or OBU
 │   ├── OpusError          an unreadable Opus header or packet
 │   ├── RtpError           an unreadable RTP or RTCP packet, or payload
 │   ├── StunError          an unreadable STUN message, or one that its sender may not send
@@ -70,11 +70,11 @@ class AvcError(ProtocolError):
 
 
 class HevcError(ProtocolError):
-    """An HEVC decoder configuration that cannot be read."""
+    """An HEVC decoder configuration, NAL unit or parameter set that cannot be read."""
 
 
 class Av1Error(ProtocolError):
-    """An AV1 codec configuration that cannot be read."""
+    """An AV1 codec configuration or OBU that cannot be read."""
 
 
 class OpusError(ProtocolError):

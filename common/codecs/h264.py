@@ -14,7 +14,8 @@ from enum import IntEnum
 
 from common.codecs.h264_sps import HIGH_PROFILES, SpsInfo, parse_sps, unescape
 from common.errors import AvcError
-from common.media.units import Colour, Data, VideoCodec, VideoConfig
+from common.media.pictures import config_of
+from common.media.units import Data, VideoCodec, VideoConfig
 
 __all__ = [
     "AvcConfig",
@@ -229,18 +230,7 @@ def parse_config(record: bytes) -> VideoConfig:
 
 def video_config(record: bytes, sps: SpsInfo) -> VideoConfig:
     """The configuration of a record whose first SPS is read already."""
-    colour = Colour(sps.colour_primaries, sps.colour_transfer, sps.colour_matrix, sps.full_range)
-    return VideoConfig(
-        VideoCodec.H264,
-        record,
-        sps.width,
-        sps.height,
-        sps.sar,
-        sps.fps,
-        colour=colour,
-        reference_frames=sps.reference_frames,
-        bits_per_pixel=sps.bits_per_pixel,
-    )
+    return config_of(VideoCodec.H264, record, sps, sps.reference_frames)
 
 
 def is_random_access(data: Data, record: bytes) -> bool:

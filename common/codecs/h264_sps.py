@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from common.codecs.bits import BitReader
 from common.errors import AvcError
+from common.media.pictures import PictureFormat
 
 # Profiles whose SPS carries chroma format, bit depths and scaling matrices (7.3.2.1.1).
 HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
@@ -53,36 +54,14 @@ class PictureOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class SpsInfo:
-    """What an SPS tells about the pictures; None where it is silent."""
+class SpsInfo(PictureFormat):
+    """What an SPS tells; where frame_mbs_only_flag is 0, fields or MBAFF may occur."""
 
-    width: int  # luma samples, cropped
-    height: int  # luma samples of a frame, cropped
-    sar: Fraction  # width : height of a sample, 1 when unspecified
-    profile: int
-    compat: int
-    level: int
-    fps: Fraction | None  # frames per second, if the VUI has timing
-    reorder_frames: int | None  # how many frames may precede one in decoding and follow it on show
-    interlaced: bool  # frame_mbs_only_flag = 0: fields or MBAFF may occur
-    chroma_format: int  # 0 mono, 1 4:2:0, 2 4:2:2, 3 4:4:4
-    bit_depth: int  # of luma
-    bit_depth_chroma: int
-    full_range: bool
-    colour_primaries: int  # ISO/IEC 23091-2 code points, 2 = unspecified
-    colour_transfer: int
-    colour_matrix: int
     sps_id: int = 0
     separate_planes: bool = False
     frame_num_bits: int = 4
     picture_order: PictureOrder = PictureOrder()
     reference_frames: int = 0
-
-    @property
-    def bits_per_pixel(self) -> int:
-        """Of a decoded picture in memory, where a sample of more than 8 bits takes 16."""
-        samples_of_two = (2, 3, 4, 6)[self.chroma_format]  # of two pixels
-        return samples_of_two * (4 if max(self.bit_depth, self.bit_depth_chroma) <= 8 else 8)
 
 
 @dataclass(slots=True)
@@ -223,7 +202,7 @@ def _read_vui(reader: BitReader, vui: _Vui) -> None:
 
 def _read_vui_fields(reader: BitReader, vui: _Vui) -> None:
     if reader.flag():
-        vui.sar = _read_sar(reader)
+        vui.sar = read_sar(reader)
     if reader.flag():
         reader.flag()  # overscan_appropriate_flag
     if reader.flag():
@@ -256,7 +235,8 @@ def _read_vui_fields(reader: BitReader, vui: _Vui) -> None:
         vui.reorder_frames = reorder if reorder <= 16 else None
 
 
-def _read_sar(reader: BitReader) -> Fraction:
+def read_sar(reader: BitReader) -> Fraction:
+    """The sample aspect ratio of a VUI (E.2.1), H.264's or H.265's; 1 when unspecified."""
     index = reader.bits(8)
     if index == _EXTENDED_SAR:
         horizontal, vertical = reader.bits(16), reader.bits(16)

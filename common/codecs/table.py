@@ -35,6 +35,10 @@ VIDEO_CODECS: Mapping[VideoCodec, VideoFormat] = {
     VideoCodec.H264: VideoFormat(
         h264.parse_config, h264.codec_string_of_record, h264.is_random_access
     ),
+    VideoCodec.H265: VideoFormat(
+        h265.parse_config, h265.codec_string_of_record, h265.is_random_access
+    ),
+    VideoCodec.AV1: VideoFormat(av1.parse_config, av1.codec_string_of_record, av1.is_random_access),
 }
 AUDIO_CODECS: Mapping[AudioCodec, AudioFormat] = {
     AudioCodec.AAC: AudioFormat(
@@ -50,11 +54,6 @@ AUDIO_CODECS: Mapping[AudioCodec, AudioFormat] = {
         lambda record: opus.packet_samples,
     ),
 }
-# Codecs that containers can hold although no input takes them: RFC 6381, of a record.
-_NAMED_ALONE: Mapping[VideoCodec, Callable[[bytes], str]] = {
-    VideoCodec.H265: h265.codec_string_of_record,
-    VideoCodec.AV1: av1.codec_string_of_record,
-}
 
 
 def _always(samples: int) -> Callable[[Data], int]:
@@ -65,7 +64,7 @@ def codec_string(config: VideoConfig | AudioConfig) -> str:
     """The RFC 6381 codec string, such as "avc1.64001f"; empty for codecs that have none here."""
     if isinstance(config, VideoConfig):
         video = VIDEO_CODECS.get(config.codec)
-        name = video.codec_string if video is not None else _NAMED_ALONE.get(config.codec)
+        name = video.codec_string if video is not None else None
     else:
         audio = AUDIO_CODECS.get(config.codec)
         name = audio.codec_string if audio is not None else None

@@ -3,13 +3,10 @@
 from collections.abc import Iterator
 from contextlib import suppress
 
-from common.codecs import aac
+from common.codecs import aac, av1, h265, h265_sps
 from common.codecs import h264 as avc
 from common.codecs.h264_sps import parse_sps
-from common.errors import (
-    AvcError,
-    FlvError,
-)
+from common.errors import Av1Error, AvcError, FlvError, HevcError
 from common.flv import audio as flv_audio
 from common.flv import video as flv_video
 from common.flv.audio import AudioPacket, is_audio_sequence_header, parse_audio
@@ -207,3 +204,64 @@ def aac_config(data: bytes) -> None:
     assert aac.codec_string(config)
     with suppress(FlvError):
         assert aac.AudioSpecificConfig.parse(config.encode()) == config
+
+
+def hevc_record(data: bytes) -> None:
+    """An HEVC record; written again it reads back the same."""
+    h265_sps.parse_sps.cache_clear()
+    with suppress(HevcError):
+        h265.with_complete_arrays(data)
+    try:
+        config = h265.HevcConfig.parse(data)
+    except HevcError:
+        return
+    assert h265.HevcConfig.parse(config.encode()) == config
+    assert h265.codec_string_of_record(data).startswith("hvc1.")
+    if h265.is_record(data):
+        made = config.with_sets(config.vps, config.sps, config.pps)
+        assert h265.HevcConfig.parse(made.encode()) == made
+
+
+def hevc_sps(data: bytes) -> None:
+    """An SPS of H.265; what it says of pictures is possible."""
+    h265_sps.parse_sps.cache_clear()
+    try:
+        info = h265_sps.parse_sps(data)
+    except HevcError:
+        return
+    assert 0 < info.width <= h265_sps.MAX_PICTURE_SIDE
+    assert 0 < info.height <= h265_sps.MAX_PICTURE_SIDE
+    assert info.sar > 0
+    assert info.fps is None or info.fps > 0
+    assert 8 <= info.depth <= 16
+    config = h265.HevcConfig.from_parameter_sets((), [data], ())
+    assert h265.HevcConfig.parse(config.encode()).sps == (data,)
+
+
+def av1_record(data: bytes) -> None:
+    """An AV1 record; one that is made of its sequence header says the same."""
+    try:
+        config = av1.Av1Config.parse(data)
+        found = av1.parse_config(data)
+    except Av1Error:
+        return
+    assert config.encode() == data
+    made = av1.parse_config(av1.Av1Config.from_sequence_header(config.sequence_header).encode())
+    assert (made.width, made.height, made.colour) == (found.width, found.height, found.colour)
+    assert 0 < found.width <= 65_536
+    assert av1.codec_string_of_record(data).startswith("av01.")
+
+
+def av1_unit(data: bytes) -> None:
+    """A temporal unit; without delimiters and padding it says the same."""
+    try:
+        unit = av1.read_unit(data)
+    except Av1Error:
+        return
+    again = av1.read_unit(unit.data)
+    assert (again.is_key, again.has_frame) == (unit.is_key, unit.has_frame)
+    assert again.sequence_header == unit.sequence_header
+    assert again.data is unit.data
+    if unit.sequence_header:
+        with suppress(Av1Error):
+            av1.sequence_header_of(unit.sequence_header)

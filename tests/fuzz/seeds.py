@@ -8,7 +8,7 @@ from enum import Enum
 from fractions import Fraction
 from typing import Any
 
-from common.codecs import aac
+from common.codecs import aac, av1, h265
 from common.codecs import h264 as avc
 from common.flv import amf0
 from common.flv.audio import aac_frame, aac_sequence_header
@@ -37,6 +37,16 @@ _SLICE = b"\x41\x9a\x24\x6c\x41\x4f"
 _SEI = b"\x06\x05\x04abcd\x80"
 _HIGH = avc.AvcConfig(100, 0, 13, 4, (_X264_SPS,), (_PPS,), 1, 8, 8)
 _BASELINE = avc.AvcConfig(66, 192, 13, 4, (_BASELINE_SPS,), (_PPS,))
+_VPS = bytes.fromhex("40010c01ffff01600000030090000003000003003cba0240")
+_HEVC_SPS = bytes.fromhex(
+    "42010101600000030090000003000003003ca0182071f796e92930b9a020000003002000000303 21".replace(
+        " ", ""
+    )
+)
+_HEVC = h265.HevcConfig.from_parameter_sets([_VPS], [_HEVC_SPS], [bytes.fromhex("4401c073c089")])
+_SEQUENCE_HEADER = bytes.fromhex("0a0d00000003b5feb00be142448241")
+_AV1 = av1.Av1Config.from_sequence_header(_SEQUENCE_HEADER)
+_KEY_FRAME = _SEQUENCE_HEADER + bytes.fromhex("320610000a5b00ff")
 _ASC = aac.AudioSpecificConfig(2, 44100, 2, 2)
 _ADTS = b"\xff\xf1\x50\x80\x01\x5f\xfc\x21\x10\x05"
 
@@ -84,6 +94,10 @@ def seeds() -> dict[str, list[bytes]]:
             b"\x03" + avc.to_annexb([_X264_SPS, _PPS, _IDR]),
         ],
         "sps": [_X264_SPS, _BASELINE_SPS],
+        "hevc_record": [_HEVC.encode(), _HEVC.encode()[:22] + b"\0"],
+        "hevc_sps": [_HEVC_SPS],
+        "av1_record": [_AV1.encode(), _AV1.encode()[:4]],
+        "av1_unit": [_KEY_FRAME, b"\x12\0" + _KEY_FRAME + b"\x7a\1a", b"\x30\x90\x0a"],
         "aac_config": [
             _ASC.encode(),
             dataclasses.replace(_ASC, sbr=True, extension_rate=88200).encode(),
@@ -277,6 +291,14 @@ def _video_bodies() -> list[bytes]:
         b"\x91avc1\x00\x00\x00" + unit,
         b"\x93avc1" + unit,
         b"\x94avc1" + amf0.encode("colorInfo", {}),
+        b"\x90hvc1" + _HEVC.encode(),
+        b"\x91hvc1\x00\x00\x28" + avc.join_avcc([_VPS, b"\x26\x01\xaf\x10"]),
+        b"\xa3hvc1" + avc.join_avcc([b"\x02\x01\xd0\x20"]),
+        b"\x1c\x00\x00\x00\x00" + _HEVC.encode(),
+        b"\x17\x00\x00\x00\x00" + _HEVC.encode(),
+        b"\x90av01" + _AV1.encode(),
+        b"\x91av01" + _KEY_FRAME,
+        b"\xa1av01\x30\x30\x0a",
         b"\x90hvc1\x01",
         b"\x96\x01avc1\x00" + (3 + len(unit)).to_bytes(3, "big") + bytes(3) + unit,
         b"\x96\x21avc1\x01\x00\x00\x01ahvc1\x00\x00\x00\x04\x00\x00\x00b",
@@ -322,7 +344,9 @@ def _demuxings(video: Sequence[bytes], audio: Sequence[bytes]) -> list[bytes]:
 
     legacy = b"".join(step(8, 40 * i, body) for i, body in enumerate(video[:5]))
     sounds = b"".join(step(5, 23 * i, body) for i, body in enumerate(audio))
-    extended = b"".join(step(0x88, 0xFFFFFE00 + 40 * i, body) for i, body in enumerate(video[6:]))
+    extended = b"".join(
+        step(0x88, (0xFFFFFE00 + 40 * i) % 2**32, body) for i, body in enumerate(video[6:])
+    )
     jump = step(8, 50_000, video[1]) + step(8, 0, video[1]) + step(8, 0, video[1])
     shorthand = step(3, 0, _HIGH.encode()) + step(3, 0, avc.join_avcc([_IDR])) + step(2, 0, b"\x02")
     return [legacy + sounds, extended + sounds, legacy + jump + step(9, 0, audio[1]), shorthand]

@@ -65,7 +65,7 @@ def test_what_is_in_no_table_has_a_name_and_no_string() -> None:
     ("codec", "name", "description"),
     [
         (VideoCodec.H264, "avc1.42c00d", ""),
-        (VideoCodec.H265, "hvc1.1.6.L60.90", ""),  # no input takes it: a name alone
+        (VideoCodec.H265, "hvc1.1.6.L60.90", ""),
         (VideoCodec.AV1, "av01.0.00M.08", ""),
         (AudioCodec.AAC, "mp4a.40.2", "AAC-LC 48 kHz 2ch"),
         (AudioCodec.OPUS, "opus", "Opus 48 kHz 2ch"),

@@ -26,6 +26,8 @@ class InputContext:
     is_shared: bool  # other ingest processes listen there too
     recorder: Recorder  # is given all media that come, for captures
     endpoint: Callable[[str, str], str]  # of this incarnation, by name and scheme
+    # Binds a `MediaListener` of this name, for children that may send there.
+    listener: Callable[[str, Callable[[list[bytes], Any], None]], Any]
     # Listening sockets of the process before this one, in place of new ones at `addresses`.
     inherited: Sequence[Any] = ()
 

@@ -43,11 +43,12 @@ from ingest.streams.admission import Admission
 from ingest.streams.read_batching import TICK_S, read_spread
 from ingest.streams.registry import Streams
 from ingest.streams.supervisor_messages import SupervisorMessages
+from ingest.units.input import UnitsInput
 
 log = logging.getLogger("tfarm.ingest.run")
 
 # Every way into an ingest: another one is a folder and a line here.
-INPUTS: Sequence[Callable[[InputContext], Input]] = (RtmpInput,)
+INPUTS: Sequence[Callable[[InputContext], Input]] = (RtmpInput, UnitsInput)
 
 IDLE_TICK_S = 0.5  # without a stream
 QUIET_TICK_S = 1.0  # without a connection
@@ -101,6 +102,7 @@ class Ingest:
             is_shared=is_shared,
             recorder=self._recorder,
             endpoint=process.address,
+            listener=process.listener,
             inherited=inherited,
         )
         self._inputs = [make(context) for make in INPUTS]

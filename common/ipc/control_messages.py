@@ -54,6 +54,7 @@ class Endpoint:
     whep: str = ""  # the rtc child's Unix socket for requests of viewers by WebRTC
     sound: str = ""  # the opus child's Unix socket for sound to be coded
     datagrams: str = ""  # an rtc child's, where its successor is given the UDP port
+    units: str = ""  # an ingest's Unix socket for publishers that another child speaks with
 
 
 # ---- child → supervisor -----------------------------------------------------------------------

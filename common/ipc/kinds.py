@@ -115,7 +115,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             listens="rtmp",
             admits=True,
             has_standby=True,
-            sockets=("decrypted", "listeners"),
+            sockets=("decrypted", "listeners", "units"),
             replacing=Replacing.RETIRE,
         ),
         ChildKind(

@@ -17,6 +17,7 @@ from common.ipc.kinds import KINDS
 SENDERS: Final[Mapping[str, Set[str]]] = {
     "media": frozenset({"ingest"}),
     "tags": frozenset({"ingest", "worker", "encoder", "relay"}),
+    "units": frozenset({"relay"}),
     "pictures": frozenset({"worker"}),
     "pools": frozenset({"worker"}),
     "handover": frozenset({"ingest"}),

@@ -25,10 +25,14 @@ from common.access.peer_address import Networks, subscriber
 from common.access.refusal import Cause, Refusal, RefusalReason
 from common.access.signed_url import Direction
 from common.access.wrong_keys import WrongKeys
+from common.config.ladder import SourceFormat
 from common.config.overrides import NO_OVERRIDES, StreamOverrides
 from common.config.settings import IngestSettings, Settings
 from common.ipc.identity import StreamId, split_stream_id, stream_id
+from common.ipc.unit_messages import Judged
+from common.media.clock import ResumeTime
 from common.process.log import key_hash, stream_label
+from ingest.streams.source_gop import SourceGop
 
 REMEMBER_S = 30.0
 MAX_REMEMBERED = 1_000
@@ -159,6 +163,15 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumption:
+    """What a publisher brings of a stream whose owner is lost."""
+
+    time: ResumeTime
+    gop: SourceGop
+    format: SourceFormat | None
+
+
+@dataclass(frozen=True, slots=True)
 class PublishAttempt:
     """What a connection asks for that wants to publish."""
 
@@ -168,6 +181,8 @@ class PublishAttempt:
     publish_key: str | None = field(default=None, repr=False)  # None: it gave none
     token: str | None = field(default=None, repr=False)  # of a signed URL; likewise
     query: Mapping[str, str] = field(default_factory=dict, repr=False)  # all of it, for a hook
+    judged: Judged | None = None  # by another host's ingest: rules and hooks are not asked again
+    resume: Resumption | None = None  # where its stream goes on, if it is not here
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +209,8 @@ def check_attempt(
         words = f"there is no app {attempt.app!r} here"
         return Refusal(RefusalReason.DENIED, words, cause=Cause.NO_APP)
     stream = stream_id(attempt.app, attempt.key)
+    if (judged := attempt.judged) is not None:
+        return PublishAdmitted(stream, judged.credentials, overrides=judged.overrides)
     own = settings.stream_keys.get(stream)
     shown = Shown(host, attempt.publish_key, attempt.token)
     found = authorise_publish(template, own, attempt.key, shown, now_unix)

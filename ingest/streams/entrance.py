@@ -94,10 +94,17 @@ class Entrance:
         self.sessions.forget(connection)
         return bool(self._questions.forget(lambda asker: asker.connection is connection))
 
-    def begin(self, connection: PublishingConnection, stream: StreamId, now: float) -> None:
-        """A connection has been let in."""
+    def begin(
+        self,
+        connection: PublishingConnection,
+        attempt: PublishAttempt,
+        stream: StreamId,
+        now: float,
+    ) -> None:
+        """A connection has been let in; of one that was elsewhere, hooks are told from there."""
         self.claims.keep(connection)
-        self.sessions.begin(connection, stream, now)
+        if attempt.judged is None:
+            self.sessions.begin(connection, stream, now)
 
     def used(self, uses: Uses) -> None:
         """These URLs were used at other processes."""

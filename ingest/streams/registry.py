@@ -255,7 +255,7 @@ class Streams:
         self._publishers[connection] = Publisher(stream, connection, settings, now, is_odd)
         self._connections[stream.stream_id] = connection
         self.captures.begin(connection, stream.stream_id)
-        self.entrance.begin(connection, stream.stream_id, now)
+        self.entrance.begin(connection, attempt, stream.stream_id, now)
         stream.arrive(connection.peer, now, credentials)
         connection.accept_publish(attempt.request_id, stream.timeline, now, stream.audio_before)
         self.log.info("publish started", stream.stream_id, "peer=%s", connection.peer)

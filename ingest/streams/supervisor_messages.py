@@ -38,6 +38,9 @@ class SupervisorMessages:
     def placed(self, message: Placement, now: float) -> None:
         queued = self._streams.requests.answered(message.request_id)
         if queued is not None:
+            resume = queued.attempt.resume
+            if resume is not None and message.resume_time is None:
+                message = replace(message, resume_time=resume.time)
             stream = self._streams.add(message, queued.overrides)
             self._streams.log.info(
                 "stream placed",
@@ -49,6 +52,8 @@ class SupervisorMessages:
             )
             who = queued.credentials
             self._streams.begin(queued.connection, queued.attempt, stream, who, now)
+            if resume is not None and message.resume_time is resume.time:
+                stream.go_on_from(resume.gop, resume.format)
             return
         known = self._streams.get(message.stream_id)
         if known is not None:

@@ -80,7 +80,8 @@ def may_say(kind: str, message: Any) -> bool:
     if isinstance(message, StreamWanted):
         return "tags" in KINDS[kind].sockets
     if isinstance(message, ChildFloods):  # of who listens; what is taken over accuses nobody
-        return "tags" in KINDS[kind].sockets and not KINDS[kind].is_sandboxed
+        listens = {"tags", "units"} & set(KINDS[kind].sockets)
+        return bool(listens) and not KINDS[kind].is_sandboxed
     senders = _SENT_BY.get(type(message))
     if senders is not None:
         return kind in senders

@@ -65,7 +65,7 @@ RUNNING = tuple(
         (SessionEnd(CPU0, TranscodeStatus(STREAM, ONE, 0, 0, 0.0, 0, ())), {"worker"}),
         (Positions(1, STREAM, None), {"egress", "web", "rtc", "relay"}),
         (StreamWanted(EGRESS0, STREAM), {"egress", "audio", "web", "rtc", "relay"}),
-        (ChildFloods(CPU0, "more than may wait"), {"egress", "web", "rtc", "relay"}),
+        (ChildFloods(CPU0, "more than may wait"), {"egress", "ingest", "web", "rtc", "relay"}),
         (OwnerWanted(STREAM), {"relay"}),
         (StreamOwner("ab" * 32), {"cluster"}),
         (ClusterView(), {"cluster"}),

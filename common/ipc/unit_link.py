@@ -1,0 +1,152 @@
+"""A child's way to the ingests, for publishers whose protocol it speaks (IO).
+
+Each publisher is at one ingest, told by its stream's name, and has a number there. One whose ingest
+is gone is told so, and may ask anew: another one is there then, or the next of that one.
+"""
+
+import hashlib
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from common.ipc.bus import Bus
+from common.ipc.control_messages import Endpoint
+from common.ipc.envelope import encode
+from common.ipc.identity import ChildId
+from common.ipc.media_link import MediaSender
+from common.ipc.unit_messages import (
+    PublishAccepted,
+    PublishAsk,
+    PublishFinished,
+    PublishHeldBack,
+    PublishOver,
+    PublishRefused,
+    PublishTimed,
+    UnitItem,
+    Units,
+)
+from common.media.units import Data
+
+log = logging.getLogger("tfarm.common.ipc.unit_link")
+
+Answer = PublishAccepted | PublishRefused | PublishFinished | PublishTimed | PublishHeldBack
+
+
+class UnitPublisher(Protocol):
+    """One who publishes by such a way, or asks to."""
+
+    def on_answer(self, answer: Answer, /) -> None:
+        """Its ingest says something; after refused and finished it says nothing more."""
+        ...
+
+    def on_cut_off(self, reason: str, /) -> None:
+        """Its ingest is gone; it says nothing more."""
+        ...
+
+
+class UnitWay:
+    """The way of one publisher to its ingest."""
+
+    def __init__(self, link: "_Link", number: int) -> None:
+        self._link, self._number = link, number
+
+    @property
+    def ingest(self) -> ChildId:
+        return self._link.ingest
+
+    def send(self, items: Sequence[UnitItem], payloads: Sequence[Data]) -> bool:
+        """Send units; False: the ingest takes no more now, or is gone. Drop up to a keyframe."""
+        units = Units(self._number, tuple(items))
+        return self._link.send((encode(units), *payloads))
+
+    def over(self, reason: str, *, is_meant: bool = False) -> None:
+        """The publisher is gone; nothing more is said of it, either way."""
+        if self._link.publishers.pop(self._number, None) is not None:
+            self._link.send((encode(PublishOver(self._number, reason[:200], is_meant)),))
+
+
+class UnitLinks:
+    """The links of one child."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._links: dict[str, _Link] = {}  # by address
+        self._numbers = itertools.count(1)
+
+    def __len__(self) -> int:
+        """How many publishers are on their way, or there."""
+        return sum(len(link.publishers) for link in self._links.values())
+
+    def follow(self, endpoints: Sequence[Endpoint]) -> None:
+        """Take over the ingests that run now."""
+        running = {end.units: end for end in endpoints if end.units}
+        for address in [known for known in self._links if known not in running]:
+            link = self._links.pop(address)
+            link.cut_off(f"{link.ingest} is gone")
+            link.close()
+        for address, end in running.items():
+            if address not in self._links:
+                self._links[address] = _Link(self._bus, address, end.child)
+            self._links[address].is_retiring = end.is_retiring
+
+    def ask(
+        self,
+        publisher: UnitPublisher,
+        stream: str,
+        make: Callable[[int], PublishAsk],
+        payloads: Sequence[Data] = (),
+    ) -> UnitWay | None:
+        """Ask the ingest of a stream; None: there is none now.
+
+        `make` is given the publisher's number.
+        """
+        open_links = [link for link in self._links.values() if not link.is_retiring]
+        if not open_links:
+            return None
+        link = max(open_links, key=lambda link: _weight(stream, link.ingest))
+        number = next(self._numbers)
+        if not link.send((encode(make(number)), *payloads)):
+            return None
+        link.publishers[number] = publisher
+        return UnitWay(link, number)
+
+    def close(self) -> None:
+        for link in self._links.values():
+            link.close()
+        self._links.clear()
+
+
+class _Link(MediaSender):
+    """The link to one ingest."""
+
+    def __init__(self, bus: Bus, address: str, ingest: ChildId) -> None:
+        self.ingest = ingest
+        self.publishers: dict[int, UnitPublisher] = {}
+        self.is_retiring = False
+        super().__init__(bus, address, self._on_answer)
+
+    def on_down(self) -> None:
+        self.cut_off(f"the link to {self.ingest} broke")
+
+    def cut_off(self, reason: str) -> None:
+        publishers = list(self.publishers.values())
+        self.publishers.clear()
+        for publisher in publishers:
+            publisher.on_cut_off(reason)
+
+    def _on_answer(self, answer: Any) -> None:
+        if not isinstance(answer, Answer):
+            log.warning("unexpected answer of an ingest kind=%s", type(answer).__name__)
+            return
+        publisher = self.publishers.get(answer.number)
+        if publisher is None:
+            return
+        if isinstance(answer, PublishRefused | PublishFinished):
+            del self.publishers[answer.number]
+        publisher.on_answer(answer)
+
+
+def _weight(stream: str, ingest: ChildId) -> bytes:
+    """Rendezvous hashing: the highest has the stream, and the others keep theirs without it."""
+    return hashlib.sha256(f"{ingest}|{stream}".encode()).digest()

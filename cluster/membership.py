@@ -194,18 +194,20 @@ class Membership:
         session = self._session
         self._watch_revision = max(self._watch_revision, answer.revision)
         self.view.apply(answer.events, now, is_settled=session.is_settled(now))
+        actions: list[Action] = []
         digests = [self._keys.digest_of(event.kv.key) for event in answer.events]
         for event, digest in zip(answer.events, digests, strict=True):
             revision = event.kv.mod_revision
             session.revision = max(session.revision, revision)
             if not event.is_delete:
+                actions += self._streams.on_put(event.kv)
                 continue
             self._streams.on_deleted(digest, revision)
             if self._keys.host_of(event.kv.key) == self._own.host:
                 session.is_registered &= revision <= self._own_key.revision
         self._streams.release_leftovers(digests)
         self._streams.claim_what_is_free()
-        return [*self._next_calls(now), *self._changes(now)]
+        return [*actions, *self._next_calls(now), *self._changes(now)]
 
     def watch_ended(self, reason: str) -> list[Action]:
         """A watch has failed: what changed meanwhile is in the next whole read."""
@@ -266,10 +268,10 @@ class Membership:
             self._keys.host_of(kv.key) == self._own.host for kv in kvs
         )
         revision, prefix = self._all_keys.revision, self._keys.prefix
-        self._streams.on_read(kvs, revision)
+        actions = self._streams.on_read(kvs, revision)
         self._watch_revision = max(self._watch_revision, revision)
         watch = messages.watch(prefix, prefix_end(prefix), revision + 1)
-        return [StartWatch(watch), *self._changes(now)]
+        return [StartWatch(watch), *actions, *self._changes(now)]
 
     # ---- inside: what is said -----------------------------------------------------------------
 

@@ -131,15 +131,32 @@ class StreamKeys:
 
     # ---- what was seen ------------------------------------------------------------------------
 
-    def on_read(self, kvs: Sequence[KeyValue], revision: int) -> None:
+    def on_read(self, kvs: Sequence[KeyValue], revision: int) -> list[Action]:
         """All keys of a revision: those of this farm that are not among them are to be made."""
-        there = {self._keys.digest_of(kv.key): kv.mod_revision for kv in kvs}
+        there = {self._keys.digest_of(kv.key): kv for kv in kvs}
+        actions: list[Action] = []
         for digest, claim in self.claims.by_digest.items():
-            is_there = there.get(digest) == claim.mod_revision
-            is_older = claim.mod_revision <= revision
-            if claim.state is ClaimState.OWNED and not is_there and is_older:
+            found, is_older = there.get(digest), claim.mod_revision <= revision
+            if found is not None:
+                actions += self.on_put(found)
+            is_there = found is not None and found.mod_revision == claim.mod_revision
+            if claim.state is ClaimState.OWNED and is_older and not is_there:
                 self.claims.lose(claim)
         self.release_leftovers()
+        return actions
+
+    def on_put(self, kv: KeyValue) -> list[Action]:
+        """A key was made or replaced: by another host over this one's, the stream is that one's."""
+        claim = self.claims.by_digest.get(self._keys.digest_of(kv.key))
+        if claim is None or claim.state is not ClaimState.OWNED:
+            return []
+        own, record = self._session.own, read_stream(kv.value)
+        if kv.mod_revision <= claim.mod_revision or record is None:
+            return []
+        if (record.host, record.farm) == (own.host, own.farm):
+            return []
+        self.claims.leave(claim)
+        return self.answer(claim, ClaimOutcome.ELSEWHERE)
 
     def on_deleted(self, digest: str, revision: int) -> None:
         """A key was deleted, perhaps one of this farm's."""

@@ -380,6 +380,7 @@ class EndStream:
 
     stream_id: StreamId
     refusal: Refusal
+    hold_ms: int = 0  # its players are kept so long: another host has the stream
 
 
 @message("readmit")

@@ -23,6 +23,7 @@ from egress.streams.stream import Stream
 
 PROTOCOL: Final = "relay"
 ASK_AGAIN_S: Final = 5.0  # changes are reported for 15 s after the last time
+HANDOVER_MS: Final = 10_000  # players are kept so long there, for the stream's other host
 ENDED: Final = "the stream has ended"
 
 
@@ -180,7 +181,7 @@ class RelayOutput:
             wanted = peer.wanted.get(digest)
             if wanted is not None:
                 self._end_feeds(peer, digest, wanted, owner.stream_id)
-                peer.serving.closed(digest, "this host has it no more", 0)
+                peer.serving.closed(digest, "this host has it no more", HANDOVER_MS)
         return True
 
     def _follow(self, peer: Peer, digest: str) -> None:

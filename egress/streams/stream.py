@@ -146,7 +146,7 @@ class Stream:
         self._time, self._quiet_since = SourceTime(now), now  # since the last tag, or the opening
         self._publisher = PublisherInfo()
         self._on_demand, self._delays, self._keeps_last = on_demand, delays, keeps_last
-        self._make_renditions()
+        self._make_renditions(message.epoch_ms)
 
     def knows(self, generation: Generation) -> bool:
         """True if a generation is, was, or will be this stream's by what was announced."""
@@ -180,7 +180,7 @@ class Stream:
         if message.generation == self.generation:
             self.template, self.transcoded = message.template, message.renditions
             self._generation_ended = False
-            return self._make_renditions()
+            return self._make_renditions(message.epoch_ms)
         gone = self._switch(now)
         if message.generation <= self.generation:
             return gone
@@ -285,9 +285,8 @@ class Stream:
         if following is None:
             return ()
         message = following.message
-        self.generation = message.generation
+        self.generation, self._generation_ended = message.generation, False
         self.template, self.transcoded = message.template, message.renditions
-        self._generation_ended = False
         for name, rendition in self.renditions.items():
             if name == SOURCE:
                 rendition.continue_generation()
@@ -296,7 +295,7 @@ class Stream:
                 rendition.start_generation()
         # Before it and behind it: whoever waits, or is gone now, is numbered by the one before.
         self._absent.clear()
-        gone = self._make_renditions()
+        gone = self._make_renditions(message.epoch_ms)
         self._absent.clear()
         if self.generation > self._revoked:
             for media in following.deferred:
@@ -304,8 +303,9 @@ class Stream:
                     self._apply(media.message, media.payloads, now)
         return gone
 
-    def _make_renditions(self) -> tuple[Rendition, ...]:
+    def _make_renditions(self, start_ms: int | None) -> tuple[Rendition, ...]:
         """Bring `renditions` in line with `transcoded`; returns those that are gone."""
+        self._time.on_start(start_ms)
         wanted = (*self.transcoded, SOURCE)
         gone = tuple(self.renditions.pop(name) for name in [*self.renditions] if name not in wanted)
         for rendition in gone:

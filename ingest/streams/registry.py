@@ -314,8 +314,11 @@ class Streams:
         connection.end_publish(refusal)
         return publisher.stream
 
-    def end_for(self, stream: Stream, refusal: Refusal, now: float) -> None:
-        """End a stream and its publisher, if it has one, for the same reason."""
+    def end_for(self, stream: Stream, refusal: Refusal, now: float, hold_ms: int = 0) -> None:
+        """End a stream and its publisher, if it has one, for the same reason.
+
+        `hold_ms`: its players are kept so long, for whoever has it next.
+        """
         connection = self._connections.get(stream.stream_id)
         if refusal.is_lasting:
             # what goes wrong with what one sends is no other's who has the stream's name
@@ -323,11 +326,11 @@ class Streams:
             self.memory.remember(stream.stream_id, refusal, now, own.host if own else None)
         if connection is not None:
             self._remove(connection, refusal)
-        self._end(stream, refusal.words)
+        self._end(stream, refusal.words, hold_ms)
 
-    def _end(self, stream: Stream, reason: str) -> None:
+    def _end(self, stream: Stream, reason: str, hold_ms: int = 0) -> None:
         self.log.info("stream ended", stream.stream_id, "reason=%s", reason)
-        stream.end(reason)
+        stream.end(reason, hold_ms)
         self.forget_if_ended(stream)
 
     def forget_if_ended(self, stream: Stream) -> None:

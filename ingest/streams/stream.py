@@ -164,8 +164,8 @@ class Stream:
         if self._freeze() and media.audio_config is not None and can_be_silent(media.audio_config):
             self.absence.silence = Silence(media.audio_config, self.timeline.audio_ms)
 
-    def end(self, reason: str) -> None:
-        """End the stream for all: the worker, the players, the reservation."""
+    def end(self, reason: str, hold_ms: int = 0) -> None:
+        """End the stream for all: the worker, the reservation, and the players after `hold_ms`."""
         if self.state is StreamState.ENDED:
             return
         last = self.status(self._clock())
@@ -177,7 +177,9 @@ class Stream:
         self.media.leave()
         self.media.worker.end(reason)
         if self._was_open:
-            self.media.egress.close(StreamClosed(self.stream_id, self.generation, reason, 0))
+            self.media.egress.close(StreamClosed(self.stream_id, self.generation, reason, hold_ms))
+        if self._was_open and hold_ms > 0:
+            self.media.egress.release()
         self._report(PublishEnd(self.stream_id, self.generation, reason, last))
 
     # ---- another ingest -----------------------------------------------------------------------

@@ -97,7 +97,7 @@ class SupervisorMessages:
             self._streams.memory.remember(message.stream_id, refusal, now)
         stream = self._streams.get(message.stream_id)
         if stream is not None:
-            self._streams.end_for(stream, refusal, now)
+            self._streams.end_for(stream, refusal, now, message.hold_ms)
             return
         queued = self._streams.requests.of(message.stream_id)
         if queued is not None:

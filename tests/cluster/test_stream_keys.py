@@ -1,7 +1,9 @@
 """cluster/stream_keys.py: who may have a stream, by hosts against a model of etcd."""
 
+from cluster.keys import StreamRecord, write_stream
 from common.cluster.digest import stream_digest
-from common.ipc.cluster_messages import ClaimOutcome
+from common.etcd import messages
+from common.ipc.cluster_messages import ClaimOutcome, StreamClaimed
 from common.ipc.identity import StreamId
 from tests.kit.cluster_rig import SECRET, Rig, views
 
@@ -75,3 +77,21 @@ def test_no_host_takes_a_stream_of_one_that_has_not_come_back_yet() -> None:
     rig.run(2)
     assert rig.registered() == {DIGEST: "a"}
     assert not any(host.is_missing for host in views(b)[-1].hosts)
+
+
+def test_who_loses_its_key_to_another_host_hears_of_it_at_once() -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    a.take(CAM)
+    rig.run(8)
+    key = next(name for name in rig.store.keys if name.endswith(DIGEST))
+    put = messages.put(key, write_stream(StreamRecord("b", "f1")), b.lease)
+    asked = messages.transaction([], [put])
+    rig.store.handle(asked.path, asked.document, rig.now)
+    rig.run(0.2)
+    claimed = [message for message in a.said if isinstance(message, StreamClaimed)]
+    lost, again = claimed[-2:]
+    assert (lost.request_id, lost.outcome) == (0, ClaimOutcome.ELSEWHERE)
+    assert lost.owner is not None
+    assert (lost.owner.host, lost.owner.is_here) == ("b", False)
+    assert again.outcome is ClaimOutcome.OWNED, "b did not have it, and has let go"

@@ -115,6 +115,10 @@ class Host:
         self.do(self.core.answered(call, answer, now))
 
     @property
+    def lease(self) -> int:
+        return Self("c", self.name, self.farm, SECRET, 5).lease
+
+    @property
     def is_in_touch(self) -> bool:
         return self.core.is_in_touch(self.rig.now)
 

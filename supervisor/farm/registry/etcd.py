@@ -3,7 +3,8 @@
 A new stream is claimed before its publisher is let in. The answer is waited for where etcd is in
 touch, and for `CLAIM_S` at most: then the publisher is let in unregistered, as it is at once where
 etcd is away, and the cluster child registers the stream when it can. A stream that another host has
-is refused here. What runs ends for no reason that lies in etcd.
+is refused here. What runs ends for no reason that lies in etcd but one: that another host owns it,
+who came to it later (`lost_streams.py`).
 """
 
 from collections.abc import Callable, Iterable
@@ -29,6 +30,7 @@ from common.ipc.identity import ChildId, StreamId
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.admission.publish_requests import Admission
 from supervisor.farm.registry.host_room import host_room
+from supervisor.farm.registry.lost_streams import LostStreams
 from supervisor.farm.state import FarmState
 
 CLUSTER: Final = "cluster"
@@ -56,6 +58,7 @@ class EtcdRegistry:
         self._fleet = state.fleet  # as it was looked at last
         self.view: ClusterView | None = None
         self.unregistered: set[StreamId] = set()
+        self._lost = LostStreams(state)
 
     @property
     def handlers(self) -> dict[type, Callable[[ChildId, Any, float], list[Action]]]:
@@ -157,10 +160,10 @@ class EtcdRegistry:
     def _note(self, claimed: StreamClaimed, now: float) -> None:
         if claimed.outcome is ClaimOutcome.OWNED:
             self.unregistered.discard(claimed.stream_id)
+            self._lost.kept(claimed.stream_id)
         elif claimed.outcome is ClaimOutcome.ELSEWHERE:
             self.unregistered.add(claimed.stream_id)
-            words = f"{_where(claimed.owner)} has this stream, too"
-            self._state.note(claimed.stream_id, words, now)
+            self._lost.lost(claimed.stream_id, _where(claimed.owner), now)
 
     # ---- time ---------------------------------------------------------------------------------
 
@@ -168,12 +171,13 @@ class EtcdRegistry:
         """At once, when a stream may have begun or ended."""
         if self._fleet is not self._state.fleet:
             return 0.0
-        return min((one.deadline_s for one in self._pending.values()), default=inf)
+        deadlines = (one.deadline_s for one in self._pending.values())
+        return min(*deadlines, self._lost.next_deadline(), inf)
 
     def tick(self, now: float) -> list[Action]:
         """Let in who has waited for long enough; tell what has begun and ended."""
         due = [number for number, one in self._pending.items() if one.deadline_s <= now]
-        actions = self._admit_all(due, now)
+        actions = [*self._admit_all(due, now), *self._lost.tick(now)]
         self._fleet = self._state.fleet
         return [*actions, *self._follow_streams()]
 

@@ -2,7 +2,9 @@
 
 import pytest
 
+from common.ipc.media_messages import HEADER, REPLAY
 from egress.streams.source_time import MAX_AHEAD_MS, MIN_STEP_MS, SourceTime
+from tests.kit.egress import head, tags
 
 
 def restarted(at_s: float = 10.0) -> SourceTime:
@@ -74,3 +76,30 @@ def test_a_worker_is_no_further_ahead_of_ingest_than_a_publisher_may_jump(
     assert not time.is_ahead(end_ms, now_s), "ingest has not said what the time is"
     time.on_ingest(5000, 10.0)
     assert time.is_ahead(end_ms, now_s) is is_ahead
+
+
+@pytest.mark.parametrize(
+    ("begin_ms", "received_s", "flags", "offset_ms"),
+    [
+        (0, 11.5, 0, 5040 + 1500),
+        (0, 11.0, REPLAY, 5040 + 1000),  # a GOP that came before what is live
+        (900_000, 11.5, 0, 5040 + 1500 - 900_000),  # however far ahead its own time is
+        (0, 9.0, REPLAY, 5040 + MIN_STEP_MS),  # from before the other one's last
+    ],
+)
+def test_another_start_lands_where_it_came_behind_what_was_sent(
+    begin_ms: int, received_s: float, flags: int, offset_ms: int
+) -> None:
+    time = SourceTime(0.0)
+    time.on_start(None)
+    time.on_start(1_000)
+    time.on_tags(5000, (), 10.0)
+    time.on_ingest(5000, 10.0)
+    time.on_start(2_000)
+    key = head(9, begin_ms, flags, received_s), b""
+    header = head(9, 0, HEADER, 11.5), b""
+    assert time.take(tags(0, header, rendition="360p")[0], [5040], 11.5)
+    assert time.take(tags(1, key, rendition="360p")[0], [5040], 11.5)
+    assert time.offset_ms == offset_ms
+    assert time.take(tags(2, key, rendition="360p")[0], [9_000], 12.0)
+    assert time.offset_ms == offset_ms, "once"

@@ -263,3 +263,24 @@ def test_a_silent_stream_lives_on_when_tags_come_again() -> None:
     output.stream.tick(1.0 + SILENT_S + TEMPLATE.hold_ms / 1000)
     assert state(output.stream) is StreamState.LIVE
     assert output.words(SOURCE) == ["M", "H", "v0", "v40"]
+
+
+@pytest.mark.parametrize("opens_before_its_start_is_known", [True, False])
+@pytest.mark.parametrize("begin_ms", [0, 900_000])
+def test_the_stream_of_another_host_goes_on_behind_what_players_saw(
+    begin_ms: int, opens_before_its_start_is_known: bool
+) -> None:
+    """Only what is watched comes from there: the source is not. Its time is that host's own."""
+    output = Output(renditions=("720p",))
+    output.take(rendition_open("720p"), tags(0, key_tag(5000), rendition="720p"), now=1.0)
+    assert output.words("720p", now=1.0)[-1] == "v5000"
+    output.stream.close(close(10_000), 1.5)
+    if opens_before_its_start_is_known:
+        output.stream.open(stream_open(2, ("720p",), epoch_ms=None), 2.0)
+    output.stream.open(stream_open(2, ("720p",), epoch_ms=777), 2.0)
+    head, body = key_tag(begin_ms)
+    key = head._replace(received_s=1.9, flags=head.flags | REPLAY), body
+    opening = rendition_open("720p", generation=2)
+    output.take(opening, tags(0, key, generation=2, rendition="720p"), now=2.0)
+    words = output.words("720p", now=2.0)
+    assert words[-1] == f"v{begin_ms}@5900"

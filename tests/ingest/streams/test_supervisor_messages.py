@@ -190,3 +190,14 @@ def test_a_banned_stream_is_nobodys() -> None:
     assert banned.told == [("NetStream.Publish.Denied", "this stream is banned by the operator")]
     assert not other.told
     assert around.publish(now=103.0).told
+
+
+def test_a_stream_that_another_host_has_ends_and_its_players_are_held_for_it() -> None:
+    around = RegistryRig()
+    first = around.live()
+    refusal = Refusal(RefusalReason.NAME_IN_USE, "host b has it")
+    around.from_supervisor.end_stream(EndStream(STREAM, refusal, 5_000), 102.0)
+    assert around.closed() == [5_000]
+    assert first.told, "why"
+    assert around.count(PublishEnd) == 1
+    assert len(around.streams) == 0

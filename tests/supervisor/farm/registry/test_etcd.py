@@ -16,9 +16,17 @@ from common.ipc.cluster_messages import (
     StreamClaimed,
     StreamOwner,
 )
-from common.ipc.control_messages import Heartbeat, Placement, PublishEnd, PublishRequest, Refused
+from common.ipc.control_messages import (
+    EndStream,
+    Heartbeat,
+    Placement,
+    PublishEnd,
+    PublishRequest,
+    Refused,
+)
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from supervisor.farm.actions import Action, Send
+from supervisor.farm.registry.lost_streams import GRACE_S
 from tests.kit.children import INGEST0
 from tests.kit.farm_rig import ADDRESS, Rig
 
@@ -158,13 +166,17 @@ def test_a_publisher_that_comes_back_to_its_stream_waits_for_nobody() -> None:
     assert len(sent(actions, INGEST0)) == 1
 
 
-def test_a_stream_that_is_anothers_too_goes_on_and_is_said_to_be_unregistered() -> None:
+def test_a_stream_that_is_anothers_too_is_unregistered_and_ends_soon() -> None:
     rig = new_rig(in_touch=False)
     ask(rig)
     answer(rig, 0, ClaimOutcome.ELSEWHERE, OTHER)
     assert A in rig.farm.state.streams
     assert rig.farm.registry.unregistered == {A}
     assert rig.farm.state.history[-1].text == "host h2 has this stream, too"
+    assert rig.farm.next_deadline() <= rig.now + GRACE_S
+    (end,) = sent(rig.tick(GRACE_S), INGEST0)
+    assert isinstance(end, EndStream)
+    assert "host h2" in end.refusal.words
 
 
 def test_a_heartbeat_is_answered_with_what_is_free() -> None:

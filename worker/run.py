@@ -38,7 +38,6 @@ from common.ipc.media_messages import (
     VideoHeader,
 )
 from common.ipc.status_messages import TranscodeStatus
-from common.media.units import VideoCodec
 from common.process.awake_clock import AwakeClock
 from common.process.log import RateLimit, more
 from worker.devices.table import OpenDevice
@@ -113,16 +112,14 @@ class Worker:
         payload: bytes,
     ) -> None:
         match message:
-            case VideoHeader() if message.codec is VideoCodec.H264:
-                session.put_header(payload)
+            case VideoHeader():
+                session.put_header(payload, message.codec)
             case StreamSplice():
                 session.splice(message.splice_ms)
             case StreamPause():
                 session.freeze(message.reference, may_go_on=message.may_go_on)
             case StreamEnd():
                 session.end(message.reason)
-            case VideoHeader():
-                session.abandon(f"{message.codec.label} is not decoded here")
 
     # ---- the supervisor -----------------------------------------------------------------------
 

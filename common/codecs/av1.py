@@ -7,7 +7,7 @@ without a size. Pure; Av1Error for what cannot be read.
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from common.codecs.av1_sequence import SequenceHeader, parse_sequence_header
 from common.errors import Av1Error
@@ -114,6 +114,9 @@ def read_unit(data: Data) -> TemporalUnit:
 @dataclass(frozen=True, slots=True)
 class Av1Config:
     """An AV1CodecConfigurationRecord: what a video sequence header carries."""
+
+    codec: ClassVar[VideoCodec] = VideoCodec.AV1
+    nal_length_size: ClassVar[int] = 0  # there are none
 
     head: bytes  # its first four bytes
     obus: bytes  # configOBUs: a sequence header, perhaps metadata; or empty

@@ -1,18 +1,29 @@
-"""CEA-608/708 captions in H.264: out of access units, and as SEI. Pure.
+"""CEA-608/708 captions: out of access units of any codec, and as SEI of H.264. Pure.
 
-They travel as SEI (H.264 D.1.6, user_data_registered_itu_t_t35) holding ATSC A/53 part 4 cc_data():
+They travel as SEI of H.264 and H.265 (H.264 D.1.6, user_data_registered_itu_t_t35), in AV1 as
+metadata OBUs (6.7.2), holding ATSC A/53 part 4 cc_data():
 three bytes a construct, 31 of them at most.
 """
 
+from collections.abc import Callable, Mapping
+
+from common.codecs import av1, h265
 from common.codecs.h264 import NalType, nal_spans, unescape
-from common.errors import AvcError
-from common.media.units import Data
+from common.errors import Av1Error, AvcError
+from common.media.units import Data, VideoCodec
 
 MAX_TRIPLETS = 31  # cc_count has five bits
 _TYPE_T35 = 4
 _A53_HEAD = b"\xb5\x00\x31GA94\x03"  # USA, ATSC, user_identifier, cc_data()
+_METADATA = av1.ObuType.METADATA
+_METADATA_T35 = b"\x04"  # METADATA_TYPE_ITUT_T35
 _PROCESS_CC = 0x40
 _VALID = 0x04  # cc_valid in a construct's first byte; the others are padding
+
+
+def captions_in(codec: VideoCodec) -> Callable[[Data, int], bytes]:
+    """The function that finds the constructs in a codec's units; see `caption_data`."""
+    return _FINDERS.get(codec, caption_data)
 
 
 def caption_data(unit: Data, length_size: int) -> bytes:
@@ -34,9 +45,34 @@ def caption_data(unit: Data, length_size: int) -> bytes:
     return found
 
 
-def _from_sei(rbsp: bytes) -> bytes:
+def _in_h265(unit: Data, length_size: int) -> bytes:
+    try:
+        spans = nal_spans(unit, length_size)
+    except AvcError:
+        return b""
     found = b""
-    at = 1
+    for begin, end in spans:
+        kind = unit[begin] >> 1 & 0x3F
+        if kind == h265.NalType.PREFIX_SEI:
+            found += _from_sei(unescape(bytes(unit[begin:end])), header=2)
+        elif kind <= h265.LAST_SLICE:
+            break
+    return found
+
+
+def _in_av1(unit: Data, length_size: int) -> bytes:
+    del length_size
+    try:
+        found = av1.obus(unit)
+    except Av1Error:
+        return b""
+    data = (bytes(unit[obu.payload : obu.end]) for obu in found if obu.type == _METADATA)
+    return b"".join(_from_t35(one[1:]) for one in data if one[:1] == _METADATA_T35)
+
+
+def _from_sei(rbsp: bytes, header: int = 1) -> bytes:
+    found = b""
+    at = header
     # what is left at the end is at least the trailing bits' byte
     while at + 2 < len(rbsp):
         kind, at = _sei_number(rbsp, at)
@@ -95,3 +131,10 @@ def _escape(rbsp: bytes) -> bytes:
         out.append(byte)
         zeros = zeros + 1 if byte == 0 else 0
     return bytes(out)
+
+
+_FINDERS: Mapping[VideoCodec, Callable[[Data, int], bytes]] = {
+    VideoCodec.H264: caption_data,
+    VideoCodec.H265: _in_h265,
+    VideoCodec.AV1: _in_av1,
+}

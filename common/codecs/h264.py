@@ -11,6 +11,7 @@ Pure. What cannot be read raises AvcError; every length is checked against the d
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import ClassVar
 
 from common.codecs.h264_sps import HIGH_PROFILES, SpsInfo, parse_sps, unescape
 from common.errors import AvcError
@@ -82,6 +83,8 @@ class AvcConfig:
     The chroma and bit depth fields are None where the record has none: it may not (Baseline, Main),
     or does not although it should (High from many encoders).
     """
+
+    codec: ClassVar[VideoCodec] = VideoCodec.H264
 
     profile: int  # profile_idc: 66 Baseline, 77 Main, 100 High, ...
     compat: int  # the constraint_set flags byte

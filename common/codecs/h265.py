@@ -8,7 +8,7 @@ AvcError where the lengths themselves are wrong, which are read as H.264's are.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Final
+from typing import ClassVar, Final
 
 from common.codecs.h264 import nal_spans
 from common.codecs.h265_sps import HevcSps, parse_sps
@@ -63,6 +63,8 @@ def nal_type(nal: Data) -> int:
 @dataclass(frozen=True, slots=True)
 class HevcConfig:
     """An HEVCDecoderConfigurationRecord: what a video sequence header carries."""
+
+    codec: ClassVar[VideoCodec] = VideoCodec.H265
 
     general: bytes  # profile, compatibility, constraints, level: 12 bytes
     nal_length_size: int  # 1..4 bytes

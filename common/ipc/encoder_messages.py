@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
-from common.codecs.h264 import SpsInfo
 from common.config.ladder import RenditionFormat
 from common.ipc.envelope import message
 from common.ipc.identity import Generation, StreamId
+from common.media.pictures import PictureFormat
 
 # ---- worker → encoder -------------------------------------------------------------------------
 
@@ -40,7 +40,7 @@ class EncoderOpen:
     pool: str  # the name of the memory, which was passed before (`worker/pool/passing.py`)
     pictures: int  # places of each rendition
     queue_ms: int  # as `worker.queue`: how late a picture may be
-    sps: SpsInfo  # of the source: its colour
+    format: PictureFormat  # of the source: its colour
     renditions: tuple[EncodedRendition, ...]
 
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from common.codecs.h264 import SpsInfo
 from common.config.ladder import Ladder, Rendition, RenditionFormat, Template
 from common.ipc.identity import CPU
+from common.media.pictures import PictureFormat
 from tests.bench.report import percentile
 from worker.bench.capacity_search import Part
 from worker.bench.clip import generated, read_clip
@@ -58,12 +58,14 @@ WAYS = ("own process", "encoder processes")
 class PlayedGpu(SoftBackend):
     """The host's cores in place of a GPU without NVENC."""
 
-    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> Any:
-        return _OwnScaler(ladder, sps)
+    def open_scaler(self, ladder: Ladder, pictures: PictureFormat) -> Any:
+        return _OwnScaler(ladder, pictures)
 
-    def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> X264Encoder:
+    def open_encoder(
+        self, rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction
+    ) -> X264Encoder:
         turns = Turns(len(os.sched_getaffinity(0)) + WAITING_TURNS)
-        return X264Encoder(rendition, sps, fps, pixel_format=FORMAT, turns=turns)
+        return X264Encoder(rendition, pictures, fps, pixel_format=FORMAT, turns=turns)
 
 
 class _OwnSurface:
@@ -78,10 +80,10 @@ class _OwnSurface:
 class _OwnScaler:
     """Scales into memory that nobody else maps, in the decode thread."""
 
-    def __init__(self, ladder: Ladder, sps: SpsInfo) -> None:
+    def __init__(self, ladder: Ladder, pictures: PictureFormat) -> None:
         layout = lay_out([(one.width, one.height) for one in ladder.renditions])
         pool = PicturePool("own", layout)
-        self._scaler = SharedSoftScaler(ladder, sps, pool)
+        self._scaler = SharedSoftScaler(ladder, pictures, pool)
         mapped = MappedPool(pool.fd)
         self._frames = [PoolFrames(mapped, one, layout.pictures) for one in layout.renditions]
 

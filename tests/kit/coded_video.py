@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import av
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from common.media.units import VideoCodec
@@ -18,6 +19,7 @@ ENCODERS: dict[VideoCodec, tuple[str, dict[str, str]]] = {
     VideoCodec.H265: ("libx265", {"preset": "ultrafast"}),
     VideoCodec.AV1: ("libsvtav1", {"preset": "10"}),
 }
+_DECODERS = {VideoCodec.H264: "h264", VideoCodec.H265: "hevc", VideoCodec.AV1: "libdav1d"}
 _QUIET = {
     VideoCodec.H265: ("x265-params", "pools=none:frame-threads=1:log-level=none"),
     VideoCodec.AV1: ("svtav1-params", "lp=1:pred-struct=1:rc=2"),
@@ -120,3 +122,17 @@ def _ms(pts: int | None, time_base: Fraction | None) -> int:
     assert pts is not None
     assert time_base is not None
     return round(1000 * pts * time_base)
+
+
+def decoded(made: CodedVideo) -> list[VideoFrame]:
+    """What FFmpeg's own decoder makes of it, in the order of showing."""
+    context = av.CodecContext.create(_DECODERS[made.spec.codec], "r")
+    assert isinstance(context, VideoCodecContext)
+    context.extradata = made.record
+    frames: list[VideoFrame] = []
+    for unit in made.units:
+        packet = av.Packet(unit.data)
+        packet.pts, packet.dts, packet.time_base = unit.pts_ms, unit.dts_ms, Fraction(1, 1000)
+        frames += context.decode(packet)
+    frames += context.decode(None)
+    return frames

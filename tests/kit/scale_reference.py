@@ -46,6 +46,21 @@ def scale_nv12(
     return np.clip(frame, 0.0, 255.0)
 
 
+def ssim(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
+    """Structural similarity of two planes of 8 bits, in windows of 8x8 that do not overlap."""
+    rows, columns = (side // 8 * 8 for side in a.shape)
+    shape = (rows // 8, 8, columns // 8, 8)
+    x, y = (plane[:rows, :columns].astype(np.float64).reshape(shape) for plane in (a, b))
+    mean_x, mean_y = x.mean((1, 3)), y.mean((1, 3))
+    var_x, var_y = x.var((1, 3)), y.var((1, 3))
+    both = (x * y).mean((1, 3)) - mean_x * mean_y
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    found = ((2 * mean_x * mean_y + c1) * (2 * both + c2)) / (
+        (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
+    )
+    return float(found.mean())
+
+
 def psnr(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
     """Peak signal to noise in dB for 8-bit samples; infinite when equal."""
     error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))

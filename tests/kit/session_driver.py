@@ -71,6 +71,7 @@ class SourceSpec:
 class Source:
     record: bytes
     units: tuple[CodedUnit, ...]
+    codec: VideoCodec = VideoCodec.H264
 
     @property
     def pts_ms(self) -> list[int]:
@@ -165,7 +166,7 @@ def access_units(
             STREAM,
             Generation(generation),
             number,
-            VideoCodec.H264,
+            source.codec,
             0,
             unit.dts_ms,
             unit.pts_ms - unit.dts_ms,
@@ -276,7 +277,7 @@ class Driver:
             STREAM,
             Generation(generation),
             ladder,
-            VideoCodec.H264,
+            source.codec,
             ClockReference(0, time.monotonic()),
         )
         self.session = Session(replace(message, **start), source.record, self.context, queue_ms)

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
-from common.codecs.h264 import AvcConfig, SpsInfo
+from common.codecs.h264 import AvcConfig
 from common.config.ladder import Ladder, RenditionFormat
 from common.ipc.control_messages import DeviceInfo
+from common.media.pictures import PictureFormat
+from worker.devices.source import DecoderConfig
 
 if TYPE_CHECKING:  # it brings numpy, whose threads must not be there before the sandbox is
     from worker.pool.memory import PicturePool
@@ -103,10 +105,10 @@ class EncodedUnit:
 
 
 class Decoder(Protocol):
-    """H.264 access units in, pictures in display order out, interlaced ones deinterlaced."""
+    """Access units in, pictures in display order out, interlaced ones deinterlaced."""
 
     def decode(self, data: bytes, dts_ms: int, pts_ms: int) -> Sequence[Picture]:
-        """Decode one AVCC access unit; the pictures that became ready, perhaps none.
+        """Decode one access unit; the pictures that became ready, perhaps none.
 
         Raises:
             DecodeFailed: the unit is corrupt; go on with the next IDR.
@@ -114,8 +116,11 @@ class Decoder(Protocol):
         """
         ...
 
-    def reconfigure(self, config: AvcConfig, sps: SpsInfo) -> Sequence[Picture]:
-        """New parameter sets from the next unit on; the pictures that were still inside."""
+    def reconfigure(self, config: DecoderConfig, pictures: PictureFormat) -> Sequence[Picture]:
+        """New parameter sets from the next unit on; the pictures that were still inside.
+
+        The codec may be another one. Raises DecodeFailed when the device cannot decode it.
+        """
         ...
 
     def flush(self) -> Sequence[Picture]:
@@ -186,22 +191,26 @@ class Backend(Protocol):
     @property
     def info(self) -> DeviceInfo: ...
 
-    def open_decoder(self, config: AvcConfig, sps: SpsInfo) -> Decoder:
+    def open_decoder(self, config: DecoderConfig, pictures: PictureFormat) -> Decoder:
         """Raises DecodeFailed when the device cannot decode such a stream, with the reason."""
         ...
 
-    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> Scaler:
-        """`sps` tells the size that the ladder was fitted to, and the colour of what comes out."""
+    def open_scaler(self, ladder: Ladder, pictures: PictureFormat) -> Scaler:
+        """`pictures` tells the size that the ladder was fitted to, and what colours come in."""
         ...
 
-    def open_shared_scaler(self, ladder: Ladder, sps: SpsInfo, pool: "PicturePool") -> Scaler:
+    def open_shared_scaler(
+        self, ladder: Ladder, pictures: PictureFormat, pool: "PicturePool"
+    ) -> Scaler:
         """As `open_scaler`; its surfaces are `SharedSurface`s in a pool of the same renditions."""
         ...
 
-    def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> Encoder:
+    def open_encoder(
+        self, rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction
+    ) -> Encoder:
         """An encoder of `rendition` for about `fps` frames a second: rate control goes by that.
 
-        `sps` tells the colour. Raises EncodeFailed with the real reason.
+        `pictures` tells the colour. Raises EncodeFailed with the real reason.
         """
         ...
 

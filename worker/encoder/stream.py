@@ -111,7 +111,7 @@ class StreamEncoders:
             for index, given in enumerate(message.renditions)
         ]
         self._pictures = message.pictures
-        self._sps = message.sps
+        self._format = message.format
         self._label = stream_label(message.stream_id)
         self._context = context
         self._lateness = Lateness(message.queue_ms)
@@ -244,7 +244,7 @@ class StreamEncoders:
         """Raises EncodeFailed, DeviceLost."""
         return X264Encoder(
             rendition.given.format,
-            self._sps,
+            self._format,
             fps,
             pixel_format=FORMAT,
             threads=self._context.encoder_threads,

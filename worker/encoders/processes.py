@@ -240,7 +240,7 @@ class EncoderProcesses:
             pool.name,
             pool.layout.pictures,
             wanted.queue_ms,
-            wanted.source.sps,
+            wanted.source.pictures,
             renditions,
         )
         if not process.link.send([encode(message)]):

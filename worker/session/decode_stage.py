@@ -12,8 +12,9 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from common.codecs.captions import caption_data
-from common.errors import AvcError, DecodeFailed
+from common.codecs.captions import captions_in
+from common.errors import DecodeFailed, ProtocolError
+from common.media.units import VideoCodec
 from common.process.log import RateLimit, more
 from worker.devices.backend import Decoder, Picture, Scaler, Surface
 from worker.devices.source import Source, read_source
@@ -21,6 +22,7 @@ from worker.frames.damage import DamageGate
 from worker.frames.display_times import DisplayTimes
 from worker.frames.freeze_frame import FreezeFrames
 from worker.frames.in_flight import UnitFacts, UnitsInFlight
+from worker.frames.leading_pictures import LeadingPictures
 from worker.frames.picture_silence import PictureSilence
 from worker.frames.timing import FrameTimer, Plan, Verdict
 from worker.session.inline_encoding import CpuCost
@@ -66,6 +68,8 @@ class DecodeStage:
         self._scaler = scaler
         self._source = source
         self._next_source: Source | None = None  # from the next unit on
+        self._captions_in = captions_in(source.codec)
+        self._leading = LeadingPictures(source.length_size) if source.has_leading else None
         self._counts = counts
         self._most_samples = most_samples
         self._label = label
@@ -100,9 +104,13 @@ class DecodeStage:
             counts.undecoded += 1
             counts.progress_s = now_s
             return ()
+        if self._leading is not None and not self._leading.takes(unit.data, unit.follows_gap):
+            counts.undecoded += 1
+            counts.progress_s = now_s
+            return ()
         if header.is_key:
             self._gate.keyframe_in(pts_ms)
-        captions = caption_data(unit.data, self._source.length_size)
+        captions = self._captions_in(unit.data, self._source.length_size)
         self._display_times.put(header.dts_ms, pts_ms)
         facts = UnitFacts(header.received_s, header.replay, captions, header.is_key)
         self._in_flight.put(pts_ms, facts)
@@ -181,16 +189,16 @@ class DecodeStage:
         """Leave pictures from `splice_ms` on to the next generation."""
         self.timer.window.until_ms = splice_ms
 
-    def reconfigure(self, record: bytes) -> Sequence[Picture]:
+    def reconfigure(self, record: bytes, codec: VideoCodec) -> Sequence[Picture]:
         """Decode the next units with new parameter sets; the pictures of the old ones.
 
         `adopt_source` follows when these are planned. A record that cannot be read is ignored.
         """
-        if record == self._source.record:
+        if record == self._source.record and codec is self._source.codec:
             return ()
         try:
-            source = read_source(record)
-        except (AvcError, DecodeFailed) as error:
+            source = read_source(record, codec)
+        except (ProtocolError, DecodeFailed) as error:
             self._counts.decode_errors += 1
             self._complain("parameter sets ignored", str(error))
             return ()
@@ -198,7 +206,7 @@ class DecodeStage:
             # other streams live off the room that was reserved
             raise Unusable(f"source grew to {source.size}, beyond what was reserved for it")
         try:
-            pictures = self._decoder.reconfigure(source.config, source.sps)
+            pictures = self._decoder.reconfigure(source.config, source.pictures)
         except DecodeFailed as error:
             raise Unusable(str(error)) from error
         self._next_source = source
@@ -210,6 +218,8 @@ class DecodeStage:
         if source is None:
             return
         self._source = source
+        self._captions_in = captions_in(source.codec)
+        self._leading = LeadingPictures(source.length_size) if source.has_leading else None
         self.timer.new_source(source.fps)
         if (suppressed := self._changes.allow(self._clock())) is not None:
             log.info(

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from common.ipc.media_messages import AccessUnit
 from common.media.clock import ClockReference
+from common.media.units import VideoCodec
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_UNITS = 4000
@@ -51,6 +52,7 @@ class NewHeader:
     """New parameter sets from the next unit on."""
 
     record: bytes
+    codec: VideoCodec = VideoCodec.H264
 
 
 @dataclass(frozen=True, slots=True)

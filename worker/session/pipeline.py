@@ -159,8 +159,8 @@ class Pipeline:
                 if entry.header.replay and not self._load.is_alone:
                     # every other moment belongs to the streams that are already running
                     return self._clock() - began_s
-            case NewHeader(record):
-                self._path.follow(stage, stage.reconfigure(record))
+            case NewHeader(record, codec):
+                self._path.follow(stage, stage.reconfigure(record, codec))
                 stage.adopt_source()
             case Splice(splice_ms):
                 stage.splice(splice_ms)

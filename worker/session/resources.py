@@ -52,11 +52,11 @@ class SessionResources:
             sizes = [(rendition.width, rendition.height) for rendition in ladder.renditions]
             self.pool = PicturePool(uuid4().hex, lay_out(sizes))
         with context.device_lock:
-            self.decoder = context.backend.open_decoder(source.config, source.sps)
+            self.decoder = context.backend.open_decoder(source.config, source.pictures)
             self.scaler = (
-                context.backend.open_scaler(ladder, source.sps)
+                context.backend.open_scaler(ladder, source.pictures)
                 if self.pool is None
-                else context.backend.open_shared_scaler(ladder, source.sps, self.pool)
+                else context.backend.open_shared_scaler(ladder, source.pictures, self.pool)
             )
         self.decode_thread = context.threads.for_decoding()
         self._threads_taken.append(self.decode_thread)
@@ -134,7 +134,7 @@ class SessionResources:
         context = self._context
         try:
             with context.device_lock:
-                return context.backend.open_encoder(rendition, source.sps, fps)
+                return context.backend.open_encoder(rendition, source.pictures, fps)
         except EncoderLimitReached as error:
             context.encoder_limit.reached(context.clock())
             is_again = any(

@@ -12,11 +12,12 @@ import time
 from enum import Enum
 
 from common.config.ladder import Ladder, OmittedRendition, fit_ladder
-from common.errors import AvcError, DecodeFailed, DeviceLost, EncodeFailed
+from common.errors import DecodeFailed, DeviceLost, EncodeFailed, ProtocolError
 from common.ipc.encoder_messages import EncodedPicture
 from common.ipc.media_messages import AccessUnit, StreamStart
 from common.ipc.status_messages import RenditionStatus, TranscodeStatus
 from common.media.clock import ClockReference
+from common.media.units import VideoCodec
 from common.notices.doctor import Change
 from common.process.log import stream_label
 from common.process.stage_times import StageTimes
@@ -107,9 +108,9 @@ class Session:
         """Queue an access unit, or drop it."""
         self._pipeline.put(header, data, now_s)
 
-    def put_header(self, record: bytes) -> None:
+    def put_header(self, record: bytes, codec: VideoCodec) -> None:
         """Decode with new parameter sets from the next unit on."""
-        self._pipeline.put_marker(NewHeader(record))
+        self._pipeline.put_marker(NewHeader(record, codec))
 
     def splice(self, splice_ms: int) -> None:
         """Leave pictures from `splice_ms` on to another generation; end when the first comes."""
@@ -240,7 +241,7 @@ class Session:
         stage: DecodeStage | None = None
         try:
             stage = self._open_device()
-        except (AvcError, DecodeFailed, EncodeFailed) as error:
+        except (ProtocolError, DecodeFailed, EncodeFailed) as error:
             self.wind_down(Ended(str(error), trouble=True), flush=False)
         except (DeviceLost, MemoryError) as error:
             self.on_device_lost(error)

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.codecs.captions import MAX_TRIPLETS, caption_data, caption_sei
+from common.codecs.captions import MAX_TRIPLETS, caption_data, caption_sei, captions_in
 from common.codecs.h264 import join_avcc, unescape
+from common.media.units import VideoCodec
 
 SLICE = b"\x41\x9a\x00"
 HELLO = b"\xfc\x94\x20\xfd\x80\x80\xfc\xc8\xe5"
@@ -52,6 +53,22 @@ def test_other_or_broken_sei_hold_no_captions(nal: bytes) -> None:
 
 def test_what_follows_the_picture_is_not_looked_at() -> None:
     assert caption_data(unit(SLICE, FROM_X264), 4) == b""
+
+
+def test_h265_and_av1_carry_the_same_constructs() -> None:
+    in_h265 = captions_in(VideoCodec.H265)
+    sei = b"\x4e\x01" + FROM_X264[1:]
+    slice_nal = b"\x02\x01\xd0"
+    assert in_h265(unit(b"\x46\x01\x50", sei, slice_nal), 4) == HELLO
+    assert in_h265(unit(slice_nal, sei), 4) == b""
+    assert in_h265(b"\x00\x00\xff\xff\x06", 4) == b""
+    in_av1 = captions_in(VideoCodec.AV1)
+    payload = b"\x04" + FROM_X264[3:]
+    metadata = bytes((0x2A, len(payload))) + payload
+    assert in_av1(b"\x12\x00" + metadata + b"\x30\x10", 0) == HELLO
+    assert in_av1(b"\x2a\x02\x05\xb5\x30\x10", 0) == b""
+    assert in_av1(b"\x2a\x7f", 0) == b""
+    assert captions_in(VideoCodec.H264)(unit(FROM_X264, SLICE), 4) == HELLO
 
 
 def test_a_unit_that_cannot_be_read_has_none() -> None:

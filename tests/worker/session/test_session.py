@@ -17,6 +17,7 @@ from common.codecs.h264 import AvcConfig, NalType, join_avcc, parse_sps, split_a
 from common.config.ladder import Rendition
 from common.flv.amf0 import decode_all
 from common.flv.video import parse_video
+from common.media.units import VideoCodec
 from tests.kit.session_driver import (
     DEADLINE_S,
     SMALL,
@@ -98,7 +99,7 @@ def test_a_change_of_size_keeps_the_outputs_size_and_begins_with_a_keyframe() ->
     second = make_source(SourceSpec(frames=20, width=240, height=240, start_ms=667))
     with Driver(first, template()) as driver:
         driver.feed(first)
-        driver.session.put_header(second.record)
+        driver.session.put_header(second.record, VideoCodec.H264)
         driver.feed(second)
         outputs = driver.finish()
     check(outputs["big"], (320, 180))
@@ -118,7 +119,7 @@ def test_a_source_that_outgrows_what_was_reserved_ends() -> None:
     ladder = replace(template(), max_source=(400, 400, 30))
     with Driver(first, ladder) as driver:
         driver.feed(first)
-        driver.session.put_header(huge.record)
+        driver.session.put_header(huge.record, VideoCodec.H264)
         outputs = driver.run()
         assert driver.ended is not None
         assert driver.ended.trouble

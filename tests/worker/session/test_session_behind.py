@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from common.codecs.h264 import AvcConfig, SpsInfo
 from common.config.ladder import Ladder
+from common.media.pictures import PictureFormat
 from tests.kit.session_driver import (
     DEADLINE_S,
     Driver,
@@ -25,6 +25,7 @@ from tests.kit.waiting import until
 from worker.devices.software.decode import SoftDecoder
 from worker.devices.software.device import SoftBackend
 from worker.devices.software.scale import SoftScaler
+from worker.devices.source import DecoderConfig
 from worker.session.events import Event, RenditionCoded
 from worker.session.session import SessionState
 
@@ -32,8 +33,8 @@ from worker.session.session import SessionState
 class StuckScaler(SoftScaler):
     """Its surfaces wait for a signal before they are encoded."""
 
-    def __init__(self, ladder: Ladder, sps: SpsInfo, signal: threading.Event) -> None:
-        super().__init__(ladder, sps)
+    def __init__(self, ladder: Ladder, pictures: PictureFormat, signal: threading.Event) -> None:
+        super().__init__(ladder, pictures)
         self._signal = signal
 
     def scale(self, picture: Any, wanted: Sequence[int]) -> list[Any]:
@@ -60,8 +61,8 @@ class StuckBackend(SoftBackend):
         super().__init__("cpu:0")
         self._signal = signal
 
-    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> StuckScaler:
-        return StuckScaler(ladder, sps, self._signal)
+    def open_scaler(self, ladder: Ladder, pictures: PictureFormat) -> StuckScaler:
+        return StuckScaler(ladder, pictures, self._signal)
 
 
 def test_a_session_that_falls_behind_drops_to_keyframes_and_recovers() -> None:
@@ -111,8 +112,10 @@ class SlowSurface:
 class SlowScaler(SoftScaler):
     """The first rendition's surfaces take a while."""
 
-    def __init__(self, ladder: Ladder, sps: SpsInfo, take_time: Callable[[], None]) -> None:
-        super().__init__(ladder, sps)
+    def __init__(
+        self, ladder: Ladder, pictures: PictureFormat, take_time: Callable[[], None]
+    ) -> None:
+        super().__init__(ladder, pictures)
         self._take_time = take_time
 
     def scale(self, picture: Any, wanted: Sequence[int]) -> list[Any]:
@@ -131,8 +134,8 @@ class SlowBackend(SoftBackend):
         self._clock = clock
         self._seconds = seconds
 
-    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> SlowScaler:
-        return SlowScaler(ladder, sps, lambda: self._clock.sleep(self._seconds))
+    def open_scaler(self, ladder: Ladder, pictures: PictureFormat) -> SlowScaler:
+        return SlowScaler(ladder, pictures, lambda: self._clock.sleep(self._seconds))
 
 
 def feed_at_its_pace(driver: Driver, source: Source, clock: ThreadTime) -> None:
@@ -207,13 +210,13 @@ class LateBackend(SoftBackend):
         self._clock = clock
         self._is_fed = is_fed
 
-    def open_decoder(self, config: AvcConfig, sps: SpsInfo) -> SoftDecoder:
+    def open_decoder(self, config: DecoderConfig, pictures: PictureFormat) -> SoftDecoder:
         assert self._is_fed.wait(DEADLINE_S)
         self._clock.skip(0.45)
-        return super().open_decoder(config, sps)
+        return super().open_decoder(config, pictures)
 
-    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> SlowScaler:
-        return SlowScaler(ladder, sps, lambda: self._clock.skip(0.01))
+    def open_scaler(self, ladder: Ladder, pictures: PictureFormat) -> SlowScaler:
+        return SlowScaler(ladder, pictures, lambda: self._clock.skip(0.01))
 
 
 def test_pictures_that_waited_for_a_slow_opening_are_all_encoded() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from common.codecs.h264 import SpsInfo
 from common.config.ladder import Ladder, RenditionFormat
+from common.media.pictures import PictureFormat
 from tests.kit.session_driver import (
     DEADLINE_S,
     Driver,
@@ -53,8 +53,8 @@ class WatchedEncoder:
 class InterruptedScaler(SoftScaler):
     """Something happens while it scales."""
 
-    def __init__(self, ladder: Ladder, sps: SpsInfo, what: Callable[[], None]) -> None:
-        super().__init__(ladder, sps)
+    def __init__(self, ladder: Ladder, pictures: PictureFormat, what: Callable[[], None]) -> None:
+        super().__init__(ladder, pictures)
         self._what = what
 
     def scale(self, picture: Picture, wanted: Sequence[int]) -> Any:
@@ -69,11 +69,13 @@ class InterruptedBackend(SoftBackend):
         self._is_flushed = is_flushed
         self.encoders: list[WatchedEncoder] = []
 
-    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> InterruptedScaler:
-        return InterruptedScaler(ladder, sps, self._what)
+    def open_scaler(self, ladder: Ladder, pictures: PictureFormat) -> InterruptedScaler:
+        return InterruptedScaler(ladder, pictures, self._what)
 
-    def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> Any:
-        encoder = WatchedEncoder(super().open_encoder(rendition, sps, fps), self._is_flushed)
+    def open_encoder(
+        self, rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction
+    ) -> Any:
+        encoder = WatchedEncoder(super().open_encoder(rendition, pictures, fps), self._is_flushed)
         self.encoders.append(encoder)
         return encoder
 

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.codecs.h264 import AvcConfig, SpsInfo
+from common.codecs.h264 import AvcConfig
 from common.config.ladder import Ladder, RenditionFormat
 from common.errors import DecodeFailed, DeviceLost, EncodeFailed, EncoderLimitReached
+from common.media.pictures import PictureFormat
+from common.media.units import VideoCodec
 from tests.kit.session_driver import (
     DEADLINE_S,
     Driver,
@@ -35,8 +37,8 @@ from worker.session.events import DeviceGone, EncoderLimitHit, Ended, Event
 def test_parameter_sets_that_cannot_be_read_change_nothing() -> None:
     source = make_source(SourceSpec(frames=20))
     with Driver(source, template()) as driver:
-        driver.session.put_header(b"\x01garbage")
-        driver.session.put_header(source.record)
+        driver.session.put_header(b"\x01garbage", VideoCodec.H264)
+        driver.session.put_header(source.record, VideoCodec.H264)
         driver.feed(source)
         outputs = driver.finish()
         assert driver.session.status(1.0).decode_errors == 1
@@ -51,8 +53,8 @@ def test_a_source_that_changes_all_the_time_is_not_logged_each_time(
     caplog.set_level(logging.INFO, "tfarm.worker.session.decode_stage")
     with Driver(one, template()) as driver:
         for _ in range(50):
-            driver.session.put_header(other.record)
-            driver.session.put_header(one.record)
+            driver.session.put_header(other.record, VideoCodec.H264)
+            driver.session.put_header(one.record, VideoCodec.H264)
         driver.finish()
     assert 3 <= sum("source changed" in line for line in caplog.messages) < 10
 
@@ -165,8 +167,10 @@ class FailingBackend(SoftBackend):
         self._fails_at = fails_at
         self._error = error
 
-    def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> Any:
-        encoder = super().open_encoder(rendition, sps, fps)
+    def open_encoder(
+        self, rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction
+    ) -> Any:
+        encoder = super().open_encoder(rendition, pictures, fps)
         return FailingEncoder(encoder, self._fails_at.get(rendition.name, 10**9), self._error)
 
 
@@ -196,13 +200,15 @@ class FlakyBackend(SoftBackend):
         self._refusals = refusals
         self._refusal = refusal
 
-    def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> Any:
+    def open_encoder(
+        self, rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction
+    ) -> Any:
         if rendition.name != "small":
-            return super().open_encoder(rendition, sps, fps)
+            return super().open_encoder(rendition, pictures, fps)
         self.opened += 1
         if 1 < self.opened <= 1 + self._refusals:
             raise self._refusal
-        encoder = super().open_encoder(rendition, sps, fps)
+        encoder = super().open_encoder(rendition, pictures, fps)
         fails_at = 5 if self.opened == 1 else 10**9
         return FailingEncoder(encoder, fails_at, EncodeFailed("it hangs up"))
 
@@ -236,10 +242,12 @@ class BusyBackend(FlakyBackend):
         super().__init__(refusals, refusal)
         self.goes_on = threading.Event()
 
-    def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> Any:
+    def open_encoder(
+        self, rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction
+    ) -> Any:
         if self.opened:
             assert self.goes_on.wait(DEADLINE_S)
-        return super().open_encoder(rendition, sps, fps)
+        return super().open_encoder(rendition, pictures, fps)
 
 
 @pytest.mark.parametrize("refusal", [EncodeFailed("not now"), CAP], ids=["failed", "cap"])
@@ -322,11 +330,13 @@ class CappedBackend(SoftBackend):
         self.sessions = sessions
         self.opened = 0
 
-    def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> Any:
+    def open_encoder(
+        self, rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction
+    ) -> Any:
         if self.opened == self.sessions:
             raise EncoderLimitReached(f"{rendition.name}: the driver's cap", self.opened)
         self.opened += 1
-        return super().open_encoder(rendition, sps, fps)
+        return super().open_encoder(rendition, pictures, fps)
 
 
 def test_a_session_cap_is_told_apart_before_the_stream_ends_by_it() -> None:
@@ -352,8 +362,8 @@ class RefusingScaler(SoftScaler):
 
 
 class RefusingBackend(SoftBackend):
-    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> RefusingScaler:
-        return RefusingScaler(ladder, sps)
+    def open_scaler(self, ladder: Ladder, pictures: PictureFormat) -> RefusingScaler:
+        return RefusingScaler(ladder, pictures)
 
 
 def test_pictures_that_cannot_be_scaled_are_left_out_and_the_next_one_is_the_keyframe() -> None:

@@ -9,13 +9,14 @@ and ASO are not refused here: no decoder that could take over has them.
 """
 
 import ctypes
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from common.codecs.h264 import SpsInfo
 from common.errors import BootFailed
+from common.media.pictures import PictureFormat
+from common.media.units import VideoCodec
 
-_H264 = 4  # cudaVideoCodec_H264
-CODECS = {"H.264": _H264, "HEVC": 8, "VP9": 10, "AV1": 11}
+CODECS = {"H.264": 4, "HEVC": 8, "VP9": 10, "AV1": 11}  # cudaVideoCodec
 _PROFILES = (66, 77, 100)  # Baseline, Main, High
 _OTHER_PROFILES = {
     44: "CAVLC 4:4:4 Intra",
@@ -88,27 +89,51 @@ def ask_caps(codec: str = "H.264", chroma_format: int = 1, bit_depth: int = 8) -
     )
 
 
-def refusal(sps: SpsInfo, caps: DecoderCaps) -> str | None:
+@dataclass(frozen=True, slots=True)
+class GpuCaps:
+    """What the driver says of all that is decoded here: 4:2:0, by codec and bits of a sample."""
+
+    by_codec: Mapping[tuple[VideoCodec, int], DecoderCaps]
+
+    def of(self, codec: VideoCodec, depth: int) -> DecoderCaps:
+        return self.by_codec.get((codec, depth), _NONE)
+
+
+_NONE = DecoderCaps(is_supported=False)
+# AV1 is not among them: no GPU that has it was there to try it, and software decodes it.
+DECODED = ((VideoCodec.H264, 8), (VideoCodec.H265, 8))
+
+
+def ask_all() -> GpuCaps:
+    """Ask for all that is decoded here; the context must be current. Raises BootFailed."""
+    return GpuCaps({(codec, depth): ask_caps(codec.label, 1, depth) for codec, depth in DECODED})
+
+
+def refusal(
+    pictures: PictureFormat, caps: DecoderCaps, codec: VideoCodec = VideoCodec.H264
+) -> str | None:
     """Why NVDEC cannot decode this stream for us; None when it can.
 
-    `caps` are those of 8-bit 4:2:0: what is scaled and encoded is NV12.
+    `caps` are those of 4:2:0 in its depth: what is scaled and encoded is NV12.
     """
-    if sps.chroma_format != 1:
-        name = _CHROMA_NAMES.get(sps.chroma_format, str(sps.chroma_format))
+    if all(codec is not known for known, _ in DECODED):
+        return f"{codec.label}: the GPU path takes H.264 and HEVC"
+    if pictures.chroma_format != 1:
+        name = _CHROMA_NAMES.get(pictures.chroma_format, str(pictures.chroma_format))
         return f"{name} chroma: the GPU path takes 4:2:0"
-    if max(sps.bit_depth, sps.bit_depth_chroma) > 8:
-        return f"{max(sps.bit_depth, sps.bit_depth_chroma)}-bit H.264: the GPU path takes 8 bits"
-    if sps.profile not in _PROFILES:
-        name = _OTHER_PROFILES.get(sps.profile, f"number {sps.profile}")
+    if pictures.depth > 8:
+        return f"{pictures.depth}-bit {codec.label}: the GPU path takes 8 bits"
+    if codec is VideoCodec.H264 and pictures.profile not in _PROFILES:
+        name = _OTHER_PROFILES.get(pictures.profile, f"number {pictures.profile}")
         return f"H.264 profile {name}: NVDEC takes Baseline, Main and High"
     if not caps.is_supported:
-        return "this GPU decodes no H.264"
-    size = f"{sps.width}x{sps.height}"
-    if sps.width > caps.max_width or sps.height > caps.max_height:
+        return f"this GPU decodes no {codec.label}"
+    size = f"{pictures.width}x{pictures.height}"
+    if pictures.width > caps.max_width or pictures.height > caps.max_height:
         return f"{size} exceeds NVDEC's {caps.max_width}x{caps.max_height}"
-    macroblocks = -(-sps.width // 16) * -(-sps.height // 16)
+    macroblocks = -(-pictures.width // 16) * -(-pictures.height // 16)
     if macroblocks > caps.max_macroblocks:
         return f"{size} is {macroblocks} macroblocks, NVDEC takes {caps.max_macroblocks}"
-    if sps.width < caps.min_width or sps.height < caps.min_height:
+    if pictures.width < caps.min_width or pictures.height < caps.min_height:
         return f"{size} is below NVDEC's {caps.min_width}x{caps.min_height}"
     return None

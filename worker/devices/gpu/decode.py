@@ -1,4 +1,4 @@
-"""H.264 decoding by NVDEC, through PyNvVideoCodec, into device memory (IO).
+"""H.264 and H.265 decoding by NVDEC, through PyNvVideoCodec, into device memory (IO).
 
 Low-latency mode: a picture comes out of the call that took its unit in where nothing is reordered,
 in display order where something is. A picture's memory is the decoder's and is written again by the
@@ -19,19 +19,30 @@ from typing import Any
 
 import numpy as np
 
-from common.codecs.h264 import AvcConfig, NalType, SpsInfo, nal_spans, parse_sps, to_annexb
-from common.errors import AvcError, DecodeFailed
+from common.codecs import h264, h265, h265_sps
+from common.codecs.h264 import AvcConfig, nal_spans, to_annexb
+from common.codecs.h265 import HevcConfig
+from common.errors import AvcError, DecodeFailed, ProtocolError
+from common.media.pictures import PictureFormat
+from common.media.units import VideoCodec
 from worker.devices.backend import Picture
-from worker.devices.gpu.caps import DecoderCaps, refusal
+from worker.devices.gpu.caps import GpuCaps, refusal
 from worker.devices.gpu.context import GpuContext, Stream
 from worker.devices.gpu.luma_rows import LumaRows
 from worker.devices.gpu.nvdec_errors import damaged_pictures
 from worker.devices.gpu.snapshot import gpu_jpeg
+from worker.devices.source import DecoderConfig
 
 # H.264 lets 16 pictures wait for reordering; more units without a picture are a decoder that hangs
 # on what it was fed.
 MAX_SILENT_UNITS = 24
 _START_CODE = b"\x00\x00\x00\x01"
+_CUDA_NAMES = {VideoCodec.H264: "H264", VideoCodec.H265: "HEVC"}
+# What an SPS begins with: the bits of its type, and their value.
+_SPS_HEADERS = {
+    VideoCodec.H264: (0x1F, int(h264.NalType.SPS)),
+    VideoCodec.H265: (0x7E, h265.NalType.SPS << 1),
+}
 
 
 @dataclass(slots=True)  # not frozen: made for every frame, under the GIL
@@ -84,40 +95,39 @@ class GpuDecoder:
     def __init__(
         self,
         context: GpuContext,
-        caps: DecoderCaps,
+        caps: GpuCaps,
         lock: threading.RLock,
-        config: AvcConfig,
-        sps: SpsInfo,
+        config: DecoderConfig,
+        pictures: PictureFormat,
     ) -> None:
         """Raises DecodeFailed for what NVDEC cannot decode, DeviceLost."""
         self._context = context
         self._caps = caps
         self._lock = lock
-        self._config = config
-        self._sps = sps
+        self._config = self._checked(config, pictures)
+        self._format = pictures
         self._stream = Stream()
         self._retired: Any = None  # a decoder that still owns pictures handed out
         self._needs_sets = True
         self._silent_units = 0
         self._is_damaged = False  # what came out of the last call
-        self._check(sps)
         self._made_for = (0, 0)
         self._new_size: tuple[int, int] | None = None
-        self._decoder: Any = self._make((sps.width, sps.height))
+        self._decoder: Any = self._make((pictures.width, pictures.height))
         self._packet, self._flags = _packet()
         self._rows: LumaRows | None = None
 
     def decode(self, data: bytes, dts_ms: int, pts_ms: int) -> list[GpuPicture]:
         self._retire()
         try:
-            unit, sps = to_start_codes(data, self._config.nal_length_size)
+            unit, sps = to_start_codes(data, self._config.nal_length_size, self._config.codec)
         except AvcError as error:
             raise DecodeFailed(str(error)) from error
         if not unit:
             return []
         pictures = self._follow(sps) if sps else []
         if self._needs_sets:
-            unit = to_annexb((*self._config.sps, *self._config.pps)) + unit
+            unit = to_annexb(_parameter_sets(self._config)) + unit
             self._needs_sets = False
         pictures += self._pictures(self._feed(unit, pts_ms))
         if pictures:
@@ -130,13 +140,15 @@ class GpuDecoder:
             raise DecodeFailed(f"no picture out of {MAX_SILENT_UNITS} units")
         return []
 
-    def reconfigure(self, config: AvcConfig, sps: SpsInfo) -> list[GpuPicture]:
-        self._check(sps)
-        pictures = self.flush()
-        if config.sps != self._config.sps:
-            self._follow_size((sps.width, sps.height))
-        self._config, self._sps = config, sps
-        return pictures
+    def reconfigure(self, config: DecoderConfig, pictures: PictureFormat) -> list[GpuPicture]:
+        config = self._checked(config, pictures)
+        ready = self.flush()
+        is_other = config.codec is not self._config.codec
+        if is_other or config.sps != self._config.sps:
+            self._config = config
+            self._follow_size((pictures.width, pictures.height), in_place=not is_other)
+        self._config, self._format = config, pictures
+        return ready
 
     def flush(self) -> list[GpuPicture]:
         self._retire()
@@ -180,14 +192,16 @@ class GpuDecoder:
         if sps == self._config.sps:
             return []
         try:
-            info = parse_sps(sps[0])
-        except AvcError as error:
+            is_h264 = self._config.codec is VideoCodec.H264
+            parse_sps = h264.parse_sps if is_h264 else h265_sps.parse_sps
+            info: PictureFormat = parse_sps(sps[0])
+        except ProtocolError as error:
             raise DecodeFailed(str(error)) from error
-        self._check(info)
+        self._checked(self._config, info)
         pictures = self.flush()
         self._follow_size((info.width, info.height), in_place=not pictures)
         self._resize()
-        self._config, self._sps = replace(self._config, sps=sps), info
+        self._config, self._format = replace(self._config, sps=sps), info
         self._needs_sets = False  # the unit brings its own
         return pictures
 
@@ -199,7 +213,7 @@ class GpuDecoder:
         other SPS may need more reference pictures: that, and a larger size, takes a new decoder.
         The old one lives as long as its pictures may be read.
         """
-        now = self._sps.width, self._sps.height
+        now = self._format.width, self._format.height
         largest = self._made_for
         if in_place and size != now and size[0] <= largest[0] and size[1] <= largest[1]:
             self._new_size = size  # done at the next unit: it frees the pictures
@@ -213,10 +227,13 @@ class GpuDecoder:
             self._decoder.setReconfigParams(*self._new_size)
             self._new_size = None
 
-    def _check(self, sps: SpsInfo) -> None:
-        reason = refusal(sps, self._caps)
+    def _checked(self, config: DecoderConfig, pictures: PictureFormat) -> AvcConfig | HevcConfig:
+        codec = config.codec
+        reason = refusal(pictures, self._caps.of(codec, pictures.depth), codec)
         if reason is not None:
             raise DecodeFailed(reason)
+        assert isinstance(config, AvcConfig | HevcConfig)
+        return config
 
     def _make(self, size: tuple[int, int]) -> Any:
         import PyNvVideoCodec as nvc
@@ -226,7 +243,7 @@ class GpuDecoder:
             try:
                 return nvc.CreateDecoder(
                     gpuid=0,
-                    codec=nvc.cudaVideoCodec.H264,
+                    codec=getattr(nvc.cudaVideoCodec, _CUDA_NAMES[self._config.codec]),
                     cudacontext=self._context.pointer,
                     cudastream=self._stream.pointer,
                     usedevicememory=True,
@@ -242,7 +259,7 @@ class GpuDecoder:
             self._stream.synchronize()
             self._decoder = None
         self._new_size = None
-        self._decoder = self._make((self._sps.width, self._sps.height))
+        self._decoder = self._make((self._format.width, self._format.height))
         self._needs_sets = True
 
     def _retire(self) -> None:
@@ -281,7 +298,7 @@ class GpuDecoder:
             pts_ms=int(frame.timestamp),
             width=int(width),
             height=int(rows) * 2 // 3,
-            sar=self._sps.sar,
+            sar=self._format.sar,
             is_damaged=self._is_damaged,
             luma=int(frame.GetPtrToPlane(0)),
             chroma=int(frame.GetPtrToPlane(1)),
@@ -298,13 +315,21 @@ def _packet() -> tuple[Any, Any]:
     return nvc.PacketData(), nvc.VideoPacketFlag
 
 
-def to_start_codes(data: bytes, length_size: int) -> tuple[bytes | bytearray, tuple[bytes, ...]]:
-    """AVCC to Annex B, and the SPS among the units. Raises AvcError.
+def _parameter_sets(config: AvcConfig | HevcConfig) -> tuple[bytes, ...]:
+    vps = config.vps if isinstance(config, HevcConfig) else ()
+    return (*vps, *config.sps, *config.pps)
+
+
+def to_start_codes(
+    data: bytes, length_size: int, codec: VideoCodec = VideoCodec.H264
+) -> tuple[bytes | bytearray, tuple[bytes, ...]]:
+    """Length-prefixed NAL units to Annex B, and the SPS among the units. Raises AvcError.
 
     Lengths of four bytes are overwritten in place, the usual case.
     """
     spans = nal_spans(data, length_size)
-    sps = tuple(data[begin:end] for begin, end in spans if data[begin] & 0x1F == NalType.SPS)
+    mask, kind = _SPS_HEADERS[codec]
+    sps = tuple(data[begin:end] for begin, end in spans if data[begin] & mask == kind)
     if length_size != 4:
         return to_annexb(data[begin:end] for begin, end in spans), sps
     unit = bytearray(data)

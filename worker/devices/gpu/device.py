@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 
-from common.codecs.h264 import AvcConfig, SpsInfo
 from common.config.ladder import Ladder, Pipeline, RenditionFormat
 from common.errors import (
     BootFailed,
@@ -24,7 +23,9 @@ from common.errors import (
     WorkerError,
 )
 from common.ipc.control_messages import DeviceInfo
-from worker.devices.gpu.caps import DecoderCaps, ask_caps
+from common.media.pictures import PictureFormat
+from common.media.units import VideoCodec
+from worker.devices.gpu.caps import DecoderCaps, ask_all
 from worker.devices.gpu.context import GpuContext, open_context
 from worker.devices.gpu.decode import GpuDecoder
 from worker.devices.gpu.encode import NvencEncoder, NvencRefused, keep_log_lines
@@ -32,12 +33,13 @@ from worker.devices.gpu.nvdec_errors import watch_damage
 from worker.devices.gpu.nvenc import Failure, Refusal
 from worker.devices.gpu.scale import GpuScaler, compile_kernels
 from worker.devices.software.encode import X264Encoder
+from worker.devices.source import DecoderConfig
 from worker.devices.turns import Turns
 from worker.pool.memory import PicturePool
 
 log = logging.getLogger("tfarm.worker.devices.gpu")
 
-PLAIN_SPS = SpsInfo(
+PLAIN_SPS = PictureFormat(
     width=640,
     height=360,
     sar=Fraction(1),
@@ -90,8 +92,8 @@ class GpuBackend:
         self._context = open_context(name or None)
         keep_log_lines()
         watch_damage()
-        self._caps = ask_caps()
-        if not self._caps.is_supported:
+        self._caps = ask_all()
+        if not self.caps.is_supported:
             raise BootFailed(f"{self._context.name} decodes no H.264")
         compile_kernels()
         failure = try_encoder(self._context, self._lock) if allow_nvenc else None
@@ -104,7 +106,7 @@ class GpuBackend:
             path=path,
             pci_id=self._context.pci_id,
             memory_bytes=total,
-            notes=(f"{self._caps.engines} NVDEC engines", *notes),
+            notes=(f"{self.caps.engines} NVDEC engines", *notes),
         )
         log.info(
             "GPU open name=%s path=%s notes=%s", self._context.name, path.value, "; ".join(notes)
@@ -120,31 +122,36 @@ class GpuBackend:
 
     @property
     def caps(self) -> DecoderCaps:
-        return self._caps
+        """Of H.264."""
+        return self._caps.of(VideoCodec.H264, 8)
 
-    def open_decoder(self, config: AvcConfig, sps: SpsInfo) -> GpuDecoder:
+    def open_decoder(self, config: DecoderConfig, pictures: PictureFormat) -> GpuDecoder:
         with self._refusing(DecodeFailed, "decoder"):
-            return GpuDecoder(self._context, self._caps, self._lock, config, sps)
+            return GpuDecoder(self._context, self._caps, self._lock, config, pictures)
 
-    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> GpuScaler:
+    def open_scaler(self, ladder: Ladder, pictures: PictureFormat) -> GpuScaler:
         with self._lock, self._refusing(DecodeFailed, "scaler"):
-            return GpuScaler(self._context, ladder, sps, hybrid=self._info.path is Pipeline.HYBRID)
+            return GpuScaler(
+                self._context, ladder, pictures, hybrid=self._info.path is Pipeline.HYBRID
+            )
 
-    def open_shared_scaler(self, ladder: Ladder, sps: SpsInfo, pool: PicturePool) -> GpuScaler:
+    def open_shared_scaler(
+        self, ladder: Ladder, pictures: PictureFormat, pool: PicturePool
+    ) -> GpuScaler:
         with self._lock, self._refusing(DecodeFailed, "scaler"):
-            return GpuScaler(self._context, ladder, sps, hybrid=True, pool=pool)
+            return GpuScaler(self._context, ladder, pictures, hybrid=True, pool=pool)
 
     def open_encoder(
-        self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction
+        self, rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction
     ) -> NvencEncoder | X264Encoder:
         if self._info.path is Pipeline.HYBRID:
             threads = self._encoder_threads
             return X264Encoder(
-                rendition, sps, fps, pixel_format="nv12", threads=threads, turns=self._turns
+                rendition, pictures, fps, pixel_format="nv12", threads=threads, turns=self._turns
             )
         with self._lock, self._refusing(EncodeFailed, rendition.name):
             try:
-                encoder = NvencEncoder(self._context, self._lock, rendition, sps, fps)
+                encoder = NvencEncoder(self._context, self._lock, rendition, pictures, fps)
             except NvencRefused as error:
                 if error.failure.refusal is not Refusal.SESSION_CAP:
                     raise

@@ -20,9 +20,10 @@ import av.logging
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import CudaContext, PictureType, VideoFrame
 
-from common.codecs.h264 import AvcConfig, NalType, SpsInfo, join_avcc, nal_type, split_annexb
+from common.codecs.h264 import AvcConfig, NalType, join_avcc, nal_type, split_annexb
 from common.config.ladder import RenditionFormat
 from common.errors import AvcError, EncodeFailed, WorkerError
+from common.media.pictures import PictureFormat
 from worker.devices.backend import EncodedUnit, Surface
 from worker.devices.gpu.context import GpuContext, Stream
 from worker.devices.gpu.memory import DeviceFrame, GpuSurface
@@ -53,7 +54,7 @@ class NvencEncoder:
         context: GpuContext,
         lock: threading.RLock,
         rendition: RenditionFormat,
-        sps: SpsInfo,
+        pictures: PictureFormat,
         fps: Fraction,
     ) -> None:
         """`lock` serialises opening and closing in the worker.
@@ -65,10 +66,12 @@ class NvencEncoder:
         self._rendition = rendition
         self._stream = Stream()
         self._cuda = CudaContext(device_id=0, primary_ctx=True, cuda_stream=self._stream.pointer)
-        self._codec: VideoCodecContext | None = _make(rendition, sps, fps)
+        self._codec: VideoCodecContext | None = _make(rendition, pictures, fps)
         # One a frame of the scaler's pool. Each holds its frame's memory until the encoder closes.
         self._videos: dict[int, VideoFrame] = {}
-        self._black = _black_frame(rendition.width, rendition.height, black_luma(sps.full_range))
+        self._black = _black_frame(
+            rendition.width, rendition.height, black_luma(pictures.full_range)
+        )
         self._needs_idr = True
         with lock:
             self._config = self._open()
@@ -204,7 +207,7 @@ def _black_frame(width: int, height: int, luma: int) -> DeviceFrame:
         return frame
 
 
-def _make(rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> VideoCodecContext:
+def _make(rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction) -> VideoCodecContext:
     # Not opened here: it takes the frames context of the first frame that it is given.
     codec = av.CodecContext.create("h264_nvenc", "w")
     codec.width = rendition.width
@@ -214,9 +217,9 @@ def _make(rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> VideoCodec
     codec.framerate = fps
     codec.sample_aspect_ratio = Fraction(1)
     codec.bit_rate = rendition.bitrate_bps
-    codec.color_range = 2 if sps.full_range else 1
-    codec.colorspace = sps.colour_matrix
-    codec.color_primaries = sps.colour_primaries
-    codec.color_trc = sps.colour_transfer
+    codec.color_range = 2 if pictures.full_range else 1
+    codec.colorspace = pictures.colour_matrix
+    codec.color_primaries = pictures.colour_primaries
+    codec.color_trc = pictures.colour_transfer
     codec.options = encoder_options(rendition, fps)
     return codec

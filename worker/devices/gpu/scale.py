@@ -13,9 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from common.codecs.h264 import SpsInfo
 from common.config.ladder import Ladder, RenditionFormat, SourceFormat
 from common.errors import DecodeFailed
+from common.media.pictures import PictureFormat
 from worker.devices.backend import Picture
 from worker.devices.gpu.context import (
     Event,
@@ -69,7 +69,7 @@ class GpuScaler:
         self,
         context: GpuContext,
         ladder: Ladder,
-        sps: SpsInfo,
+        pictures: PictureFormat,
         *,
         hybrid: bool = False,
         pool: PicturePool | None = None,
@@ -81,8 +81,8 @@ class GpuScaler:
             )
         self._context = context
         self._renditions = ladder.renditions
-        self._first_format = (sps.width, sps.height, sps.sar)
-        self._full_range = sps.full_range
+        self._first_format = (pictures.width, pictures.height, pictures.sar)
+        self._full_range = pictures.full_range
         self._hybrid = hybrid
         self._stream: Stream | None = None
         self._events: list[Event] = []  # free ones

@@ -1,4 +1,4 @@
-"""H.264 decoding on the host with libavcodec, through PyAV.
+"""Decoding on the host with libavcodec, through PyAV: H.264, H.265, and AV1 by libdav1d.
 
 One thread a decoder, so that a picture comes out of the call that took its unit in, as far as the
 stream's reordering allows. What is damaged is concealed by libavcodec and marked. Interlaced
@@ -6,7 +6,7 @@ pictures are deinterlaced here, one picture a frame, and only from the first one
 interlaced until pictures are progressive again for a while, since the filter holds one picture.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -16,10 +16,12 @@ import av.filter
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from common.codecs.h264 import AvcConfig, SpsInfo
 from common.errors import DecodeFailed, DeviceLost
+from common.media.pictures import PictureFormat
+from common.media.units import VideoCodec
 from worker.devices.backend import Picture
 from worker.devices.software.snapshot import jpeg_of
+from worker.devices.source import DecoderConfig
 from worker.frames.picture_content import grid_of
 from worker.frames.snapshot import snapshot_size
 
@@ -29,6 +31,13 @@ _PROGRESSIVE_AGAIN = 50  # progressive pictures in a row that end deinterlacing
 # made for frames with another: YCgCo, BT.2020 with constant luminance, ICtCp, what is reserved.
 _KNOWN_MATRICES = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
 _UNSPECIFIED_MATRIX = 2
+# By codec: libavcodec's decoder, and its options. libdav1d would hold pictures back for threads.
+_DECODERS: Mapping[VideoCodec, tuple[str, Mapping[str, str]]] = {
+    VideoCodec.H264: ("h264", {}),
+    VideoCodec.H265: ("hevc", {}),
+    VideoCodec.AV1: ("libdav1d", {"max_frame_delay": "1"}),
+}
+DECODERS = tuple(name for name, _ in _DECODERS.values())
 _REORDER_GUESS = 2  # pictures, where the SPS is silent and the composition times say there are some
 
 
@@ -70,21 +79,23 @@ class SoftPicture:
 class SoftDecoder:
     """A `worker.devices.backend.Decoder`."""
 
-    def __init__(self, config: AvcConfig, sps: SpsInfo) -> None:
+    def __init__(self, config: DecoderConfig, pictures: PictureFormat) -> None:
         self._config = config
-        self._sps = sps
-        self._context = _open(config, sps)
+        self._format = pictures
+        self._context = _open(config, pictures)
         self._is_fresh = True  # nothing went in since the opening or a flush
         self._deinterlacer: _Deinterlacer | None = None
 
     def decode(self, data: bytes, dts_ms: int, pts_ms: int) -> list[SoftPicture]:
+        if not data:  # to libavcodec that is the stream's end
+            raise DecodeFailed("a unit without data")
         packet = av.Packet(data)
         packet.dts = dts_ms
         packet.pts = pts_ms
         packet.time_base = MILLISECONDS
         if self._is_fresh:
             self._is_fresh = False
-            if self._sps.reorder_frames is None and pts_ms > dts_ms:
+            if self._format.reorder_frames is None and pts_ms > dts_ms:
                 # libavcodec begins with none and loses a picture each time it learns better
                 self._context.reorder_depth = _REORDER_GUESS
         try:
@@ -95,11 +106,11 @@ class SoftDecoder:
             raise DecodeFailed(str(error)) from error
         return self._pictures(frames)
 
-    def reconfigure(self, config: AvcConfig, sps: SpsInfo) -> list[SoftPicture]:
-        pictures = self.flush()
-        self._config, self._sps = config, sps
-        self._context = _open(config, sps)
-        return pictures
+    def reconfigure(self, config: DecoderConfig, pictures: PictureFormat) -> list[SoftPicture]:
+        ready = self.flush()
+        self._config, self._format = config, pictures
+        self._context = _open(config, pictures)
+        return ready
 
     def flush(self) -> list[SoftPicture]:
         try:
@@ -161,7 +172,7 @@ class SoftDecoder:
 
     def _picture(self, frame: VideoFrame) -> SoftPicture:
         assert frame.pts is not None
-        return SoftPicture(frame, frame.pts, self._sps.sar, frame.is_corrupt)
+        return SoftPicture(frame, frame.pts, self._format.sar, frame.is_corrupt)
 
 
 class _Deinterlacer:
@@ -216,12 +227,15 @@ def buffer_arguments(frame: VideoFrame) -> str:
     )
 
 
-def _open(config: AvcConfig, sps: SpsInfo) -> VideoCodecContext:
-    context = av.CodecContext.create("h264", "r")
+def _open(config: DecoderConfig, pictures: PictureFormat) -> VideoCodecContext:
+    name, options = _DECODERS[config.codec]
+    context = av.CodecContext.create(name, "r")
+    assert isinstance(context, VideoCodecContext)
     context.extradata = config.encode()
     context.thread_count = 1
     # parameter sets in band, garbage maybe, must not make it take memory for anything larger
-    context.options = {"max_pixels": str(2 * (sps.width + 64) * (sps.height + 64))}
+    most = 2 * (pictures.width + 64) * (pictures.height + 64)
+    context.options = {"max_pixels": str(most), **options}
     try:
         context.open()
     except av.error.FFmpegError as error:

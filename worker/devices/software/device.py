@@ -6,14 +6,15 @@ from fractions import Fraction
 import av
 import psutil
 
-from common.codecs.h264 import AvcConfig, SpsInfo
 from common.config.ladder import Ladder, Pipeline, RenditionFormat
 from common.errors import BootFailed
 from common.ipc.control_messages import DeviceInfo
-from worker.devices.software.decode import SoftDecoder
+from common.media.pictures import PictureFormat
+from worker.devices.software.decode import DECODERS, SoftDecoder
 from worker.devices.software.encode import X264Encoder
 from worker.devices.software.scale import SoftScaler, pixel_format
 from worker.devices.software.shared import SharedSoftScaler
+from worker.devices.source import DecoderConfig
 from worker.pool.memory import PicturePool
 
 
@@ -23,7 +24,8 @@ class SoftBackend:
     def __init__(self, name: str, encoder_threads: int = 1) -> None:
         """Raises BootFailed when FFmpeg's build lacks a codec."""
         try:
-            av.Codec("h264", "r")
+            for decoder in DECODERS:
+                av.Codec(decoder, "r")
             av.Codec("libx264", "w")
         except ValueError as error:
             raise BootFailed(f"this FFmpeg lacks a codec: {error}") from error
@@ -41,20 +43,26 @@ class SoftBackend:
     def info(self) -> DeviceInfo:
         return self._info
 
-    def open_decoder(self, config: AvcConfig, sps: SpsInfo) -> SoftDecoder:
-        return SoftDecoder(config, sps)
+    def open_decoder(self, config: DecoderConfig, pictures: PictureFormat) -> SoftDecoder:
+        return SoftDecoder(config, pictures)
 
-    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> SoftScaler:
-        return SoftScaler(ladder, sps)
+    def open_scaler(self, ladder: Ladder, pictures: PictureFormat) -> SoftScaler:
+        return SoftScaler(ladder, pictures)
 
     def open_shared_scaler(
-        self, ladder: Ladder, sps: SpsInfo, pool: PicturePool
+        self, ladder: Ladder, pictures: PictureFormat, pool: PicturePool
     ) -> SharedSoftScaler:
-        return SharedSoftScaler(ladder, sps, pool)
+        return SharedSoftScaler(ladder, pictures, pool)
 
-    def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> X264Encoder:
+    def open_encoder(
+        self, rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction
+    ) -> X264Encoder:
         return X264Encoder(
-            rendition, sps, fps, pixel_format=pixel_format(sps), threads=self._encoder_threads
+            rendition,
+            pictures,
+            fps,
+            pixel_format=pixel_format(pictures),
+            threads=self._encoder_threads,
         )
 
     def close(self) -> None:

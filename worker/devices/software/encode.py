@@ -20,9 +20,10 @@ from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
-from common.codecs.h264 import AvcConfig, NalType, SpsInfo, nal_spans
+from common.codecs.h264 import AvcConfig, NalType, nal_spans
 from common.config.ladder import RenditionFormat
 from common.errors import AvcError, DeviceLost, EncodeFailed
+from common.media.pictures import PictureFormat
 from worker.devices.backend import EncodedUnit, Surface
 from worker.devices.software.decode import MILLISECONDS
 from worker.devices.turns import Turns
@@ -57,7 +58,7 @@ class X264Encoder:
     def __init__(
         self,
         rendition: RenditionFormat,
-        sps: SpsInfo,
+        pictures: PictureFormat,
         fps: Fraction,
         *,
         pixel_format: str,
@@ -71,7 +72,7 @@ class X264Encoder:
         self._turns = turns or nullcontext()
         self._rendition = rendition
         try:
-            self._context = _open(rendition, sps, fps, pixel_format, threads)
+            self._context = _open(rendition, pictures, fps, pixel_format, threads)
             self._config = AvcConfig.parse(self._context.extradata or b"")
         except (MemoryError, av.error.MemoryError) as error:
             raise DeviceLost("out of memory opening an encoder") from error
@@ -127,7 +128,11 @@ def _picture_only(data: bytes) -> bytes:
 
 
 def _open(
-    rendition: RenditionFormat, sps: SpsInfo, fps: Fraction, pixel_format: str, threads: int
+    rendition: RenditionFormat,
+    pictures: PictureFormat,
+    fps: Fraction,
+    pixel_format: str,
+    threads: int,
 ) -> VideoCodecContext:
     context = av.CodecContext.create("libx264", "w")
     context.width = rendition.width
@@ -140,10 +145,10 @@ def _open(
     context.max_b_frames = 0
     context.thread_count = threads
     context.flags |= Flags.global_header
-    context.color_range = 2 if sps.full_range else 1
-    context.colorspace = sps.colour_matrix
-    context.color_primaries = sps.colour_primaries
-    context.color_trc = sps.colour_transfer
+    context.color_range = 2 if pictures.full_range else 1
+    context.colorspace = pictures.colour_matrix
+    context.color_primaries = pictures.colour_primaries
+    context.color_trc = pictures.colour_transfer
     context.options = {
         "preset": X264_PRESETS.get(rendition.preset, "veryfast"),
         "tune": "zerolatency",

@@ -18,9 +18,9 @@ import av.filter
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 
-from common.codecs.h264 import SpsInfo
 from common.config.ladder import Ladder, RenditionFormat, SourceFormat
 from common.errors import DeviceLost, EncodeFailed
+from common.media.pictures import PictureFormat
 from worker.devices.backend import Picture
 from worker.devices.letterbox import Rectangle, fit_picture, rendition_picture
 from worker.devices.software.decode import MILLISECONDS, SoftPicture, buffer_arguments
@@ -31,9 +31,9 @@ MIN_STEP = 1.25
 MAX_FORMS = 2  # of pictures at a time: the source's, and those of a larger rendition
 
 
-def pixel_format(sps: SpsInfo) -> str:
+def pixel_format(pictures: PictureFormat) -> str:
     """Return what the renditions of a source are made of: 4:2:0 of 8 bits in the source's range."""
-    return "yuvj420p" if sps.full_range else "yuv420p"
+    return "yuvj420p" if pictures.full_range else "yuv420p"
 
 
 class SoftSurface:
@@ -76,13 +76,13 @@ class SoftSurface:
 class SoftScaler:
     """A `worker.devices.backend.Scaler`."""
 
-    def __init__(self, ladder: Ladder, sps: SpsInfo, format_name: str = "") -> None:
+    def __init__(self, ladder: Ladder, pictures: PictureFormat, format_name: str = "") -> None:
         """`format_name`: of the frames, if not `pixel_format`."""
         self._renditions = [
-            _RenditionScaler(rendition, sps, format_name or pixel_format(sps))
+            _RenditionScaler(rendition, pictures, format_name or pixel_format(pictures))
             for rendition in ladder.renditions
         ]
-        self._larger = larger_renditions(ladder, sps)
+        self._larger = larger_renditions(ladder, pictures)
 
     def scale(self, picture: Picture, wanted: Sequence[int]) -> list[SoftSurface]:
         assert isinstance(picture, SoftPicture)
@@ -100,11 +100,13 @@ class SoftScaler:
 class _RenditionScaler:
     """Scales for one rendition; its graphs are made anew when the pictures change their form."""
 
-    def __init__(self, rendition: RenditionFormat, sps: SpsInfo, format_name: str) -> None:
+    def __init__(
+        self, rendition: RenditionFormat, pictures: PictureFormat, format_name: str
+    ) -> None:
         self._rendition = rendition
-        self._fitted_to = (sps.width, sps.height, sps.sar)
+        self._fitted_to = (pictures.width, pictures.height, pictures.sar)
         self._format = format_name
-        self._range = ColorRange.JPEG if sps.full_range else ColorRange.MPEG
+        self._range = ColorRange.JPEG if pictures.full_range else ColorRange.MPEG
         # by the form of the pictures that it is for; None: they are left as they are
         self._graphs: dict[tuple[object, ...], av.filter.Graph | None] = {}
         # Where a smaller rendition has dropped pictures, its thread may come for a later one's.
@@ -176,7 +178,7 @@ class _RenditionScaler:
         return fit_picture(source, self._rendition.width, self._rendition.height)
 
 
-def larger_renditions(ladder: Ladder, sps: SpsInfo) -> Mapping[int, int]:
+def larger_renditions(ladder: Ladder, pictures: PictureFormat) -> Mapping[int, int]:
     """By rendition: the one that it is scaled from; those scaled from the source are absent. Pure.
 
     Both show the whole picture, without letterbox, and the same ones.
@@ -195,6 +197,6 @@ def larger_renditions(ladder: Ladder, sps: SpsInfo) -> Mapping[int, int]:
         ]
         if fitting:
             larger[index] = fitting[-1]
-        elif (rendition.width, rendition.height) != (sps.width, sps.height):
+        elif (rendition.width, rendition.height) != (pictures.width, pictures.height):
             direct.append(index)
     return larger

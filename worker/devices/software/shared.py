@@ -11,9 +11,9 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 
-from common.codecs.h264 import SpsInfo
 from common.config.ladder import Ladder
 from common.errors import DecodeFailed
+from common.media.pictures import PictureFormat
 from worker.devices.backend import Picture
 from worker.devices.software.pool_frames import FORMAT
 from worker.devices.software.scale import SoftScaler, SoftSurface
@@ -51,8 +51,8 @@ class SharedSoftSurface:
 class SharedSoftScaler:
     """A `worker.devices.backend.Scaler` into a pool."""
 
-    def __init__(self, ladder: Ladder, sps: SpsInfo, pool: PicturePool) -> None:
-        self._scaler = SoftScaler(ladder, sps, FORMAT)
+    def __init__(self, ladder: Ladder, pictures: PictureFormat, pool: PicturePool) -> None:
+        self._scaler = SoftScaler(ladder, pictures, FORMAT)
         self._pool = pool
         # A list's append and pop are atomic, and only one thread pops.
         self._free = [list(range(pool.layout.pictures)) for _ in ladder.renditions]

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from common.codecs.h264 import AvcConfig, SpsInfo, parse_sps
+from common.codecs.h264 import AvcConfig, parse_sps
 from common.config.ladder import SourceFormat, Template, fit_ladder
 from common.config.settings import DEFAULT_RENDITIONS
 from common.errors import EncodeFailed
+from common.media.pictures import PictureFormat
 from tests.kit.gpu_units import Nv12, code, decode_on_cpu, moving_picture
 from tests.kit.scale_reference import psnr
 from tests.worker.devices.gpu.test_device_scale import download, upload
@@ -65,7 +66,7 @@ def crcs(frame: Nv12, height: int) -> tuple[int, int]:
     return zlib.crc32(frame[:height].tobytes()), zlib.crc32(frame[height:].tobytes())
 
 
-def colours(sps: SpsInfo) -> tuple[bool, int, int, int]:
+def colours(sps: PictureFormat) -> tuple[bool, int, int, int]:
     """What a player needs to show the right colours."""
     return sps.full_range, sps.colour_primaries, sps.colour_transfer, sps.colour_matrix
 

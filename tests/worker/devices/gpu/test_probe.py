@@ -7,9 +7,9 @@ from fractions import Fraction
 
 import pytest
 
-from common.codecs.h264_sps import SpsInfo
 from common.config.ladder import RenditionFormat
 from common.errors import EncodeFailed, EncoderLimitReached
+from common.media.pictures import PictureFormat
 from worker.devices.gpu.probe import MAX_SESSIONS, Sessions, count_sessions, try_round
 from worker.devices.software.device import SoftBackend
 from worker.devices.software.encode import X264Encoder
@@ -25,10 +25,12 @@ class Refusing(SoftBackend):
         self.free = sessions
         self.failure = failure
 
-    def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> X264Encoder:
+    def open_encoder(
+        self, rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction
+    ) -> X264Encoder:
         if not self.free:
             raise self.failure
-        encoder = super().open_encoder(rendition, sps, fps)
+        encoder = super().open_encoder(rendition, pictures, fps)
         self.free -= 1
         close = encoder.close
 

@@ -5,9 +5,9 @@ if it is still as it was seen. The revision that this gives, with the cluster's 
 A key that is deleted under a stream that runs ends nothing: the stream is claimed again.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from itertools import chain
 
 from common.ipc.identity import StreamId
 
@@ -40,7 +40,9 @@ class Claims:
         self.by_digest: dict[str, Claim] = {}
         self.releases: dict[str, int] = {}  # keys to delete: digest, revision
         self.released: set[str] = set()  # while they were being claimed
-        self._unregistered: dict[str, None] = {}  # in order; those that others wait for first
+        # To be claimed, in order: those that somebody waits for, which come first, and the others.
+        self._asked: dict[str, None] = {}
+        self._unasked: dict[str, None] = {}
         self._elsewhere: set[str] = set()
 
     def add(self, stream_id: StreamId, digest: str, request_id: int) -> Claim:
@@ -49,12 +51,14 @@ class Claims:
         claim = self.by_digest.get(digest)
         if claim is None:
             claim = self.by_digest[digest] = Claim(stream_id, digest)
-            self._unregistered[digest] = None
+            self._wait(claim)
         if request_id:
             claim.requests.append(request_id)
             claim.retry_s = 0.0
             if claim.state is ClaimState.ELSEWHERE:
                 self.lose(claim)
+            elif claim.state is ClaimState.UNREGISTERED:
+                self._wait(claim)
         return claim
 
     def remove(self, digest: str) -> None:
@@ -62,7 +66,7 @@ class Claims:
         claim = self.by_digest.pop(digest, None)
         if claim is None:
             return
-        self._unregistered.pop(digest, None)
+        self._wait_no_more(digest)
         self._elsewhere.discard(digest)
         if claim.state is ClaimState.OWNED:
             self.releases[digest] = claim.mod_revision
@@ -72,26 +76,26 @@ class Claims:
     def begin(self, claim: Claim) -> None:
         """It is being claimed."""
         claim.state = ClaimState.CLAIMING
-        self._unregistered.pop(claim.digest, None)
+        self._wait_no_more(claim.digest)
 
     def own(self, claim: Claim, mod_revision: int, epoch: int) -> None:
         """It is this farm's."""
         claim.state, claim.mod_revision, claim.epoch = ClaimState.OWNED, mod_revision, epoch
         claim.replaces = 0
-        self._unregistered.pop(claim.digest, None)
+        self._wait_no_more(claim.digest)
         self._elsewhere.discard(claim.digest)
 
     def leave(self, claim: Claim) -> None:
         """It is another host's."""
         claim.state, claim.replaces = ClaimState.ELSEWHERE, 0
-        self._unregistered.pop(claim.digest, None)
+        self._wait_no_more(claim.digest)
         self._elsewhere.add(claim.digest)
 
     def lose(self, claim: Claim, retry_s: float = 0.0, replaces: int = 0) -> None:
         """It is to be claimed, perhaps again."""
         claim.state, claim.retry_s, claim.replaces = ClaimState.UNREGISTERED, retry_s, replaces
         self._elsewhere.discard(claim.digest)
-        self._unregistered[claim.digest] = None
+        self._wait(claim)
 
     def lose_all(self) -> None:
         """No key of this farm is there any more."""
@@ -100,12 +104,22 @@ class Claims:
             if claim.state is ClaimState.OWNED:
                 self.lose(claim)
 
-    def due(self, now: float) -> Iterator[Claim]:
-        """Those to be claimed now."""
-        waiting = [self.by_digest[digest] for digest in self._unregistered]
-        for claim in sorted(waiting, key=lambda claim: not claim.requests):
-            if claim.retry_s <= now and claim.digest not in self.releases:
-                yield claim
+    @property
+    def has_work(self) -> bool:
+        """Tell if there is a key to be made or deleted."""
+        return bool(self._asked or self._unasked or self.releases)
+
+    def due(self, now: float, limit: int) -> list[Claim]:
+        """Those to be claimed now, so many at most."""
+        found: list[Claim] = []
+        if limit > 0:
+            for digest in chain(self._asked, self._unasked):
+                claim = self.by_digest[digest]
+                if claim.retry_s <= now and digest not in self.releases:
+                    found.append(claim)
+                    if len(found) >= limit:
+                        break
+        return found
 
     def elsewhere(self) -> list[Claim]:
         """Those that run here and are another host's."""
@@ -119,3 +133,13 @@ class Claims:
             for claim in self.by_digest.values()
         )
         return len(self.by_digest) - waiting - elsewhere, waiting, elsewhere
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _wait(self, claim: Claim) -> None:
+        self._wait_no_more(claim.digest)
+        (self._asked if claim.requests else self._unasked)[claim.digest] = None
+
+    def _wait_no_more(self, digest: str) -> None:
+        self._asked.pop(digest, None)
+        self._unasked.pop(digest, None)

@@ -26,9 +26,6 @@ def differs(record: HostRecord, before: HostRecord) -> bool:
 
 def host_views(view: View) -> tuple[HostView, ...]:
     """The hosts, with how many streams each owns, by name."""
-    streams: dict[str, int] = {}
-    for owner in view.owners.values():
-        streams[owner.host] = streams.get(owner.host, 0) + 1
     return tuple(
         HostView(
             name,
@@ -37,7 +34,7 @@ def host_views(view: View) -> tuple[HostView, ...]:
             host.record.rtmp,
             host.record.free,
             host.record.capacity,
-            streams.get(name, 0),
+            view.streams.get(name, 0),
             host.record.is_draining,
             host.missing_s is not None,
         )

@@ -207,7 +207,8 @@ class Membership:
                 session.is_registered &= revision <= self._own_key.revision
         self._streams.release_leftovers(digests)
         self._streams.claim_what_is_free()
-        return [*actions, *self._next_calls(now), *self._changes(now)]
+        calls = self._next_calls(now) if self.claims.has_work else []  # most are of others
+        return [*actions, *calls, *self._changes(now)]
 
     def watch_ended(self, reason: str) -> list[Action]:
         """A watch has failed: what changed meanwhile is in the next whole read."""

@@ -8,12 +8,13 @@ import contextlib
 import hashlib
 import logging
 import time
+import zlib
 from collections.abc import Coroutine, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from cluster.actions import Action, Call, Say, Self, StartWatch
+from cluster.actions import Action, Call, Say, Self, StartWatch, What
 from cluster.etcd_session import NOT_YET
 from cluster.membership import Membership
 from common.cluster.digest import secret_of
@@ -39,6 +40,7 @@ log = logging.getLogger("tfarm.cluster.run")
 
 TICK_S = 0.2
 CALL_S = 2.0
+URGENT = frozenset({What.LEASE, What.GRANT, What.HOST})  # without which others take this for gone
 END_S = 1.0  # for the keys to go at a clean end
 MAX_FILE_BYTES = 64 * 1024
 
@@ -138,7 +140,10 @@ class ClusterChild:
             cluster.relay_shown,
             f"{cluster.host}:{settings.listen.port}",
         )
-        self._client = EtcdClient(cluster.etcd, _credentials(cluster))
+        # each host has a member of its own that it asks first: one alone would have all the work
+        first = zlib.crc32(cluster.host.encode()) % len(cluster.etcd)
+        endpoints = (*cluster.etcd[first:], *cluster.etcd[:first])
+        self._client = EtcdClient(endpoints, _credentials(cluster))
         self._core = Membership(own, time.monotonic(), time.time())
 
     async def _tick(self) -> None:
@@ -168,7 +173,8 @@ class ClusterChild:
         assert self._client is not None
         assert self._core is not None
         try:
-            answer = await self._client.call(call.request, CALL_S)
+            is_urgent = call.what in URGENT
+            answer = await self._client.call(call.request, CALL_S, is_urgent=is_urgent)
         except EtcdError as error:
             self._counts["failures"] += 1
             self._do(self._core.failed(call, error, time.monotonic()))

@@ -4,9 +4,9 @@
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 from cluster.actions import Action, Call, Say, What
+from cluster.claim_pace import ClaimPace
 from cluster.claims import Claim, Claims, ClaimState
 from cluster.etcd_session import EtcdSession
 from cluster.keys import Keys, StreamRecord, read_stream, write_stream
@@ -15,8 +15,6 @@ from cluster.view import View
 from common.etcd import messages
 from common.etcd.messages import Answer, Compare, KeyValue
 from common.ipc.cluster_messages import NO_STREAM, ClaimOutcome, StreamClaimed, StreamOwner
-
-MAX_CLAIMS: Final = 16  # that are asked for at a time
 
 
 class StreamKeys:
@@ -28,6 +26,7 @@ class StreamKeys:
         self._view = view
         self.claims = Claims()
         self.knows_held = False  # all streams that the farm has
+        self._pace = ClaimPace()
 
     # ---- asking -------------------------------------------------------------------------------
 
@@ -37,9 +36,7 @@ class StreamKeys:
         if not session.is_registered or not session.is_synced or session.retry_s[What.CLAIM] > now:
             return []
         actions: list[Action] = []
-        for claim in tuple(self.claims.due(now)):
-            if session.busy[What.CLAIM] >= MAX_CLAIMS:
-                break
+        for claim in self.claims.due(now, self._pace.limit - session.busy[What.CLAIM]):
             key = self._keys.stream(claim.digest)
             record = StreamRecord(session.own.host, session.own.farm)
             asked = messages.transaction(
@@ -66,6 +63,7 @@ class StreamKeys:
 
     def answered(self, call: Call, answer: Answer, now: float) -> list[Action]:
         """Etcd has made a key, or there is another one."""
+        self._pace.took(now - call.sent_s)
         digest, own = call.digest, self._session.own
         found = answer.kvs[0] if answer.kvs else None
         record = read_stream(found.value) if found is not None else None
@@ -99,6 +97,7 @@ class StreamKeys:
 
     def failed(self, call: Call, now: float) -> list[Action]:
         """Etcd has not answered, or refused."""
+        self._pace.took(now - call.sent_s)
         claim = self.claims.by_digest.get(call.digest)
         self.claims.released.discard(call.digest)  # its key, if it came to be, shows in a watch
         if claim is None or claim.state is not ClaimState.CLAIMING:

@@ -39,6 +39,8 @@ class View:
         self._keys = keys
         self.hosts: dict[str, Host] = {}
         self.owners: dict[str, Owner] = {}  # by digest
+        self.streams: dict[str, int] = {}  # how many each host owns; none: it is not named
+        self._kept: set[str] = set()  # digests whose key is not there
         self.base = 0  # of epochs; 0: there is none yet
         self.changed: set[str] = set()  # digests whose owner may be another one; who reads clears
 
@@ -89,8 +91,7 @@ class View:
             found = read_stream(kv.value)
             if found is None:
                 return
-            self.owners[digest] = Owner(found.host, found.farm, kv.mod_revision)
-            self.changed.add(digest)
+            self._own(digest, Owner(found.host, found.farm, kv.mod_revision))
         elif kv.key == self._keys.base:
             self.base = read_base(kv.value)
 
@@ -99,8 +100,9 @@ class View:
         for name, host in tuple(self.hosts.items()):
             if host.missing_s is not None and host.missing_s <= before_s:
                 del self.hosts[name]
-        for digest, owner in tuple(self.owners.items()):
-            if owner.kept_s is not None and owner.kept_s <= before_s:
+        for digest in tuple(self._kept):
+            kept_s = self.owners[digest].kept_s
+            if kept_s is not None and kept_s <= before_s:
                 self._forget(digest)
 
     def stay_missing(self, now: float) -> None:
@@ -109,10 +111,8 @@ class View:
             name: host if host.missing_s is None else replace(host, missing_s=now)
             for name, host in self.hosts.items()
         }
-        self.owners = {
-            digest: owner if owner.kept_s is None else replace(owner, kept_s=now)
-            for digest, owner in self.owners.items()
-        }
+        for digest in self._kept:
+            self.owners[digest] = replace(self.owners[digest], kept_s=now)
 
     def is_gone(self, name: str) -> bool:
         """Tell if a host is neither there nor missing."""
@@ -123,12 +123,30 @@ class View:
         if host is not None and host.missing_s is None:
             self.hosts[name] = replace(host, missing_s=now)
 
+    def _own(self, digest: str, owner: Owner) -> None:
+        self._uncount(digest)
+        self.owners[digest] = owner
+        self.streams[owner.host] = self.streams.get(owner.host, 0) + 1
+        self._kept.discard(digest)
+        self.changed.add(digest)
+
     def _keep(self, digest: str, now: float) -> None:
         owner = self.owners.get(digest)
         if owner is not None and owner.kept_s is None:
             self.owners[digest] = replace(owner, kept_s=now)
+            self._kept.add(digest)
             self.changed.add(digest)
 
     def _forget(self, digest: str) -> None:
-        if self.owners.pop(digest, None) is not None:
+        if digest in self.owners:
+            self._uncount(digest)
+            del self.owners[digest]
+            self._kept.discard(digest)
             self.changed.add(digest)
+
+    def _uncount(self, digest: str) -> None:
+        owner = self.owners.get(digest)
+        if owner is not None:
+            self.streams[owner.host] -= 1
+            if not self.streams[owner.host]:
+                del self.streams[owner.host]

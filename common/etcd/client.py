@@ -2,14 +2,16 @@
 
 A request is *hedged*: after 150 ms without an answer it goes to the next endpoint as well, and the
 first answer counts. So everything that is sent must be fit to be done twice: a transaction that
-compares, a lease with a number of its own. A connection that is cut is noticed within 3 s, by TCP's
+compares, a lease with a number of its own. Where all endpoints are slow that would make them slower
+yet: of what is not urgent only so many are hedged at a time, and as many as want to where another
+endpoint has turned out to be faster. A connection that is cut is noticed within 3 s, by TCP's
 keepalive and user timeout; the gateway's own health is not asked for.
 """
 
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,6 +29,7 @@ from common.etcd.messages import (
 )
 
 HEDGE_S: Final = 0.15
+MAX_HEDGED: Final = 2
 CONNECT_S: Final = 2.0
 MAX_CONNECTIONS: Final = 64  # to all endpoints
 MAX_LINE_BYTES: Final = 8 * 1024  # of a header
@@ -60,6 +63,7 @@ class EtcdClient:
         """Raises OSError where certificates cannot be read."""
         self._endpoints = tuple(endpoints)
         self._preferred = 0
+        self._hedged_now = 0  # calls that more than one endpoint has
         self._credentials = credentials or Credentials()
         self._token = ""  # nosec B105 # there is none yet
         self._context = self._new_context()
@@ -95,8 +99,8 @@ class EtcdClient:
         """Close all connections."""
         await self._session.close()
 
-    async def call(self, request: Request, timeout_s: float) -> Answer:
-        """Ask, at one endpoint after the other.
+    async def call(self, request: Request, timeout_s: float, *, is_urgent: bool = False) -> Answer:
+        """Ask, at one endpoint after the other; what is urgent is always hedged.
 
         Raises:
             EtcdRefused: etcd says no.
@@ -104,7 +108,7 @@ class EtcdClient:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._authenticated(request)
+                return await self._authenticated(request, is_urgent)
         except TimeoutError:
             raise EtcdAway(f"no answer within {timeout_s:.3g} s") from None
 
@@ -132,33 +136,37 @@ class EtcdClient:
         is_used = any(url.startswith("https:") for url in self._endpoints)
         return self._credentials.context() if is_used else None
 
-    async def _authenticated(self, request: Request) -> Answer:
+    async def _authenticated(self, request: Request, is_urgent: bool) -> Answer:
         if not self._credentials.user:
-            return await self._hedged(request)
+            return await self._hedged(request, is_urgent)
         if not self._token:
             await self._authenticate()
         try:
-            return await self._hedged(request)
+            return await self._hedged(request, is_urgent)
         except EtcdRefused as error:
             if not error.is_unauthenticated:
                 raise
         await self._authenticate()  # a token ends, and with a member that starts anew all do
-        return await self._hedged(request)
+        return await self._hedged(request, is_urgent)
 
     async def _authenticate(self) -> None:
         self._token = ""  # nosec B105 # there is none yet
         asked = authenticate(self._credentials.user, self._credentials.password)
-        self._token = (await self._hedged(asked)).token
+        self._token = (await self._hedged(asked, is_urgent=True)).token
 
-    async def _hedged(self, request: Request) -> Answer:
+    async def _hedged(self, request: Request, is_urgent: bool) -> Answer:
         """The first answer of any endpoint; raises as `call`."""
         body = request.body()
         waiting: dict[asyncio.Task[Answer], int] = {}
         first, count = self._preferred, len(self._endpoints)
         failure: EtcdError = EtcdAway("there is no endpoint")
+        is_counted = False
         try:
             for step in range(count):
                 number = (first + step) % count
+                if waiting and not is_counted:
+                    is_counted = True
+                    self._hedged_now += 1
                 waiting[asyncio.create_task(self._ask(number, request.path, body))] = number
                 is_last = step == count - 1
                 while waiting:
@@ -175,13 +183,19 @@ class EtcdClient:
                             continue
                         self._preferred = number
                         return answer
-                    if not is_last:
+                    is_free = is_urgent or is_counted or self._may_hedge(waiting.values())
+                    if is_free and not is_last:
                         break
         finally:
+            self._hedged_now -= is_counted
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
         raise failure
+
+    def _may_hedge(self, asked: Collection[int]) -> bool:
+        """Tell if what these endpoints have not answered in time may go to another one."""
+        return self._hedged_now < MAX_HEDGED or self._preferred not in asked
 
     async def _ask(self, number: int, path: str, body: bytes) -> Answer:
         url = self._endpoints[number]

@@ -264,7 +264,7 @@ def _list(document: Json, name: str) -> list[Any]:
 
 def _int(document: Json, name: str) -> int:
     found = document.get(name, 0)
-    if isinstance(found, bool) or not isinstance(found, int | str) or len(str(found)) > 20:
+    if type(found) not in (int, str) or len(str(found)) > 20:
         raise ValueError(f"{name} is no number")
     return int(found)
 

@@ -10,7 +10,11 @@ def test_who_is_waited_for_is_claimed_first() -> None:
     claims = Claims()
     claims.add(A, "a", 0)
     claims.add(B, "b", 1)
-    assert [claim.digest for claim in claims.due(0.0)] == ["b", "a"]
+    assert [claim.digest for claim in claims.due(0.0, 9)] == ["b", "a"]
+    assert [claim.digest for claim in claims.due(0.0, 1)] == ["b"]
+    assert claims.due(0.0, 0) == []
+    claims.add(A, "a", 2)
+    assert [claim.digest for claim in claims.due(0.0, 9)] == ["b", "a"]
 
 
 def test_a_claim_that_failed_waits_for_its_time_unless_somebody_asks() -> None:
@@ -18,10 +22,10 @@ def test_a_claim_that_failed_waits_for_its_time_unless_somebody_asks() -> None:
     claim = claims.add(A, "a", 0)
     claims.begin(claim)
     claims.lose(claim, retry_s=5.0)
-    assert list(claims.due(4.0)) == []
-    assert list(claims.due(5.0)) == [claim]
+    assert claims.due(4.0, 9) == []
+    assert claims.due(5.0, 9) == [claim]
     claims.add(A, "a", 1)
-    assert list(claims.due(0.0)) == [claim]
+    assert claims.due(0.0, 9) == [claim]
 
 
 def test_the_end_of_a_stream_deletes_its_key_before_it_can_be_claimed_again() -> None:
@@ -30,9 +34,9 @@ def test_the_end_of_a_stream_deletes_its_key_before_it_can_be_claimed_again() ->
     claims.remove("a")
     assert claims.releases == {"a": 7}
     again = claims.add(A, "a", 0)
-    assert list(claims.due(0.0)) == []
+    assert claims.due(0.0, 9) == []
     claims.releases.clear()
-    assert list(claims.due(0.0)) == [again]
+    assert claims.due(0.0, 9) == [again]
 
 
 def test_a_stream_that_ends_while_it_is_claimed_is_noted() -> None:

@@ -68,3 +68,18 @@ def test_keys_of_others_and_unreadable_ones_change_nothing() -> None:
     view.put(KeyValue(KEYS.stream("1" * 64), b"nothing", 9, 9))
     view.put(KeyValue(KEYS.host("b"), b"nothing", 9, 9))
     assert (len(view.hosts), len(view.owners)) == (1, 1)
+
+
+def test_streams_are_counted_by_host() -> None:
+    view = new_view()
+    assert view.streams == {"a": 1}
+    view.put(KeyValue(STREAM.key, write_stream(StreamRecord("b", "f")), 5, 5))
+    assert view.streams == {"b": 1}
+    view.put(KeyValue(KEYS.stream("1" * 64), STREAM.value, 6, 6))
+    view.apply(GONE[:1], 1.0, is_settled=True)
+    assert view.streams == {"a": 1, "b": 1}, "an older deletion"
+    view.replace([HOST], 1.0)
+    assert view.streams == {"a": 1, "b": 1}, "they are kept"
+    view.expire(1.0)
+    assert view.streams == {}
+    assert view.owners == {}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.etcd import messages
-from common.etcd.client import Credentials, EtcdClient
+from common.etcd.client import MAX_HEDGED, Credentials, EtcdClient
 from common.etcd.errors import EtcdAway, EtcdError, EtcdRefused
 from common.etcd.messages import Answer, Compare, WatchAnswer
 from tests.kit.certificates import make
@@ -47,6 +47,31 @@ def test_a_key_is_made_once_and_goes_with_its_lease() -> None:
         assert (again.succeeded, again.kvs[0].value, again.kvs[0].lease) == (False, b"v", 7)
         await client.call(messages.revoke(7), LONG_S)
         assert (await client.call(READ, LONG_S)).kvs == ()
+
+    run(scenario)
+
+
+def test_where_all_endpoints_are_slow_few_calls_make_them_slower_yet() -> None:
+    async def scenario(gateway: EtcdGateway, client: EtcdClient) -> None:
+        for endpoint in gateway.endpoints:
+            endpoint.fault = "silent"
+        asked = [asyncio.ensure_future(client.call(READ, LONG_S)) for _ in range(6)]
+        last = gateway.endpoints[2].requests
+        await until_async(lambda: len(last) == MAX_HEDGED)
+        assert [len(one.requests) for one in gateway.endpoints] == [6, MAX_HEDGED, MAX_HEDGED]
+        urgent = asyncio.ensure_future(client.call(READ, LONG_S, is_urgent=True))
+        await until_async(lambda: len(last) == MAX_HEDGED + 1)
+        for one in (*asked, urgent):
+            one.cancel()
+
+    run(scenario)
+
+
+def test_calls_that_wait_for_one_endpoint_follow_one_that_found_another() -> None:
+    async def scenario(gateway: EtcdGateway, client: EtcdClient) -> None:
+        gateway.endpoints[0].fault = "silent"
+        asked = [client.call(READ, LONG_S) for _ in range(6)]
+        assert await asyncio.gather(*asked) == [Answer(1)] * 6
 
     run(scenario)
 

@@ -182,7 +182,7 @@ class Supervisor:
         self._is_adopting = False
         self._welcome_adopted()
         try:
-            self._launcher.choose_port()
+            self._launcher.choose_ports()
         except OSError as error:
             self._fail(error.strerror or str(error))
         else:

@@ -56,6 +56,7 @@ TESTED_ELSEWHERE = {
     "common/ipc/control_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/status_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/sound_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
+    "common/ipc/request_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/whep_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/media_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/encoder_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",

@@ -17,7 +17,7 @@ from common.config.values import (
 )
 
 NOW, MORE_NOW, NEW_PROCESSES = Holds.NOW, Holds.MORE_NOW, Holds.NEW_PROCESSES
-NEW_STREAMS = Holds.NEW_STREAMS
+NEW_STREAMS, RESTART = Holds.NEW_STREAMS, Holds.RESTART
 
 
 class ApiTable(Table):
@@ -74,14 +74,24 @@ class WebTable(Table):
     enabled: Annotated[bool, Boolean()] = key(
         WebSettings, "is_enabled", "whether streams can be watched by HTTP", MORE_NOW
     )
+    processes: Annotated[int, Integer(1, 64)] = key(
+        WebSettings,
+        "processes",
+        "processes that share the address and the viewers: one for each 500 of low-latency HLS",
+        RESTART,
+    )
     max_connections: Annotated[int, Integer(1, 100_000)] = key(
         WebSettings,
         "max_connections",
-        "connections at once; those of HTTP-FLV count only until they are sent the stream",
+        "connections at once, of each process; those of HTTP-FLV count only until they are sent "
+        "the stream",
         NOW,
     )
     max_viewers: Annotated[int, Integer(0, 1_000_000)] = key(
-        WebSettings, "max_viewers", "viewers at once whom this process sends a stream itself", NOW
+        WebSettings,
+        "max_viewers",
+        "viewers at once whom a process sends a stream itself, of each process",
+        NOW,
     )
     cors_origins: tuple[Annotated[str, Text()], ...] = key(
         WebSettings,

@@ -148,6 +148,7 @@ class WebSettings:
     part_s: float = 0.333  # what low-latency HLS is cut into, about
     window_s: float = 12.0  # how far back HLS can be asked for
     window_bytes: int = 64 * 1024 * 1024  # of one rendition, at most
+    processes: int = 1  # that share the address
 
 
 @dataclass(frozen=True, slots=True)

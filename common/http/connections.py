@@ -62,6 +62,7 @@ class HttpConnections:
         )
         self._server: asyncio.Server | None = None
         self._peers: dict[object, str] = {}  # of those adopted
+        self._passed: set[object] = set()  # of these, whose first request was read elsewhere
         self._fresh: set[object] = set()  # adopted since the last look
         self._adopting: set[asyncio.Future[Any]] = set()
         # When a connection was first seen without a request; None: it has sent one.
@@ -94,12 +95,18 @@ class HttpConnections:
         self._stop_accepting()
         await self._runner.cleanup()
 
-    def adopt(self, sock: socket.socket, peer: str) -> None:
-        """Serve a connection that came another way; `peer`, HOST:PORT, is whose it is."""
+    def adopt(self, sock: socket.socket, peer: str, request: bytes = b"") -> None:
+        """Serve a connection that came another way; `peer`, HOST:PORT, is whose it is.
+
+        `request`: what another process has read of it already, a whole request.
+        """
         protocol = self._connection()
         self._peers[protocol] = peer
+        if request:
+            self._passed.add(protocol)
         self._fresh.add(protocol)
-        connecting = asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, sock)
+        made = _Resumed(protocol, request) if request else protocol
+        connecting = asyncio.get_running_loop().connect_accepted_socket(lambda: made, sock)
         task = asyncio.ensure_future(connecting)
         self._adopting.add(task)
         task.add_done_callback(self._on_adopted)
@@ -118,9 +125,12 @@ class HttpConnections:
         peer = transport.get_extra_info("peername") if transport is not None else None
         return join_address(*peer[:2]) if peer else "?:0"
 
-    def on_request(self, request: web.BaseRequest) -> None:
-        """A connection has sent a request."""
+    def on_request(self, request: web.BaseRequest) -> bool:
+        """A connection has sent a request; whether another process has read that one."""
         self._since[request.protocol] = None
+        was_passed = request.protocol in self._passed
+        self._passed.discard(request.protocol)
+        return was_passed
 
     def check(self, now: float) -> None:
         """Close connections that send no request; due once a second."""
@@ -128,6 +138,7 @@ class HttpConnections:
         if self._peers:
             known = fresh.union(self._open)
             self._peers = {one: peer for one, peer in self._peers.items() if one in known}
+            self._passed &= known
         since, self._since = self._since, {}
         for connection in self._open:
             seen_s = self._since[connection] = since.get(connection, now)
@@ -173,6 +184,20 @@ def _why(error: BaseException | None) -> str:
         words = next(words for kind, words in _UNREADABLE if isinstance(error, kind))
         return f"{error.code}: {words}"
     return " ".join(str(error).split())[:200] if error is not None else "?"
+
+
+class _Resumed(asyncio.Protocol):
+    """A connection of which a request has been read: its protocol is given that first."""
+
+    def __init__(self, protocol: asyncio.BaseProtocol, request: bytes) -> None:
+        self._protocol = protocol
+        self._request = request
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        protocol = cast(asyncio.Protocol, self._protocol)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        protocol.data_received(self._request)
 
 
 class _Refusing(asyncio.Protocol):

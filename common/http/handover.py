@@ -51,31 +51,37 @@ class ViewerHandover:
         self, request: web.Request, stream_id: str, message: object
     ) -> web.StreamResponse:
         """Let an egress answer, the stream's home first. Raises NotHandedOver."""
-        transport = request.transport
-        if transport is None:
-            raise ConnectionResetError
-        snapshot, reason = encode(message), NO_EGRESS
-        deadline_s = time.monotonic() + HANDOVER_S
-        descriptor = os.dup(transport.get_extra_info("socket").fileno())
-        try:
-            for egress in self._in_order(stream_id):
-                ack = await HandoverClient(self._egresses[egress]).send(
-                    descriptor, snapshot, deadline_s
-                )
-                if not ack.is_declined:
-                    break
-                reason = ack.reason
-            else:
-                raise NotHandedOver(reason)
-        finally:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
-        if not ack.adopted:
-            log.warning("a viewer was not handed over reason=%s", ack.reason)
-        # Where nobody knows who has it, nothing more may be said on it.
-        request.protocol.force_close()
-        return HandedOver()
+        addresses = [self._egresses[egress] for egress in self._in_order(stream_id)]
+        return await hand_over(request, addresses, message)
 
     def _in_order(self, stream_id: str) -> list[ChildId]:
         found = sorted(self._egresses, key=lambda egress: weight(stream_id, egress), reverse=True)
         return found[: self._tries]
+
+
+async def hand_over(
+    request: web.Request, addresses: Sequence[str], message: object
+) -> web.StreamResponse:
+    """Give a request's connection to the first of these that takes it. Raises NotHandedOver."""
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError
+    snapshot, reason = encode(message), NO_EGRESS
+    deadline_s = time.monotonic() + HANDOVER_S
+    descriptor = os.dup(transport.get_extra_info("socket").fileno())
+    try:
+        for address in addresses:
+            ack = await HandoverClient(address).send(descriptor, snapshot, deadline_s)
+            if not ack.is_declined:
+                break
+            reason = ack.reason
+        else:
+            raise NotHandedOver(reason)
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    if not ack.adopted:
+        log.warning("a viewer was not handed over reason=%s", ack.reason)
+    # Where nobody knows who has it, nothing more may be said on it.
+    request.protocol.force_close()
+    return HandedOver()

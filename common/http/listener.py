@@ -22,12 +22,21 @@ RETRY_S: Final = 10.0  # an address that is in use
 class HttpListener:
     """The listener of one process."""
 
-    def __init__(self, listen: Listen, key: str, inherited: Sequence[socket.socket] = ()) -> None:
+    def __init__(
+        self,
+        listen: Listen,
+        key: str,
+        inherited: Sequence[socket.socket] = (),
+        *,
+        is_shared: bool = False,
+    ) -> None:
         """Listen, if that can be done now; `inherited` is what a process before listens by.
 
-        `key` is the configuration's key of the address.
+        `key` is the configuration's key of the address. `is_shared`: other processes of this kind
+        listen there too, each for a part of the connections.
         """
         self._listen = listen
+        self._is_shared = is_shared
         self._key = key
         self.socket: socket.socket | None = inherited[0] if inherited else None
         if self.socket is None:
@@ -57,7 +66,7 @@ class HttpListener:
 
     def _try(self, *, is_first: bool) -> None:
         try:
-            self.socket = listening_socket(self._listen)
+            self.socket = listening_socket(self._listen, is_shared=self._is_shared)
         except OSError as error:
             if is_first:
                 where = ListenAddress().write(self._listen)
@@ -71,8 +80,8 @@ class HttpListener:
         log.info("HTTP listens key=%s address=%s", self._key, self.addresses[0])
 
 
-def listening_socket(listen: Listen) -> socket.socket:
-    """A socket that listens at an address. Raises OSError."""
+def listening_socket(listen: Listen, *, is_shared: bool = False) -> socket.socket:
+    """A socket that listens at an address; `is_shared`: beside others. Raises OSError."""
     try:
         found = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
@@ -80,5 +89,8 @@ def listening_socket(listen: Listen) -> socket.socket:
     family, _, _, _, address = found[0]
     is_any = family == socket.AF_INET6 and address[0] == "::"
     return socket.create_server(
-        address[:2], family=family, dualstack_ipv6=is_any and socket.has_dualstack_ipv6()
+        address[:2],
+        family=family,
+        reuse_port=is_shared,
+        dualstack_ipv6=is_any and socket.has_dualstack_ipv6(),
     )

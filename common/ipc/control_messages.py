@@ -55,6 +55,7 @@ class Endpoint:
     sound: str = ""  # the opus child's Unix socket for sound to be coded
     datagrams: str = ""  # an rtc child's, where its successor is given the UDP port
     units: str = ""  # an ingest's Unix socket for publishers that another child speaks with
+    requests: str = ""  # a web's Unix socket for requests of its viewers that came to another web
 
 
 # ---- child → supervisor -----------------------------------------------------------------------

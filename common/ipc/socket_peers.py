@@ -23,6 +23,7 @@ SENDERS: Final[Mapping[str, Set[str]]] = {
     "handover": frozenset({"ingest"}),
     "viewers": frozenset({"api"}),
     "flv": frozenset({"web"}),
+    "requests": frozenset({"web"}),
     "whep": frozenset({"web"}),
     "sound": frozenset({"rtc"}),
     "datagrams": frozenset({"rtc"}),

@@ -37,8 +37,11 @@ def dash_routes(context: WebContext) -> Sequence[Route]:
         for method in READING
         for path, handler in (
             ("/time", moment),
-            ("/{app}/{key}/index.mpd", requests.description),
-            (r"/{app}/{key}/{track}/{msn:\d{1,15}}.m4s", requests.segment),
+            ("/{app}/{key}/index.mpd", requests.at_home(requests.description)),
+            (
+                r"/{app}/{key}/{track}/{msn:\d{1,15}}.m4s",
+                requests.at_home(requests.segment),
+            ),
         )
     ]
 
@@ -58,6 +61,7 @@ class DashRequests(HlsRequests):
     """Answers what viewers of DASH ask; they are let in as those of HLS."""
 
     protocol = PROTOCOL
+    description_name = _DESCRIPTION
 
     def __init__(self, context: WebContext) -> None:
         super().__init__(context)

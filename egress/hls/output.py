@@ -16,8 +16,9 @@ from common.ipc.control_messages import Endpoint
 from common.ipc.identity import StreamId
 from common.process.log import PeerLines, more, stream_label
 from egress.admission import SessionAsker
+from egress.hls.homes import begin_of_tokens
 from egress.hls.live import LiveStreams
-from egress.hls.sessions import Session, Sessions
+from egress.hls.sessions import Session, Sessions, new_token
 from egress.output import Audience, OutputContext, ViewerStatus
 from egress.streams.stream import Stream
 
@@ -36,7 +37,8 @@ class HlsOutput:
 
     def __init__(self, context: OutputContext) -> None:
         self.endpoints: Mapping[str, str] = {}
-        self.sessions = Sessions()
+        begins = begin_of_tokens(context.child)
+        self.sessions = Sessions(lambda: begins + new_token())
         self.streams = LiveStreams(context)
         self._context = context
         self._ended_tokens: dict[str, str] = {}  # and why

@@ -25,6 +25,7 @@ from common.media.units import Data
 from egress.access import Wish
 from egress.admission import NotAdmitted, SessionAsker
 from egress.entrance import Entrance
+from egress.hls.homes import Homes
 from egress.hls.live import Hls, NotThere, Track
 from egress.hls.output import PROTOCOL, HlsOutput
 from egress.hls.playlists import CONTENT_TYPE, SOUND, for_viewer
@@ -33,7 +34,7 @@ from egress.hls.sessions import Session, is_token
 from egress.hls.variants import multivariant
 from egress.web.answers import Refused
 from egress.web.requests import wish_of
-from egress.web.routes import Route, WebContext
+from egress.web.routes import Handler, Route, WebContext
 
 TOKEN: Final = "session"
 _OWN: Final = (TOKEN, "rendition", "start")  # of the query; players' own begin with _HLS_
@@ -50,10 +51,13 @@ def hls_routes(context: WebContext) -> Sequence[Route]:
         for method in READING
         for path, handler in (
             ("/{app}/{key}/index.m3u8", requests.multivariant),
-            (track + "/index.m3u8", requests.playlist),
-            (track + r"/{msn:\d{1,15}}.{part:\d{1,15}}.m4s", requests.part),
-            (track + r"/{msn:\d{1,15}}.m4s", requests.segment),
-            (track + "/init-{init:[0-9a-f]+}.mp4", requests.init),
+            (track + "/index.m3u8", requests.at_home(requests.playlist)),
+            (
+                track + r"/{msn:\d{1,15}}.{part:\d{1,15}}.m4s",
+                requests.at_home(requests.part),
+            ),
+            (track + r"/{msn:\d{1,15}}.m4s", requests.at_home(requests.segment)),
+            (track + "/init-{init:[0-9a-f]+}.mp4", requests.at_home(requests.init)),
         )
     ]
 
@@ -62,10 +66,28 @@ class HlsRequests:
     """Answers what viewers of HLS ask."""
 
     protocol = PROTOCOL
+    description_name = "index.m3u8"  # a viewer without a token is known by
 
     def __init__(self, context: WebContext) -> None:
         self._context = context
         self._output = context.output(HlsOutput)
+        self._homes = Homes(context.context.child)
+        context.follow(self._homes.follow)
+
+    def at_home(self, handler: Handler) -> Handler:
+        """Have those requests answered elsewhere whose viewers another process serves."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            if self._homes.are_several:
+                name = request.match_info.get("track", self.description_name)
+                known_by = repr((_origin(self._host(request), request), name, _asked(request)))
+                address = self._homes.elsewhere(request.query.get(TOKEN, ""), known_by)
+                passed = await self._context.pass_on(request, address) if address else None
+                if passed is not None:
+                    return passed
+            return await handler(request)
+
+        return answer
 
     async def multivariant(self, request: web.Request) -> web.Response:
         name = request.query.get("rendition", "")

@@ -36,6 +36,11 @@ class Session:
     origin: Hashable = None  # of one who has no token
 
 
+def new_token() -> str:
+    """A token that nobody guesses."""
+    return secrets.token_urlsafe(TOKEN_BYTES)
+
+
 def is_token(text: str) -> bool:
     """Whether this can be a token: one of a session that a process before this one gave."""
     return 0 < len(text) <= _MAX_TOKEN and text.replace("-", "").replace("_", "").isalnum()
@@ -44,9 +49,7 @@ def is_token(text: str) -> bool:
 class Sessions:
     """All of one process."""
 
-    def __init__(
-        self, new_token: Callable[[], str] = lambda: secrets.token_urlsafe(TOKEN_BYTES)
-    ) -> None:
+    def __init__(self, new_token: Callable[[], str] = new_token) -> None:
         self._new_token = new_token
         self._by_token: dict[str, Session] = {}
         self._by_origin: dict[Hashable, Session] = {}

@@ -17,12 +17,20 @@ KIND = KINDS["web"]
 def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
     from egress.web.run import WebService
 
-    return WebService(process, listen_address(arguments.listen), inherited(arguments))
+    return WebService(
+        process,
+        listen_address(arguments.listen),
+        inherited(arguments),
+        is_shared=arguments.share_port,
+    )
 
 
 def arguments() -> argparse.Namespace:
     parser = child_parser(KIND, __doc__)
     parser.add_argument("--listen", required=True, help="HOST:PORT")
+    parser.add_argument(
+        "--share-port", action="store_true", help="other web processes listen there too"
+    )
     add_listeners(parser)
     return parser.parse_args()
 

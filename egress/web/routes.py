@@ -26,6 +26,10 @@ class Route:
     handler: Handler
 
 
+async def _no_other(_: web.Request, __: str) -> web.StreamResponse | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class WebContext:
     """The process, as its routes see it."""
@@ -34,6 +38,8 @@ class WebContext:
     outputs: Sequence[Output]  # of this process, by `WEB_OUTPUTS`
     settings: Callable[[], Settings]  # those in force
     peer: Callable[[web.Request], str] = lambda _: "?:0"  # HOST:PORT of a request's connection
+    # Have another process answer a request; None: it does not, or this one is to answer.
+    pass_on: Callable[[web.Request, str], Awaitable[web.StreamResponse | None]] = _no_other
     # Call this with the children that run, now and whenever they are others.
     follow: Callable[[Callable[[Sequence[Endpoint]], object]], object] = lambda _: None
 

@@ -19,10 +19,12 @@ from common.http.handover import HandedOver
 from common.http.statuses import HEADERS
 from common.process.log import PeerLines, RateLimit, more
 from egress.web.answers import Refused, cors, http_error, preflight, refused
+from egress.web.passing import pass_on
 
 log = logging.getLogger("tfarm.egress.web.server")
 
 MAX_BODY_BYTES: Final = 64 * 1024  # an SDP offer has some kilobytes
+_WAS_PASSED: Final = web.RequestKey("was_passed", bool)  # another process has read it
 MAX_TARGET_BYTES: Final = 2048  # path and query: a signed URL has some hundred
 
 
@@ -64,9 +66,18 @@ class HttpServer:
         """Accept no more, and let answers under way go out."""
         await self._connections.end()
 
-    def adopt(self, sock: socket.socket, peer: str) -> None:
-        """Serve a connection that TLS was taken off; `peer`, HOST:PORT, is whose it is."""
-        self._connections.adopt(sock, peer)
+    def adopt(self, sock: socket.socket, peer: str, request: bytes = b"") -> None:
+        """Serve a connection that came by another process; `peer`, HOST:PORT, is whose it is.
+
+        `request`: what that process has read of it, a whole request.
+        """
+        self._connections.adopt(sock, peer, request)
+
+    async def pass_on(self, request: web.Request, address: str) -> web.StreamResponse | None:
+        """Have the `web` process at this address answer; None: this one has to."""
+        if request.get(_WAS_PASSED):  # once: those two may know of different processes
+            return None
+        return await pass_on(request, self.peer_of(request), address)
 
     def peer_of(self, request: web.Request) -> str:
         """HOST:PORT of who sent a request."""
@@ -82,7 +93,7 @@ class HttpServer:
     ) -> web.StreamResponse:
         """Turn whatever goes wrong into an answer; nothing here ends the process."""
         self._counts["requests"] += 1
-        self._connections.on_request(request)
+        request[_WAS_PASSED] = self._connections.on_request(request)
         response = await self._answer(request, handler)
         if response.prepared or isinstance(response, HandedOver):
             return response

@@ -69,10 +69,13 @@ def child_command(
     share: int = 1,
     log_format: LogFormat = LogFormat.AUTO,
     listeners: str = "",
+    *,
+    shares_port: bool = False,
 ) -> list[str]:
     """Make the command line; `listen` is where its kind listens, once the port is known.
 
     `listeners`: the path where the process before it gives its listening sockets away.
+    `shares_port`: others of its kind listen there too.
 
     `share`: so many encoder processes, itself included, one shares the host's cores with.
     """
@@ -85,10 +88,12 @@ def child_command(
         argv.append("--no-sandbox")
     if kind.listens:
         argv += ["--listen", address_text(listen)]
-        if kind.count is not None and kind.count(settings) > 1:
+        if shares_port:
             argv.append("--share-port")
     if kind.address is not None:
         argv += ["--listen", address_text(listen)]
+        if shares_port:
+            argv.append("--share-port")
     if kind.ends_tls:
         argv += ["--certificate", settings.tls.certificate]
         argv += ["--key", settings.tls.key or settings.tls.certificate]

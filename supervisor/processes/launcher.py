@@ -1,6 +1,7 @@
 """Which children the farm has by now, and where it listens (IO: a port, once)."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from common.config.settings import Listen, Settings
 from common.config.values import listen_address
 from common.ipc.control_messages import Hello
 from common.ipc.identity import ChildId
-from common.ipc.kinds import KINDS
+from common.ipc.kinds import KINDS, ChildKind
 from common.process.log_lines import LogFormat
 from supervisor.processes.child_numbers import group_of, missing, unused
 from supervisor.processes.launch import (
@@ -25,6 +26,8 @@ from supervisor.processes.launch import (
 )
 from supervisor.processes.shared_port import find_port
 from supervisor.processes.worker_counts import encoder_processes, encoders
+
+log = logging.getLogger("tfarm.supervisor.processes.launcher")
 
 
 class Launcher:
@@ -55,6 +58,7 @@ class Launcher:
         self._log_format = log_format
         self._inherits: dict[ChildId, str] = {}  # paths of listening sockets, of successors
         self._found_ports: dict[str, int] = {}  # by kind, of those that chose one
+        self._alone: set[str] = set()  # kinds of which one process alone can listen
 
     def spec(self, child: ChildId) -> LaunchSpec:
         """Say how to start a child, by the settings and the port at that time."""
@@ -70,6 +74,7 @@ class Launcher:
                 share,
                 self._log_format,
                 self._inherits.get(child, ""),
+                shares_port=self._are_several(child.kind) and child.kind not in self._alone,
             )
 
         standby = standby_program(child, self._program) if self._has_standbys else ()
@@ -134,21 +139,38 @@ class Launcher:
         """A successor listens by itself from now on, when it is started again."""
         self._inherits.pop(new, None)
 
-    def choose_port(self) -> None:
-        """Find the port that several processes will share, unless one listens there already.
+    def choose_ports(self) -> None:
+        """Find the ports that several processes will share, where none listens there already.
 
         Raises:
-            OSError: somebody else listens there.
+            OSError: somebody else listens where publishers are to come.
         """
-        is_there = any(KINDS[hello.child.kind].listens == "rtmp" for hello in self._hellos())
-        shares = any(
-            kind.count is not None and kind.count(self.settings) > 1
-            for kind in KINDS.values()
-            if kind.listens == "rtmp"
-        )
-        if shares and not is_there:
-            port = find_port(self.listen.host, self.listen.port)
-            self.listen = replace(self.listen, port=port)
+        listening = {
+            hello.child.kind
+            for hello in self._hellos()
+            if hello.listen or KINDS[hello.child.kind].listens
+        }
+        for kind in KINDS.values():
+            if not self._are_several(kind.name) or kind.name in listening:
+                continue
+            if kind.listens == "rtmp":
+                port = find_port(self.listen.host, self.listen.port)
+                self.listen = replace(self.listen, port=port)
+            elif kind.address is not None:
+                self._choose_port(kind, kind.address(self.settings))
+
+    def _choose_port(self, kind: ChildKind, listen: Listen) -> None:
+        """Find the port of a kind without which a farm goes on: it waits until that is free."""
+        try:
+            self._found_ports[kind.name] = find_port(listen.host, listen.port)
+        except OSError as error:
+            self._alone.add(kind.name)
+            reason = error.strerror or str(error)
+            log.warning("one process alone will listen kind=%s reason=%s", kind.name, reason)
+
+    def _are_several(self, kind: str) -> bool:
+        count = KINDS[kind].count
+        return count is not None and count(self.settings) > 1
 
     def keep_port(self, child: ChildId, address: str) -> None:
         """Have a restarted child listen where its predecessor did, also if any port was asked."""

@@ -70,6 +70,7 @@ stream_metrics = false
 max_viewers = 21
 [web]
 enabled = false
+processes = 2
 max_connections = 22
 max_viewers = 23
 cors_origins = ["https://example.org"]

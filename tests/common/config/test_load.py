@@ -101,7 +101,7 @@ def test_every_key_reaches_its_setting() -> None:
     assert found.listen_http == Listen("0.0.0.0", 8081)
     assert found.listen_https == Listen("0.0.0.0", 8444)
     assert found.web == WebSettings(
-        False, 22, 23, ("https://example.org",), ("203.0.113.0/24",), 0.25, 60.0, 8 * 1024**2
+        False, 22, 23, ("https://example.org",), ("203.0.113.0/24",), 0.25, 60.0, 8 * 1024**2, 2
     )
     assert found.webrtc == WebrtcSettings(
         False, Listen("0.0.0.0", 8190), ("203.0.113.7", "2001:db8::7"), 24

@@ -52,3 +52,35 @@ def test_what_cannot_be_read_is_logged_without_its_bytes(
     (line,) = (record.getMessage() for record in caplog.records if record.name == log.name)
     assert words in line
     assert "SECRET" not in line
+
+
+async def answers_to_adopted(first: bytes, second: bytes) -> list[bytes]:
+    """What is answered on one connection, of which the first request was read elsewhere."""
+
+    async def say(request: web.Request) -> web.Response:
+        was_passed = connections.on_request(request)
+        return web.Response(text=f"{connections.peer_of(request)} {was_passed}\n")
+
+    app = web.Application()
+    app.router.add_get("/", say)
+    connections = HttpConnections(app, logging.getLogger("tfarm.tests.http"))
+    await connections.start()
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=ours)
+    found = []
+    try:
+        connections.adopt(theirs, "192.0.2.7:4711", first)
+        async with asyncio.timeout(DEADLINE_S):
+            found.append((await reader.readuntil(b"e\n")).splitlines()[-1])
+            writer.write(second)
+            found.append((await reader.readuntil(b"e\n")).splitlines()[-1])
+    finally:
+        writer.close()
+        await connections.end()
+    return found
+
+
+def test_a_request_that_was_read_elsewhere_is_answered_and_the_connection_goes_on() -> None:
+    request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    found = asyncio.run(answers_to_adopted(request, request))
+    assert found == [b"192.0.2.7:4711 True", b"192.0.2.7:4711 False"]

@@ -37,7 +37,7 @@ FIELDS = {
     ApiSettings: "is_enabled listen tokens max_connections has_stream_metrics max_viewers",
     WebSettings: (
         "is_enabled max_connections max_viewers cors_origins "
-        "trusted_proxies part_s window_s window_bytes"
+        "trusted_proxies part_s window_s window_bytes processes"
     ),
     ClusterSettings: (
         "name host secret_file etcd etcd_ca etcd_cert etcd_key etcd_user etcd_password_file ttl_s "

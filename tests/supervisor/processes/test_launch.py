@@ -28,9 +28,12 @@ SEVERAL = Settings(
 )
 
 
-def command(child: ChildId, settings: Settings = SEVERAL, share: int = 1) -> list[str]:
+def command(
+    child: ChildId, settings: Settings = SEVERAL, share: int = 1, *, shares_port: bool = False
+) -> list[str]:
+    listen = Listen(host="::1", port=1936)
     return child_command(
-        child, python_module, RUN_DIR, settings, Listen(host="::1", port=1936), share
+        child, python_module, RUN_DIR, settings, listen, share, shares_port=shares_port
     )
 
 
@@ -66,9 +69,8 @@ def test_children_are_modules_in_a_python_of_their_own() -> None:
 
 
 def test_ingests_are_told_where_to_listen_and_whether_they_share_the_port() -> None:
-    assert command(INGEST0)[-3:] == ["--listen", "[::1]:1936", "--share-port"]
-    alone = replace(SEVERAL, ingest=replace(SEVERAL.ingest, processes=1))
-    assert command(INGEST0, alone)[-2:] == ["--listen", "[::1]:1936"]
+    assert command(INGEST0, shares_port=True)[-3:] == ["--listen", "[::1]:1936", "--share-port"]
+    assert command(INGEST0)[-2:] == ["--listen", "[::1]:1936"]
 
 
 @pytest.mark.parametrize(("child", "device"), [(CPU0, "cpu"), (gpu_worker(UUID), UUID)])

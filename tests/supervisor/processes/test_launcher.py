@@ -12,7 +12,7 @@ from common.ipc.control_messages import DeviceInfo, Endpoint, Hello
 from common.ipc.identity import BootId, ChildId
 from supervisor.processes.launch import python_module
 from supervisor.processes.launcher import Launcher, expected_pipeline
-from tests.kit.children import CPU0, EGRESS0, GPU1, INGEST0
+from tests.kit.children import CPU0, EGRESS0, GPU1, INGEST0, WEB0, WEB1
 
 SETTINGS = replace(Settings(), listen=Listen("127.0.0.1", 0))
 SHARED = replace(SETTINGS, ingest=replace(SETTINGS.ingest, processes=2))
@@ -53,7 +53,7 @@ def test_who_has_a_process_that_waits_for_its_place_unless_nobody_wants_that(
 
 def test_several_that_listen_share_a_port_that_is_free() -> None:
     farm = launcher(SHARED)
-    farm.choose_port()
+    farm.choose_ports()
     assert farm.listen.port != 0
     argv = farm.spec(INGEST0).command()
     assert argv[-3:] == ["--listen", f"127.0.0.1:{farm.listen.port}", "--share-port"]
@@ -66,13 +66,30 @@ def test_a_port_in_use_is_an_error_and_one_of_an_adopted_child_is_kept() -> None
         port = taken.getsockname()[1]
         listen = Listen("127.0.0.1", port)
         with pytest.raises(OSError, match=str(port)):
-            launcher(replace(SHARED, listen=listen)).choose_port()
-        launcher(replace(SHARED, listen=listen), hello(INGEST0)).choose_port()
+            launcher(replace(SHARED, listen=listen)).choose_ports()
+        launcher(replace(SHARED, listen=listen), hello(INGEST0)).choose_ports()
+
+
+def test_viewers_processes_share_a_port_or_one_of_them_waits_until_it_is_free() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        listen = Listen("127.0.0.1", taken.getsockname()[1])
+        several = replace(SETTINGS, listen_http=listen, web=replace(SETTINGS.web, processes=2))
+        taken.listen()
+        farm = launcher(several)
+        farm.choose_ports()
+        assert "--share-port" not in farm.spec(WEB1).command()
+    farm = launcher(several)
+    farm.choose_ports()
+    assert {WEB0, WEB1} < set(farm.children)
+    for child in (WEB0, WEB1):
+        argv = farm.spec(child).command()
+        assert argv[-3:] == ["--listen", f"127.0.0.1:{listen.port}", "--share-port"]
 
 
 def test_one_that_listens_alone_binds_by_itself_and_its_successor_where_it_did() -> None:
     farm = launcher(SETTINGS)
-    farm.choose_port()
+    farm.choose_ports()
     assert farm.listen.port == 0
     farm.keep_port(INGEST0, "127.0.0.1:4711")
     assert farm.spec(INGEST0).command()[-2:] == ["--listen", "127.0.0.1:4711"]

@@ -35,13 +35,16 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5, help="runs a figure; medians are given")
     parser.add_argument("--viewers", type=steps, default=(), metavar="N,N…", help="two or more")
     parser.add_argument("--seconds", type=float, default=0.0, help="that a number of viewers takes")
+    parser.add_argument("--processes", type=int, default=1, help="that serve them, of `hls`")
     parser.add_argument("--clip", type=Path, help="FLV of H.264 without B-frames, to be published")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(names)
     if unknown:
         parser.error(f"no such bench: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    bench = Bench(arguments.runs, arguments.viewers, arguments.seconds, arguments.clip)
+    bench = Bench(
+        arguments.runs, arguments.viewers, arguments.seconds, arguments.processes, arguments.clip
+    )
     print(f"# {machine()}")
     for name in arguments.names or runnable:
         began = time.monotonic()

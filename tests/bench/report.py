@@ -53,6 +53,7 @@ class Bench:
     runs: int = 5
     viewers: tuple[int, ...] = ()  # in place of a bench's own steps
     seconds: float = 0.0  # of each of them, in place of the bench's own; 0: that
+    processes: int = 1  # that serve them, where a farm may have several
     clip: Path | None = None  # in place of one that is made
     figures: list[Figure] = field(default_factory=list)
     tables: dict[str, list[Row]] = field(default_factory=dict)

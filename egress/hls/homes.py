@@ -41,14 +41,14 @@ class Homes:
         """Whether there is another that takes viewers."""
         return bool(self._others)
 
-    def elsewhere(self, token: str, known_by: str) -> str:
+    def elsewhere(self, known_by: str) -> str:
         """The address of the process that serves a viewer; "": this one does.
 
-        `known_by`: what one without a token is known by.
+        `known_by`: his token, or what one without is known by.
         """
         if not self._others:
             return ""
-        numbered = _NUMBERED.match(token)
+        numbered = _NUMBERED.match(known_by)
         if numbered is not None:
             index = int(numbered[1])
             if index == self._own.index:
@@ -57,7 +57,7 @@ class Homes:
                 if child.index == index:
                     return address
         taking = [*self._others, *([self._own] if self._takes_viewers else [])]
-        home = max(taking, key=lambda child: (weight(token or known_by, child), child))
+        home = max(taking, key=lambda child: (weight(known_by, child), child))
         return self._others.get(home, "")
 
 

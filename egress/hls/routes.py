@@ -79,15 +79,19 @@ class HlsRequests:
 
         async def answer(request: web.Request) -> web.StreamResponse:
             if self._homes.are_several:
-                name = request.match_info.get("track", self.description_name)
-                known_by = repr((_origin(self._host(request), request), name, _asked(request)))
-                address = self._homes.elsewhere(request.query.get(TOKEN, ""), known_by)
+                known_by = request.query.get(TOKEN) or self._known_by(request)
+                address = self._homes.elsewhere(known_by)
                 passed = await self._context.pass_on(request, address) if address else None
                 if passed is not None:
                     return passed
             return await handler(request)
 
         return answer
+
+    def _known_by(self, request: web.Request) -> str:
+        """What a viewer without a token is known by, as one word."""
+        name = request.match_info.get("track", self.description_name)
+        return repr((_origin(self._host(request), request), name, _asked(request)))
 
     async def multivariant(self, request: web.Request) -> web.Response:
         name = request.query.get("rendition", "")

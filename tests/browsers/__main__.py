@@ -5,7 +5,8 @@ the median, the 95th percentile and the longest; stalls, faults, and the drift o
 `--together` watches by all ways at the same time, on a machine that has cores for it. `--write`
 puts the table into docs/browsers.md, `--json` everything into a file. Exit code 1 where a limit is
 missed. The limits of delays are those of an idle machine: `--smoke` asks only that pictures come,
-and no decoder fails.
+and no decoder fails. The way `file` is a plain MP4 file, without tfarm: Chromium's sound moves
+against its pictures there, too, so what another way is moved by counts from there.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.browsers.rig import SIZES, WAYS, Measured, NotMeasured, served, stage, watch
+from tests.browsers.rig import FILE, SIZES, WAYS, Measured, NotMeasured, served, stage, watch
 
 LIMITS_MS = {"whep": 150, "flv": 400, "shaka": 1500, "hls": 2000}
 MAX_DRIFT_MS = 20.0
@@ -33,19 +34,20 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "browsers.md"
 BEGIN, END = "<!-- browsers: begin -->", "<!-- browsers: end -->"
 
 
-def holds(one: Measured) -> bool:
-    """Tell if a viewer had what is promised."""
+def holds(one: Measured, plain_ms: float) -> bool:
+    """Tell if a viewer had what is promised; `plain_ms`: the sound of a file moved by so much."""
     figures = one.figures
     is_steady = not figures.stalls and not one.faults and not figures.repeated
-    in_time = figures.median_ms <= LIMITS_MS.get(one.way, 10_000)
+    in_time = one.way == FILE or figures.median_ms <= LIMITS_MS.get(one.way, 10_000)
     if figures.drift_ms is None:
         is_in_step = figures.seconds < HEARD_FROM_S
     else:
-        is_in_step = abs(figures.drift_ms) <= MAX_DRIFT_MS
+        moved = abs(figures.drift_ms), abs(figures.drift_ms - plain_ms)
+        is_in_step = one.way == FILE or min(moved) <= MAX_DRIFT_MS
     return one.is_whole and is_steady and in_time and is_in_step
 
 
-def works(one: Measured) -> bool:
+def works(one: Measured, _: float) -> bool:
     """Tell if pictures came, however late and few: a machine may have much else to do."""
     is_sound = not any(fault.startswith("error") for fault in one.faults)
     return one.is_whole and is_sound and one.figures.pictures > SMOKE_FPS * one.figures.seconds
@@ -58,13 +60,13 @@ def line(one: Measured, ok: bool) -> str:
         drift = (
             f"{figures.drift_ms:.0f} ms ({figures.sound_ms[0]:.0f} to {figures.sound_ms[-1]:.0f})"
         )
+    times = (figures.median_ms, figures.p95_ms, figures.most_ms)
+    delays = ["-" if one.way == FILE else f"{time_ms:.0f} ms" for time_ms in times]
     cells = (
         one.way,
         f"{figures.seconds:.0f} s" + ("" if one.is_whole else ", ended early"),
         str(figures.pictures),
-        f"{figures.median_ms:.0f} ms",
-        f"{figures.p95_ms:.0f} ms",
-        f"{figures.most_ms:.0f} ms",
+        *delays,
         f"{figures.stalls}" + (f" ({figures.stalled_ms:.0f} ms)" if figures.stalls else ""),
         str(one.dropped),
         str(len(one.faults)),
@@ -92,10 +94,10 @@ def main() -> int:
         print("chromium is not installed: apt-get install chromium", file=sys.stderr)
         return 2
     judge = works if options.smoke else holds
-    lines, found, is_good = [], [], True
+    lines, found, is_good, plain_ms = [], [], True, 0.0
     with (
         tempfile.TemporaryDirectory(prefix="tfarm-browsers-") as folder,
-        stage(Path(folder), SIZES[options.size], gpus=options.gpus) as on,
+        stage(Path(folder), SIZES[options.size], options.seconds, gpus=options.gpus) as on,
     ):
         ways = options.ways or served(on)
         groups = [ways] if options.together else [[way] for way in ways]
@@ -105,7 +107,9 @@ def main() -> int:
                 found.append({"way": way, "holds": False, "error": str(seen)})
                 is_good = False
                 continue
-            ok = judge(seen)
+            if seen.way == FILE:
+                plain_ms = seen.figures.drift_ms or 0.0
+            ok = judge(seen, plain_ms)
             is_good = is_good and ok
             lines.append(line(seen, ok))
             found.append({**asdict(seen), "holds": ok})

@@ -1,7 +1,8 @@
 """A farm, a publisher whose pictures carry their number, and a viewer in Chromium who is measured.
 
 The viewer is the page of `/play/APP/KEY`, by the way that is asked for; or a player that npm has,
-on an empty page of the same server (`make build/players/.made` fetches those).
+on an empty page of the same server (`make build/players/.made` fetches those); or a plain file,
+without tfarm: what the browser and the script do by themselves.
 """
 
 import json
@@ -16,6 +17,7 @@ from urllib.request import urlopen
 
 from common.extras import WEBRTC, is_installed
 from tests.browsers.figures import Figures, counted, figures
+from tests.browsers.plain_file import write_plain_file
 from tests.kit.browser import Browser, PageFailed
 from tests.kit.clips import ClipSpec, make_clip
 from tests.kit.clock_publisher import HD, PULSES, SMALL, ClockPublisher
@@ -26,6 +28,7 @@ ROOT: Final = Path(__file__).parents[2]
 MEASURE: Final = (Path(__file__).parent / "measure.js").read_text().strip()
 PLAYERS: Final = ROOT / "build" / "players"
 KEY: Final = "clock"
+FILE: Final = "file"  # the way that is none of tfarm's
 WARM_UP_S: Final = 4.0  # while a player finds its place
 START_S: Final = 40.0  # for the first picture, on a busy machine
 OPTIONS: Final = (
@@ -33,6 +36,7 @@ OPTIONS: Final = (
     # one tab that nobody looks at is neither slowed down nor put behind
     *("--disable-background-timer-throttling", "--disable-renderer-backgrounding"),
     "--disable-backgrounding-occluded-windows",
+    "--allow-file-access-from-files",  # a script may read the pictures of a plain file
 )
 CONFIG: Final = """
 [listen]
@@ -146,17 +150,19 @@ class Stage:
     publisher: ClockPublisher
     base: str  # of the viewers' server, with a slash at the end
     size: Size
+    clip: Path  # what is published
+    watched_s: float  # the longest that a viewer watches
 
 
 @contextmanager
-def stage(folder: Path, size: Size, **config: Any) -> Iterator[Stage]:
+def stage(folder: Path, size: Size, watched_s: float = 60.0, **config: Any) -> Iterator[Stage]:
     """Let a farm run, with its publisher in."""
     clip = folder / f"{size.rendition}.flv"
     if not clip.exists():
         make_clip(clip, size.spec)
     with Farm(size.config(**config)) as farm, ClockPublisher(farm.url(KEY), clip) as publisher:
         farm.wait_stream(KEY, timeout=START_S)
-        yield Stage(farm, publisher, base_of(farm), size)
+        yield Stage(farm, publisher, base_of(farm), size, clip, watched_s)
 
 
 def base_of(farm: Farm) -> str:
@@ -178,6 +184,17 @@ def open_page(way: str) -> Callable[[Browser, Stage], None]:
             raise NotMeasured(f"{error}: {browser.evaluate(state)} {words}") from None
 
     return opens
+
+
+def open_file(browser: Browser, on: Stage) -> None:
+    """Play the clip as a file."""
+    file, page = on.clip.with_suffix(".mp4"), on.clip.with_suffix(".html")
+    write_plain_file(on.clip, file, on.watched_s + START_S)
+    page.write_text(
+        f'<!doctype html><video autoplay style="width: 100%" src="{file.name}"></video>'
+    )
+    browser.open(page.as_uri())
+    browser.wait("document.querySelector('video').currentTime > 0", START_S, FILE)
 
 
 def has_gap(on: Stage) -> bool:
@@ -213,6 +230,7 @@ def open_player(name: str, script: str, rest: str) -> Callable[[Browser, Stage],
 
 
 WAYS: Final = {
+    FILE: open_file,
     "whep": open_page("whep"),
     "hls": open_page("hls"),
     "flv": open_page("flv"),
@@ -228,7 +246,7 @@ def served(on: Stage) -> list[str]:
         ways = [str(way) for way in json.load(response)["ways"]]
     if "hls" in ways and (PLAYERS / "shaka-player.js").exists():
         ways.append("shaka")
-    return ways
+    return [FILE, *ways]
 
 
 def watch(

@@ -56,7 +56,8 @@ http-clients: $(VENV)/.dev build/clients/.made
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory build/players/.made; fi
 	$(BIN)/python -m tests.http_clients $(ARGS)
 
-# Kills, stops and misleads running farms: make faults ARGS="--only kill_worker", ARGS=--write
+# Kills, stops and misleads running farms: make faults ARGS="--only kill_worker", ARGS=--write,
+# ARGS=--cluster for three hosts with a network between them, as root
 faults: $(VENV)/.dev
 	$(BIN)/python -m tests.faults $(ARGS)
 

@@ -30,6 +30,8 @@ from common.etcd.messages import (
 
 HEDGE_S: Final = 0.15
 MAX_HEDGED: Final = 2
+AGAIN_S: Final = 0.5  # an endpoint is tried anew: a connection that began in a split waits longer
+MAX_ATTEMPTS: Final = 9  # of one call
 CONNECT_S: Final = 2.0
 MAX_CONNECTIONS: Final = 64  # to all endpoints
 MAX_LINE_BYTES: Final = 8 * 1024  # of a header
@@ -162,15 +164,17 @@ class EtcdClient:
         failure: EtcdError = EtcdAway("there is no endpoint")
         is_counted = False
         try:
-            for step in range(count):
+            for step in range(MAX_ATTEMPTS):
+                if step >= count and not waiting:
+                    break  # all have failed
                 number = (first + step) % count
                 if waiting and not is_counted:
                     is_counted = True
                     self._hedged_now += 1
                 waiting[asyncio.create_task(self._ask(number, request.path, body))] = number
-                is_last = step == count - 1
+                is_last = step == MAX_ATTEMPTS - 1
                 while waiting:
-                    limit = None if is_last else HEDGE_S
+                    limit = None if is_last else HEDGE_S if step < count - 1 else AGAIN_S
                     done, _ = await asyncio.wait(
                         waiting, timeout=limit, return_when=asyncio.FIRST_COMPLETED
                     )
@@ -184,7 +188,8 @@ class EtcdClient:
                         self._preferred = number
                         return answer
                     is_free = is_urgent or is_counted or self._may_hedge(waiting.values())
-                    if is_free and not is_last:
+                    is_time = not done or step < count - 1
+                    if is_free and is_time and not is_last:
                         break
         finally:
             self._hedged_now -= is_counted

@@ -1,4 +1,4 @@
-"""`python -m tests.faults [--only NAME …] [--write]`: injects faults into running farms, one each.
+"""`python -m tests.faults [--cluster] [--only NAME …] [--write]`: injects faults, one a row.
 
 Prints a table; `--write` puts it into docs/reliability.md; with `--only` these rows alone, and the
 others stay as they are. Exit code 1 when a fault did more harm
@@ -78,5 +78,18 @@ def cells(row: Result) -> tuple[str, ...]:
 TABLE = MeasuredTable("faults", HEADINGS, cells, lambda name, note: Result(name, 0, note=note))
 
 
+def main() -> int:
+    """Run rows of one host, or with `--cluster` first those of three with a network between."""
+    if "--cluster" not in sys.argv:
+        return TABLE.main({fault.__name__: fault for fault in FAULTS}, scene.log_everything)
+    from tests.hosts import faults, network
+
+    sys.argv.remove("--cluster")
+    if why_not := network.why_not():
+        print(f"skipped: {why_not}")
+        return 0
+    return faults.TABLE.main({f.__name__: f for f in faults.FAULTS}, scene.log_everything)
+
+
 if __name__ == "__main__":
-    sys.exit(TABLE.main({fault.__name__: fault for fault in FAULTS}, scene.log_everything))
+    sys.exit(main())

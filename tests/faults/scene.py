@@ -43,7 +43,7 @@ log_level = "{log_level}"
 orphan_timeout = "{orphan_timeout}"
 
 [listen]
-rtmp = "127.0.0.1:0"
+rtmp = "{rtmp}"
 {listen}
 
 [devices]
@@ -86,8 +86,10 @@ def config(
     orphan_timeout: str = "30s",
     renditions: str = "",
     listen: str = "",
+    rtmp: str = "127.0.0.1:0",
 ) -> str:
     document = CONFIG.format(
+        rtmp=rtmp,
         listen=listen,
         log_level=LOG_LEVEL,
         workers=workers,

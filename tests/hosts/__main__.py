@@ -1,31 +1,34 @@
 """Three hosts of a cluster with three real members of etcd, which are killed, stopped and wiped.
 
 `make cluster`; with `--smoke` in half of the time. The hosts are farms on one machine, each with a
-run directory of its own: what a network between them does is not tried here. The first one has
+run directory of its own; `make faults ARGS=--cluster` has a network between them. The first one has
 publishers and players, whose pictures are counted. Exit code 1: something does not hold. 3: there
 is no etcd here.
 """
 
 import argparse
-import contextlib
-import os
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
 from tests.faults.scene import Scene
+from tests.hosts import causes
+from tests.hosts.causes import (
+    kill_child,
+    kill_member,
+    publish_for_a_moment,
+    stop_all,
+    stop_child,
+    wait_registered,
+    wipe,
+)
 from tests.kit.cluster_farms import PASSED_ON, cluster_table
 from tests.kit.etcd import PROGRAM, Etcd
 from tests.kit.farm import Farm
-from tests.kit.waiting import until
 
 KEYS = ("cam0", "cam1")
 AGAIN_S = 6.0
@@ -65,16 +68,7 @@ class Cluster:
 
     def wait_registered(self) -> float:
         """Until all hosts are in touch and all streams registered; how long that took."""
-        began = time.monotonic()
-
-        def are() -> bool:
-            return all(
-                view["is_in_touch"] and len(view["hosts"]) == 3 and not view["unregistered"]
-                for view in map(cluster_of, self.farms)
-            )
-
-        until(are, 60, "all are registered", every=0.1)
-        return time.monotonic() - began
+        return wait_registered(self.farms, 3)
 
     def judge(self, fault: str, cause: Callable[[], None]) -> Held:
         """Bring a fault about, and look what it cost."""
@@ -93,71 +87,9 @@ class Cluster:
         return Held(fault, ok and len(streams) == len(KEYS), note)
 
 
-def cluster_of(farm: Farm) -> dict[str, Any]:
-    found: dict[str, Any] = farm.status()["cluster"]
-    return found
-
-
-def kill_one(cluster: Cluster, *, leader: bool) -> None:
-    etcd = cluster.etcd
-    number = etcd.leader()
-    etcd.kill(number if leader else (number + 1) % 3)
-    time.sleep(3.0)  # sleep: so long is it gone
-    etcd.start_all()
-
-
-def stop_all(cluster: Cluster, seconds: float) -> None:
-    cluster.etcd.signal_all(signal.SIGSTOP)
-    time.sleep(seconds / 2)  # sleep: so long are they away …
-    # who publishes meanwhile is let in
-    farm = cluster.others[0]
-    with RtmpPublisher(farm.url("meanwhile"), 10):
-        until(lambda: "meanwhile" in farm.streams(), 10, "a publisher is let in without etcd")
-        time.sleep(seconds / 2)  # sleep: … in all
-        cluster.etcd.signal_all(signal.SIGCONT)
-    until(lambda: not farm.streams(), 10, "it has gone")
-
-
-def wipe(cluster: Cluster) -> None:
-    for number in range(3):
-        cluster.etcd.kill(number)
-    cluster.etcd.wipe()
-    cluster.etcd.start_all()
-
-
-def stop_child(cluster: Cluster) -> None:
-    """The supervisor may replace it meanwhile, as any child that is silent for 2 s."""
-    pid = cluster.scene.farm.child("cluster")["pid"]
-    os.kill(pid, signal.SIGSTOP)
-    time.sleep(3.0)  # sleep: so long does it stand
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGCONT)
-
-
-def kill_child(cluster: Cluster) -> None:
-    os.kill(cluster.scene.farm.child("cluster")["pid"], signal.SIGKILL)
-
-
-def is_let_in(publisher: RtmpPublisher) -> bool:
-    """Tell if it is; it stays."""
-    try:
-        publisher.__enter__()
-    except RtmpRefused:
-        return False
-    return True
-
-
 def publish_twice(cluster: Cluster, times: int) -> Held:
     """The same key at two hosts at the same moment."""
-    first, second = cluster.others
-    owners: list[int] = []
-    with ThreadPoolExecutor(2) as pool:
-        for number in range(times):
-            publishers = [RtmpPublisher(farm.url(f"both{number}"), 10) for farm in (first, second)]
-            owners.append(sum(pool.map(is_let_in, publishers)))
-            for publisher in publishers:
-                publisher.close()
-    wrong = sum(count != 1 for count in owners)
+    wrong = causes.publish_twice(cluster.others, times)
     return Held(
         f"one key at two hosts at once, {times} times", not wrong, f"{wrong} without one owner"
     )
@@ -174,13 +106,16 @@ def main() -> int:
     rows: list[Held] = []
     with ExitStack() as stack:
         cluster = Cluster(stack)
+        etcd = cluster.etcd
         faults: dict[str, Callable[[], None]] = {
-            "a member of etcd killed": lambda: kill_one(cluster, leader=False),
-            "the leader of etcd killed": lambda: kill_one(cluster, leader=True),
-            f"all of etcd stopped for {away_s:g} s": lambda: stop_all(cluster, away_s),
-            "all data of etcd wiped": lambda: wipe(cluster),
-            "the process cluster stopped for 3 s": lambda: stop_child(cluster),
-            "the process cluster killed": lambda: kill_child(cluster),
+            "a member of etcd killed": lambda: kill_member(etcd, leader=False),
+            "the leader of etcd killed": lambda: kill_member(etcd, leader=True),
+            f"all of etcd stopped for {away_s:g} s": lambda: stop_all(
+                etcd, away_s, lambda: publish_for_a_moment(cluster.others[0])
+            ),
+            "all data of etcd wiped": lambda: wipe(etcd),
+            "the process cluster stopped for 3 s": lambda: stop_child(cluster.scene.farm),
+            "the process cluster killed": lambda: kill_child(cluster.scene.farm),
         }
         for fault, cause in faults.items():
             rows.append(cluster.judge(fault, cause))

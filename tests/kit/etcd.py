@@ -5,6 +5,8 @@ import signal
 import socket
 import subprocess
 import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,26 +23,40 @@ needs_etcd = pytest.mark.skipif(
 )
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a member runs."""
+
+    client: str  # HOST:PORT
+    peer: str  # likewise
+    command: Sequence[str] = ()  # before etcd's own: it runs on another host
+
+
 class Etcd:
     """One cluster of so many members, between `__enter__` and `__exit__`."""
 
-    def __init__(self, folder: Path, members: int = 1) -> None:
+    def __init__(self, folder: Path, members: int = 1, places: Sequence[Place] = ()) -> None:
+        """`places`: of the members, where that is not the loopback."""
         self._folder = folder
-        ports = free_ports(2 * members)
-        self._client, self._peer = ports[:members], ports[members:]
-        self.processes: list[subprocess.Popen[bytes] | None] = [None] * members
+        if not places:
+            ports = free_ports(2 * members)
+            pairs = zip(ports[:members], ports[members:], strict=True)
+            places = [Place(f"127.0.0.1:{own}", f"127.0.0.1:{peer}") for own, peer in pairs]
+        self._places = places
+        self.processes: list[subprocess.Popen[bytes] | None] = [None] * len(places)
 
     @property
     def urls(self) -> list[str]:
-        return [f"http://127.0.0.1:{port}" for port in self._client]
+        return [f"http://{place.client}" for place in self._places]
 
     def start(self, number: int) -> None:
         """Start a member, with the data that it has."""
-        peers = [f"http://127.0.0.1:{port}" for port in self._peer]
+        peers = [f"http://{place.peer}" for place in self._places]
         log = (self._folder / f"e{number}.log").open("ab")
         with log:
             self.processes[number] = subprocess.Popen(
                 [
+                    *self._places[number].command,
                     PROGRAM,
                     *("--name", f"e{number}"),
                     *("--data-dir", self._folder / f"e{number}"),

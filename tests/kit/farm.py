@@ -128,8 +128,9 @@ class Farm:
         log_may_hold_traceback: bool = False,
         standbys: bool = False,
         supervisor: Sequence[str] = (TFARM, "supervisor"),
+        host: str = "127.0.0.1",
     ) -> None:
-        """`supervisor` is the command that starts the farm.
+        """`supervisor` is the command that starts the farm, `host` the address of its RTMP.
 
         `standbys`: with processes that wait, as a farm has them by default; each costs half a
         second of a core.
@@ -149,7 +150,7 @@ class Farm:
         self.config.write_text(config)
         self.port = 0
         self._log_may_hold_traceback = log_may_hold_traceback
-        self._supervisor = supervisor
+        self._supervisor, self.host = supervisor, host
         self.process: subprocess.Popen[bytes] | None = None
         self._seen: set[psutil.Process] = set()
 
@@ -200,7 +201,7 @@ class Farm:
             self.kill()
             raise
         host, _, port = self.status()["listen"]["rtmp"][0].rpartition(":")
-        assert host == "127.0.0.1"
+        assert host == self.host
         self.port = int(port)
         self.processes()
 
@@ -320,7 +321,7 @@ class Farm:
 
     def url(self, key: str, rendition: str = "", query: str = "", app: str = "live") -> str:
         path = "/".join(part for part in (app, key, rendition) if part)
-        return f"rtmp://127.0.0.1:{self.port}/{path}" + (f"?{query}" if query else "")
+        return f"rtmp://{self.host}:{self.port}/{path}" + (f"?{query}" if query else "")
 
     @property
     def tls_port(self) -> int:

@@ -104,6 +104,21 @@ def test_all_endpoints_are_asked_when_none_is_fast_and_the_first_answer_counts()
     run(scenario)
 
 
+def test_endpoints_that_are_silent_are_asked_anew_while_a_call_waits() -> None:
+    """A connection that began while the network was cut goes on a second after that, or more."""
+
+    async def scenario(gateway: EtcdGateway, client: EtcdClient) -> None:
+        for endpoint in gateway.endpoints:
+            endpoint.fault = "silent"
+        asked = asyncio.ensure_future(client.call(READ, LONG_S))
+        await until_async(lambda: all(endpoint.requests for endpoint in gateway.endpoints))
+        for endpoint in gateway.endpoints:
+            endpoint.fault = ""
+        assert await asked == Answer(1)
+
+    run(scenario)
+
+
 def test_a_claim_that_two_endpoints_are_given_is_made_once() -> None:
     async def scenario(gateway: EtcdGateway, client: EtcdClient) -> None:
         await client.call(messages.grant(7, 60), LONG_S)

@@ -1,0 +1,196 @@
+"""Faults of hosts, of the network between them and of their etcd: `make faults ARGS=--cluster`."""
+
+import math
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Final
+
+from tests.faults.load import LoadPlayer
+from tests.faults.scene import KEYS, seen_by
+from tests.hosts import causes
+from tests.hosts.causes import cluster_of, wait_registered
+from tests.hosts.three_hosts import Row, ThreeHosts, first_new_s, sources
+from tests.kit.measured_table import MeasuredTable, holds, with_note
+from tests.kit.waiting import until
+
+AGAIN_S: Final = 6.0
+AWAY_S: Final = 30.0
+SPLIT_S: Final = 15.0
+
+
+def host_killed() -> Row:
+    """All of a host at once, with the member of etcd that leads; its publishers go elsewhere."""
+    with ThreeHosts() as three:
+        direct = [three.load.publishers[key] for key in KEYS[:2]]
+        for publisher, host in zip(direct, three.others, strict=True):
+            three.move(publisher, host)
+        at = time.monotonic()
+        three.first.kill()
+        until(
+            lambda: all(p.is_in and p.since_s > at for p in direct), 15, "they are in", every=0.01
+        )
+        accepted_s = max(publisher.since_s for publisher in direct) - at
+        three.wait_pictures(three.players(KEYS))
+        time.sleep(2.0)  # sleep: what follows shows by then
+        row = three.judge("a host killed, etcd's leader on it", KEYS[:2], at)
+        local, remote = _waits(three, at)
+        wait_registered([host.farm for host in three.others], 2)
+        refused = sum(len(publisher.refusals) for publisher in direct)
+    row.seen = (
+        f"its publishers accepted elsewhere after {accepted_s:.2f} s, {refused} refusals; first "
+        f"new picture after {local:.2f} s at the host that they came to, {remote:.2f} s at another"
+    )
+    row.limit = "accepted at once, picture ≤ 1.5 s after that, others lose 0, 0 disconnected"
+    worst = max(local, remote) - accepted_s
+    is_right = not row.lost and not row.repeated and not row.disconnected
+    row.ok = is_right and not refused and worst <= 1.5
+    return row
+
+
+def _waits(three: ThreeHosts, at: float) -> tuple[float, float]:
+    """The longest at players where their publisher is now, and at others."""
+    local, remote = [0.0], [0.0]
+    for player in three.players(KEYS[:2]):
+        wait = first_new_s(seen_by(player, at))
+        is_local = _host(player.url) == _host(three.load.publishers[player.key].url)
+        (local if is_local else remote).append(wait)
+    return max(local), max(remote)
+
+
+def _host(url: str) -> str:
+    return url.split("/")[2]
+
+
+def etcd_member_killed() -> Row:
+    return _etcd("a member of etcd killed", lambda t: causes.kill_member(t.etcd, leader=False))
+
+
+def etcd_leader_killed() -> Row:
+    return _etcd("the leader of etcd killed", lambda t: causes.kill_member(t.etcd, leader=True))
+
+
+def etcd_away() -> Row:
+    def away(three: ThreeHosts) -> None:
+        causes.stop_all(three.etcd, AWAY_S, lambda: _publish(three))
+
+    return _etcd(f"all of etcd stopped for {AWAY_S:g} s", away)
+
+
+def etcd_wiped() -> Row:
+    return _etcd("all data of etcd wiped", lambda three: causes.wipe(three.etcd))
+
+
+def cluster_child_stopped() -> Row:
+    """It is the owner's of two streams; none moves."""
+    return _etcd(
+        "the process cluster stopped for 3 s", lambda three: causes.stop_child(three.first.farm)
+    )
+
+
+def _publish(three: ThreeHosts) -> None:
+    """See that a new publisher is let in."""
+    url = three.others[0].url("meanwhile")
+    publisher = three.load.publish(url, "meanwhile", three.clip)
+    until(lambda: publisher.is_in, 5, "a publisher is let in meanwhile", every=0.02)
+    three.load.ask(publisher.leave)
+
+
+def _etcd(fault: str, cause: Callable[[ThreeHosts], None]) -> Row:
+    """A fault that no stream is to notice."""
+    with ThreeHosts() as three:
+        owners = _owners(three)
+        at = time.monotonic()
+        cause(three)
+        took_s = wait_registered([host.farm for host in three.hosts], 3)
+        time.sleep(1.5)  # sleep: what a fault costs comes a moment after it
+        row = three.judge(fault, (), at)
+        moved = owners != _owners(three)
+    row.seen = f"registered again after {took_s:.1f} s, streams {'moved' if moved else 'stay'}"
+    row.limit = f"0 lost, 0 disconnected, registered again ≤ {AGAIN_S:g} s, no stream moves"
+    is_right = not row.lost and not row.repeated and not row.disconnected
+    row.ok = is_right and took_s <= AGAIN_S and not moved
+    return row
+
+
+def _owners(three: ThreeHosts) -> list[tuple[str, int]]:
+    return [(host["name"], host["streams"]) for host in cluster_of(three.first.farm)["hosts"]]
+
+
+def split() -> Row:
+    """A host is cut off from the others with its publisher; another one comes on the other side."""
+    with ThreeHosts() as three:
+        first, other = three.first, three.others[0]
+        old = three.load.publishers[KEYS[0]]
+        at_first = [three.play(first, KEYS[0]) for _ in range(4)]
+        three.wait_pictures(three.load.players)
+        at = time.monotonic()
+        first.space.cut()
+        new = three.load.publish(other.url(KEYS[0]), "new", three.other_clip)
+        until(lambda: new.is_in, 15, "a publisher on the other side is let in", every=0.02)
+        accepted_s = new.since_s - at
+        time.sleep(max(0.0, at + SPLIT_S - time.monotonic()))  # sleep: so long are they apart
+        is_there = old.is_in
+        three.load.ask(lambda: setattr(old, "again", False))
+        healed = time.monotonic()
+        first.space.heal()
+        until(lambda: not old.is_in, 10, "the old owner ends its publisher", every=0.01)
+        ended_s = time.monotonic() - healed
+        three.wait_pictures(three.load.players)
+        time.sleep(1.5)  # sleep: what follows shows by then
+        row = three.judge(f"a host cut off for {SPLIT_S:g} s", KEYS[:2], at)
+        mixed = sum(_is_mixed(three, player) for player in three.players(KEYS[:1]))
+        late = [first_new_s(seen_by(p, healed)) for p in at_first]
+        others = max(seen_by(p, at).lost for p in three.players(KEYS[2:]))
+    row.lost, row.first_s = others, max(late)
+    row.seen = (
+        f"the other publisher accepted after {accepted_s:.1f} s, the old one "
+        f"{'' if is_there else 'NOT '}there up to the heal and ended {ended_s:.2f} s after it, "
+        f"{mixed} players with both at a time"
+    )
+    row.limit = "0 mixed, 0 disconnected, monotone, the old owner ends ≤ 2 s after the heal"
+    row.ok = not mixed and not row.disconnected and not row.repeated and is_there
+    row.ok = row.ok and ended_s <= 2.0 and not others and row.first_s < math.inf
+    return row
+
+
+def _is_mixed(three: ThreeHosts, player: LoadPlayer) -> bool:
+    """Tell if a player was sent the old one's media behind the new one's, or times stepped back."""
+    order = sources(player, (three.clip, three.other_clip))
+    times = [picture.dts_ms for picture in player.pictures if not picture.is_header]
+    return order not in ([0], [1], [0, 1]) or any(b <= a for a, b in pairwise(times))
+
+
+FAULTS: Final[tuple[Callable[[], Row], ...]] = (
+    host_killed,
+    etcd_member_killed,
+    etcd_leader_killed,
+    etcd_away,
+    etcd_wiped,
+    split,
+    cluster_child_stopped,
+)
+
+HEADINGS: Final = (
+    "fault",
+    "pictures lost",
+    "players disconnected",
+    "first new picture",
+    "seen",
+    "limit",
+    "holds",
+)
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    lost = "-" if row.lost is None else str(row.lost)
+    if row.repeated:
+        lost += f", {row.repeated} repeated"
+    first = "-" if row.first_s is None else f"{row.first_s:.2f} s"
+    limit = with_note(row.limit, row.note)
+    return row.fault, lost, str(row.disconnected), first, row.seen or "-", limit, holds(row.ok)
+
+
+TABLE: Final = MeasuredTable(
+    "cluster faults", HEADINGS, cells, lambda name, note: Row(name, note=note)
+)

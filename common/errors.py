@@ -152,6 +152,10 @@ class BootFailed(WorkerError):
     """The worker's device cannot be used."""
 
 
+class Unusable(BootFailed):
+    """What a process needs is broken on this host: starting it again cannot help."""
+
+
 class DeviceLost(WorkerError):
     """The worker's device went away under it."""
 
@@ -181,3 +185,4 @@ class ExitCode(IntEnum):
     BOOT_FAILED = 3  # child: its device or listener cannot be used; restart only with back-off
     DEVICE_LOST = 4  # child: its device went away; restart at once, then with back-off
     ORPHANED = 5  # child: no supervisor for 30 s
+    UNUSABLE = 6  # child: what it needs is broken on this host; no restart

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from common.config.settings import Settings
-from common.errors import BootFailed, DeviceLost, ExitCode
+from common.errors import BootFailed, DeviceLost, ExitCode, Unusable
 from common.ipc.bus import Bus
 from common.ipc.child_arguments import add_identity, identity_of
 from common.ipc.control_link import ControlLink, new_boot_id, start_ticks
@@ -341,12 +341,15 @@ class ChildProcess:
     async def _report_start(self, error: Exception) -> None:
         reason = getattr(error, "strerror", None) or str(error)
         log.error("cannot start reason=%s", reason)
-        is_lost = isinstance(error, DeviceLost)
-        self.exit_code = ExitCode.DEVICE_LOST if is_lost else ExitCode.BOOT_FAILED
+        self.exit_code = ExitCode.BOOT_FAILED
+        for kind, code in _CODES.items():
+            if isinstance(error, kind):
+                self.exit_code = code
         self._link.fatal(reason, self.exit_code)
         await asyncio.sleep(FATAL_S)
 
 
+_CODES = {DeviceLost: ExitCode.DEVICE_LOST, Unusable: ExitCode.UNUSABLE}
 Build = Callable[[ChildProcess, argparse.Namespace], ChildService]
 
 

@@ -7,6 +7,8 @@ hold_signals()
 import argparse  # noqa: E402
 
 from common.config.values import listen_address  # noqa: E402
+from common.errors import Unusable  # noqa: E402
+from common.extras import WEBRTC, repair_words, why_broken  # noqa: E402
 from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402
 from common.ipc.kinds import KINDS  # noqa: E402
 
@@ -14,6 +16,8 @@ KIND = KINDS["rtc"]
 
 
 def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
+    if problem := why_broken(WEBRTC):
+        raise Unusable(f"{problem}: install it anew ({repair_words(WEBRTC)})")
     from egress.rtc.run import RtcService
 
     return RtcService(process, listen_address(arguments.listen))

@@ -141,7 +141,7 @@ def whep_routes(context: WebContext) -> Sequence[Route]:
 def _absent() -> str:
     if not is_installed(WEBRTC):
         return f"WebRTC is not installed here: the operator may do so by {install_words(WEBRTC)}"
-    return "WebRTC does not run here just now (webrtc.enabled)"
+    return "WebRTC does not run here just now (webrtc.enabled; `tfarm status` says why)"
 
 
 def _own_host(request: web.Request) -> str:

@@ -9,7 +9,7 @@ READY      sent its hello; warned about when its heartbeats are slow, killed whe
 STOPPING   told to end (TERM, then KILL), or killed for a reason; waiting for the exit
 BACKOFF    dead, to be started again later
 EXITED     not running, and not to be
-FATAL      not running: starting it again cannot help (exit code 2)
+FATAL      not running: starting it again cannot help (exit codes 2 and 6)
 
 A child that has served is started again at once, however often it dies, and so is one that was
 killed by hand. Back-off is for failures at the start: a child that ends before it has been READY
@@ -313,7 +313,7 @@ class ChildMachine:
     def _exit_trigger(self, code: int | None, now: float, *, may_be_at_once: bool) -> _Trigger:
         if not self.wanted:
             return _Trigger.EXIT_DONE
-        if code == ExitCode.USAGE:
+        if code in (ExitCode.USAGE, ExitCode.UNUSABLE):
             return _Trigger.EXIT_FATAL
         if self.state is ChildState.READY:
             self._ready_for_s = now - self._entered_s
@@ -366,7 +366,7 @@ class ChildMachine:
 
 # Exits that a child chose: by hand, without a supervisor, or without its device. Which stream met
 # the loss of a device is reported by `StreamTrouble`.
-_ORDERLY = (ExitCode.OK, ExitCode.DEVICE_LOST, ExitCode.ORPHANED)
+_ORDERLY = (ExitCode.OK, ExitCode.DEVICE_LOST, ExitCode.ORPHANED, ExitCode.UNUSABLE)
 _SIGNALS = {
     4: "SIGILL",
     6: "SIGABRT",

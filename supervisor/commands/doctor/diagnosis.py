@@ -10,7 +10,7 @@ from typing import Any
 
 from common.config.ladder import Pipeline, Template
 from common.config.settings import DEFAULT_RENDITIONS
-from common.extras import WEBRTC, install_words
+from common.extras import WEBRTC, install_words, repair_words
 from common.ipc.identity import CPU
 from common.words import counted
 from supervisor.placement.cost import CAPACITY_PER_CORE, FULL_HD30, stream_cost
@@ -69,6 +69,7 @@ class Findings:
     certificate: str = ""  # its file, where TLS is taken
     certificate_problem: str = ""
     lacks_webrtc: bool = False  # it is configured, and its packages are not installed
+    webrtc_problem: str = ""  # they are, and cannot be used
 
     @property
     def is_usable(self) -> bool:
@@ -190,6 +191,12 @@ def advice(found: Findings) -> Iterator[str]:
             "viewers by WebRTC, with the least delay, need its packages: in tfarm's checkout, "
             f"{found.pip} install --require-hashes --only-binary :all: -r requirements/webrtc.txt; "
             f"elsewhere {install_words(WEBRTC)}"
+        )
+    if found.webrtc_problem:
+        yield (
+            f"viewers by WebRTC cannot be served: {found.webrtc_problem}: in tfarm's checkout, "
+            f"{found.pip} install --force-reinstall --require-hashes --only-binary :all: "
+            f"-r requirements/webrtc.txt; elsewhere {repair_words(WEBRTC)}"
         )
     if found.certificate_problem:
         yield (

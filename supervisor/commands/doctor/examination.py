@@ -77,6 +77,7 @@ def examine(
         certificate_problem=certificate_problem(settings, time.time()),
         devices=tuple(devices),
         lacks_webrtc=settings.webrtc.is_enabled and not is_installed(WEBRTC),
+        webrtc_problem=_webrtc_problem(timeout_s) if settings.webrtc.is_enabled else "",
         pip=f"{sys.executable} -m pip",
     )
 
@@ -86,6 +87,15 @@ def _sandbox_problems(timeout_s: float) -> str:
     command = [sys.executable, "-P", "-m", "common.process.sandbox_trial"]
     answer = ask_child(command, visible_gpu(""), timeout_s)
     return str(answer.get("problems", "")) or str(answer.get("error", ""))
+
+
+def _webrtc_problem(timeout_s: float) -> str:
+    """Why the packages for WebRTC, which are installed, cannot be used; "": they can."""
+    if not is_installed(WEBRTC):
+        return ""
+    command = [sys.executable, "-P", "-m", "common.process.extras_trial", WEBRTC]
+    answer = ask_child(command, visible_gpu(""), timeout_s)
+    return str(answer.get("problem", "")) or str(answer.get("error", ""))
 
 
 def takes_tls(settings: Settings) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from common.config.settings import Settings
-from common.errors import BootFailed, DeviceLost, ExitCode
+from common.errors import BootFailed, DeviceLost, ExitCode, Unusable
 from common.ipc.bus import Bus
 from common.ipc.child import ChildProcess, ChildService, child_parser
 from common.ipc.control_link import control_address
@@ -158,6 +158,7 @@ def test_what_the_supervisor_sends_reaches_the_service_in_order() -> None:
         (BootFailed("no such device"), ExitCode.BOOT_FAILED, "no such device"),
         (DeviceLost("fell off the bus"), ExitCode.DEVICE_LOST, "fell off the bus"),
         (OSError(98, "cannot listen on :1935"), ExitCode.BOOT_FAILED, "cannot listen on :1935"),
+        (Unusable("no libsrtp"), ExitCode.UNUSABLE, "no libsrtp"),
         (ValueError("too long"), ExitCode.BOOT_FAILED, "too long"),
     ],
 )

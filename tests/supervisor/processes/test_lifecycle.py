@@ -196,6 +196,15 @@ def test_a_kind_without_which_nobody_is_served_waits_a_second_at_most(code: int)
             assert machine.handle(Tick(), now) == [Spawn()]
 
 
+@pytest.mark.parametrize("code", [ExitCode.USAGE, ExitCode.UNUSABLE])
+def test_what_starting_again_cannot_help_is_given_up_with_its_reason(code: ExitCode) -> None:
+    machine = ChildMachine()
+    machine.handle(Start(), 0.0)
+    assert machine.handle(Exited(code, "aiortc cannot be loaded"), 0.5) == []
+    assert (machine.state, machine.reason) == (ChildState.FATAL, "aiortc cannot be loaded")
+    assert machine.handle(Tick(), 3600.0) == []
+
+
 def test_exit_code_3_is_not_started_again_at_once() -> None:
     machine = ChildMachine()
     machine.handle(Start(), 0.0)

@@ -226,3 +226,10 @@ def test_what_viewers_by_webrtc_need_is_said_where_it_is_missing() -> None:
     (line,) = (one for one in advice(replace(HOST, lacks_webrtc=True)) if "WebRTC" in one)
     assert "requirements/webrtc.txt" in line
     assert 'pip install "tfarm[webrtc]"' in line
+
+
+def test_what_is_wrong_with_the_packages_for_webrtc_is_said() -> None:
+    problem = "pylibsrtp cannot be loaded: libsrtp2.so.1: no such file"
+    (line,) = (one for one in advice(replace(HOST, webrtc_problem=problem)) if "WebRTC" in one)
+    assert problem in line
+    assert 'pip install --force-reinstall "tfarm[webrtc]"' in line

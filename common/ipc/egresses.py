@@ -48,6 +48,7 @@ class Egresses:
         self._catch_up = catch_up
         self._egresses: dict[tuple[ChildId, BootId], _Egress] = {}
         self._routes = Routes()
+        self._batch: set[_Egress] | None = None  # to whom tags are on their way, while gathering
         # as found last, by stream and rendition
         self._wanting: dict[tuple[StreamId, str], list[_Egress]] = {}
 
@@ -86,7 +87,20 @@ class Egresses:
         """Send tags, at once where somebody plays them; `is_start`: they begin with a keyframe."""
         for egress in self._subscribed(rendition[0], rendition[2]):
             batched = not egress.link.has_players(rendition[0], rendition[2])
+            if not batched and self._batch is not None:
+                self._batch.add(egress)
+                batched = True
             self._send(egress, rendition, frames, is_start=is_start, batched=batched)
+
+    def gather(self) -> None:
+        """Have the tags that follow go together, at the next `flush`: who takes them wakes once."""
+        self._batch = set()
+
+    def flush(self) -> None:
+        """Send what waits since `gather`."""
+        batch, self._batch = self._batch, None
+        for egress in batch or ():
+            egress.link.flush()
 
     def has_players(self, stream: StreamId) -> bool:
         """Whether somebody plays any of it; from any thread."""

@@ -36,7 +36,7 @@ from common.link.messages import (
 )
 
 KEEP_S: Final = 10.0  # a rendition after its last player
-TAKEN_BYTES: Final = 256 * 1024  # of frames, after which the other end is told
+TAKEN_BYTES: Final = 1024 * 1024  # of frames, after which the other end is told: of 8 in its window
 TAKEN_S: Final = 1.0  # likewise, and to show that this host is there
 
 Media = LinkOpened | LinkClosed | LinkHeaders | LinkTags

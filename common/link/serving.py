@@ -104,10 +104,12 @@ class Serving:
         """`clock` is that of tags' `received_s`."""
         self.peer: LinkGreeting | None = None  # once it has greeted
         self.positions: dict[str, int] = {}  # how far streams have come there
-        self.backlog = Backlog(write)
+        self.backlog = Backlog(self._write)
         self._own = own
         self._certified = certified
         self._clock = clock
+        self._wire = write
+        self._batch: list[bytes] | None = None  # to be written together
         self._reader = FrameReader()
         self._streams: dict[str, _Served] = {}
 
@@ -231,9 +233,18 @@ class Serving:
     def tags(
         self, stream: str, rendition: str, tags: Sequence[CodedTag], *, is_replay: bool = False
     ) -> None:
-        """Tags of a rendition in order, with the sound; `is_replay`: of its GOP buffer."""
+        """Tags of a rendition in order, with the sound; `is_replay`: of its GOP buffer.
+
+        What may go at once is written in one go: the other end wakes once for a picture and the
+        sound before it.
+        """
+        batch: list[bytes] = []
+        self._batch = batch
         for name, run in _runs(tags, rendition, self._streams.get(stream)):
             self._send_tags(stream, name, run, is_replay=is_replay)
+        self._batch = None
+        if batch:
+            self._wire(batch)
 
     def tick(self) -> None:
         """Say that silent streams are there; to be called once a second."""
@@ -289,6 +300,12 @@ class Serving:
             begins=rendition == SHARED or tags[0].flags & KEY != 0,
             is_replay=is_replay,
         )
+
+    def _write(self, parts: Parts) -> None:
+        if self._batch is None:
+            self._wire(parts)
+        else:
+            self._batch += parts
 
     def _say(self, message: object, *payloads: bytes) -> None:
         envelope = encode(message)

@@ -50,23 +50,32 @@ class Served(Protocol):
 
 
 class _Link(asyncio.Protocol):
-    """One connection: what one turn of the loop has to write leaves at once."""
+    """One connection: what is written first in a millisecond leaves at once, the rest together."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
         self.received_s = time.monotonic()
         self._parts: list[bytes] = []
         self._loop = asyncio.get_running_loop()
+        self._is_late = False  # there is a call to come that writes the parts
+        self._written_s = -1.0  # the loop's time at the last write
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's TLS transport is none of asyncio's classes, and has their methods
         self.transport = cast(asyncio.Transport, transport)
 
     def write(self, parts: Parts) -> None:
-        """Write with all else of this turn."""
-        if not self._parts:
-            self._loop.call_soon(self._flush)
+        """Write now, or what follows in the same millisecond together."""
         self._parts += parts
+        if self._is_late:
+            return
+        now = self._loop.time()  # uvloop's goes by milliseconds
+        if now != self._written_s:
+            self._written_s = now
+            self._flush()
+        else:
+            self._is_late = True
+            self._loop.call_soon(self._write_late)
 
     def close(self) -> None:
         """Send what is there, and end it."""
@@ -78,6 +87,10 @@ class _Link(asyncio.Protocol):
         """End it at once."""
         if self.transport is not None:
             self.transport.abort()
+
+    def _write_late(self) -> None:
+        self._is_late = False
+        self._flush()
 
     def _flush(self) -> None:
         parts, self._parts = self._parts, []
@@ -240,8 +253,7 @@ class _PullingLink(_Link):
     def data_received(self, data: bytes) -> None:
         now = self.received_s = time.monotonic()
         try:
-            for message, payloads in self._host.pulling.feed(data, now):
-                self._client.pulls.on_media(self._host, message, payloads, now)
+            self._client.pulls.on_all_media(self._host, self._host.pulling.feed(data, now), now)
         except LinkError as error:
             self._host.pulling.refuse(str(error))
             self.end(str(error))

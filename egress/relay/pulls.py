@@ -36,6 +36,10 @@ class Links(Protocol):
 
     def send_tags(self, rendition: Key, frames: Frames, *, is_start: bool) -> None: ...
 
+    def gather(self) -> None: ...
+
+    def flush(self) -> None: ...
+
     def forget(self, stream: StreamId, generation: Generation) -> None: ...
 
     def demanded(self, stream: StreamId) -> frozenset[str]: ...
@@ -147,6 +151,13 @@ class Pulls:
             host.pulling.demand(play.owner.digest, self._links.demanded(stream_id), now)
 
     # ---- what comes ---------------------------------------------------------------------------
+
+    def on_all_media(self, host: Host, found: Iterable[tuple[Media, Frames]], now: float) -> None:
+        """Take what one read brought: its tags go on together."""
+        self._links.gather()
+        for message, payloads in found:
+            self.on_media(host, message, payloads, now)
+        self._links.flush()
 
     def on_media(self, host: Host, message: Media, payloads: Frames, now: float) -> None:
         """A host has sent something of a stream that is pulled from it."""

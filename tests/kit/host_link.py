@@ -46,6 +46,7 @@ class LinkRig:
     def __init__(self, certified: frozenset[str] = frozenset(("host-b",))) -> None:
         self.now = 100.0
         self.to_owner, self.to_edge = bytearray(), bytearray()
+        self.writes = 0  # of the owner's
         self.serving = Serving(OWNER, certified, self._to_edge, lambda: self.now)
         # another clock: nothing may depend on both being one
         self.pulling = Pulling(EDGE, "host-a")
@@ -85,4 +86,5 @@ class LinkRig:
         self.to_owner += b"".join(parts)
 
     def _to_edge(self, parts: Sequence[bytes]) -> None:
+        self.writes += 1
         self.to_edge += b"".join(parts)

@@ -22,6 +22,10 @@ class FakeLink:
         self.is_closed = False
         self.lazy: list[bytes] = []  # those of `sent` that may come later
         self.watched: set[str] = set()
+        self.flushed: list[int] = []  # how many were sent by then
+
+    def flush(self) -> None:
+        self.flushed.append(len(self.sent))
 
     def has_players(self, stream_id: StreamId, rendition: str) -> bool:
         return rendition in self.watched or (rendition == SHARED and bool(self.watched))
@@ -182,3 +186,21 @@ def test_who_cuts_segments_is_caught_up_with_the_last_gop() -> None:
     assert egresses.takes_last_gop
     assert links["ipc://0b"].sent == [b"gop"]
     assert links["ipc://web"].sent == [b"last", b"gop"]
+
+
+def test_what_is_gathered_goes_together_to_those_who_have_players_of_it() -> None:
+    egresses, links = make()
+    egresses.route(EVERYWHERE)
+    egresses.update([egress(0), egress(1)])
+    played = links["ipc://0b"]
+    played.watched = {"360p"}
+    egresses.gather()
+    for name in (SHARED, "360p"):
+        rendition: Rendition = (RENDITION[0], RENDITION[1], name)
+        egresses.send_tags(rendition, [name.encode() or b"sound"], is_start=True)
+    assert played.flushed == []
+    assert played.lazy == [b"sound", b"360p"]
+    egresses.flush()
+    assert [link.flushed for link in links.values()] == [[2], []]
+    egresses.send_tags(RENDITION, [b"alone"], is_start=True)
+    assert played.lazy == [b"sound", b"360p"]

@@ -115,6 +115,18 @@ def test_sound_and_data_cross_once_though_every_rendition_has_them(rig: LinkRig)
     assert rig.times(SHARED)[-2:] == [40, 63]
 
 
+def test_a_picture_and_the_sound_before_it_are_written_in_one_go(rig: LinkRig) -> None:
+    rig.want("720p")
+    rig.serving.opened(opened())
+    rig.writes = 0
+    rig.serving.tags(STREAM, "720p", [sound(0), picture(0, is_key=True)])
+    assert rig.writes == 1
+    rig.serving.tags(STREAM, "720p", [sound(0)])  # it crossed before
+    assert rig.writes == 1
+    rig.carry()
+    assert (rig.times(SHARED), rig.times("720p")) == ([0], [0])
+
+
 def test_a_silent_stream_shows_that_it_is_there(rig: LinkRig) -> None:
     rig.want("720p")
     rig.serving.opened(opened())

@@ -26,12 +26,20 @@ class FakeLinks:
         self.sent: list[object] = []
         self.demand: frozenset[str] = frozenset()
         self.forgotten: list[int] = []
+        self.is_gathering = False
 
     def send(self, rendition: Key, frames: Frames) -> None:
         self.sent.append(decode(frames[0]))
 
     def send_tags(self, rendition: Key, frames: Frames, *, is_start: bool) -> None:
+        assert self.is_gathering  # what one read brought goes on together
         self.sent.append(decode(frames[0]))
+
+    def gather(self) -> None:
+        self.is_gathering = True
+
+    def flush(self) -> None:
+        self.is_gathering = False
 
     def forget(self, stream: StreamId, generation: Generation) -> None:
         self.forgotten.append(generation)
@@ -55,8 +63,8 @@ class Owner:
     def carry(self) -> None:
         while self.wire:
             data, self.wire = bytes(self.wire), bytearray()
-            for message, payloads in self.host.pulling.feed(data, self._rig.now):
-                self._rig.pulls.on_media(self.host, message, payloads, self._rig.now)
+            found = self.host.pulling.feed(data, self._rig.now)
+            self._rig.pulls.on_all_media(self.host, found, self._rig.now)
 
     def begin(self, epoch: int = 7, *times: int) -> None:
         self.serving.opened(opened(epoch=epoch))

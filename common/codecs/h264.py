@@ -231,6 +231,15 @@ def parse_config(record: bytes) -> VideoConfig:
     return video_config(record, parse_sps(config.sps[0]))
 
 
+def is_record(record: bytes) -> bool:
+    """Whether this is an AVC configuration with an SPS that can be read, whatever it is called."""
+    try:
+        parse_config(record)
+    except AvcError:
+        return False
+    return True
+
+
 def video_config(record: bytes, sps: SpsInfo) -> VideoConfig:
     """The configuration of a record whose first SPS is read already."""
     return config_of(VideoCodec.H264, record, sps, sps.reference_frames)

@@ -69,8 +69,8 @@ SAME_TIME_MS = 2  # some count up their messages
 PART_TIME_MS = 10  # … and more where the slice headers themselves tell what they belong to
 _RECOVERY_POINT = 6  # SEI payload types, and how payloads are written (H.264 7.3.2.3)
 _SEI_MORE, _SEI_STOP = 0xFF, 0x80
-_MAX_AHEAD_BYTES = 64 * 1024  # of NAL units that wait for their picture
-_MAX_UNIT_BYTES = 16 * 1024 * 1024
+MAX_AHEAD_BYTES = 64 * 1024  # of NAL units that wait for their picture
+MAX_UNIT_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(slots=True)  # this one and the next, one a picture: frozen, they cost twice as much
@@ -130,7 +130,7 @@ class _Draft:
 
     @property
     def is_full(self) -> bool:
-        return len(self.nals) >= MAX_NAL_UNITS or self.size >= _MAX_UNIT_BYTES
+        return len(self.nals) >= MAX_NAL_UNITS or self.size >= MAX_UNIT_BYTES
 
 
 class AccessUnitAssembler:
@@ -262,7 +262,7 @@ class AccessUnitAssembler:
     def _wait(self, nal: bytes, kind: int) -> None:
         if kind in _SETS:
             self._slices.note(nal)
-        if sum(len(ahead) for ahead in self._ahead) + len(nal) > _MAX_AHEAD_BYTES:
+        if sum(len(ahead) for ahead in self._ahead) + len(nal) > MAX_AHEAD_BYTES:
             self._ahead.clear()
         self._ahead.append(nal)
         draft = self._draft
@@ -385,9 +385,15 @@ def is_recovery_point(nal: bytes) -> bool:
 
     Open GOPs and pictures that are refreshed bit by bit have these in place of IDR pictures.
     """
-    if nal[0] & 0x1F != NalType.SEI:
-        return False
-    at, size = 1, len(nal)
+    return nal[0] & 0x1F == NalType.SEI and holds_recovery_point(nal, 1)
+
+
+def holds_recovery_point(nal: bytes, at: int) -> bool:
+    """Whether one of the payloads of an SEI NAL unit, which begin at `at`, is a recovery point.
+
+    H.264 and H.265 write them alike, and give it the same number (H.265 D.3.8).
+    """
+    size = len(nal)
     while at + 1 < size and nal[at] != _SEI_STOP:
         kind = length = 0
         while at < size and nal[at] == _SEI_MORE:

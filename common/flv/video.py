@@ -80,6 +80,8 @@ _FOURCC_CODECS = {
     b"vp09": VideoCodec.VP9,
 }
 _FOURCCS = {codec: fourcc for fourcc, codec in _FOURCC_CODECS.items()}
+# In classic form: the packet type and composition time of H.264 follow the first byte.
+_WITH_PACKET_TYPE = frozenset({VideoCodec.H264, VideoCodec.H265, VideoCodec.AV1})
 _WITH_COMPOSITION_TIME = frozenset({VideoCodec.H264, VideoCodec.H265, VideoCodec.H266})
 
 
@@ -110,7 +112,7 @@ def parse_video(payload: D) -> VideoBody[D]:
     codec = _CLASSIC_CODECS.get(first & 0x0F)
     if codec is None:
         raise FlvError(f"video codec id {first & 0x0F}")
-    if frame_type is FrameType.COMMAND or codec not in (VideoCodec.H264, VideoCodec.H265):
+    if frame_type is FrameType.COMMAND or codec not in _WITH_PACKET_TYPE:
         return VideoBody(codec, frame_type, None, 0, payload[1:])
     if len(payload) < 5:
         raise FlvError(f"{codec.label} tag of {len(payload)} bytes, 5 at least are needed")

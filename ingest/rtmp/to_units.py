@@ -1,15 +1,23 @@
 """What a publisher's RTMP messages hold, as units, configurations and events of `ingest.streams`.
 
 The only place of ingest that knows FLV bodies. A unit's data is a view of the message it came in,
-as the publisher sent it, unless `ingest.streams.h264_input` has to put it right.
+as the publisher sent it, unless its codec's input (`ingest.streams.video_input`) has to put it
+right.
+
+The codec is what the messages say, but for H.264: encoders have written H.265 under its number
+(OBS before 29.1). A record tells which of the two it is; where none came, parameter sets in band
+do. A codec is changed to by a message that has, or makes, a configuration of it.
 
 Pure, one Demuxer a publisher, over the stream's Timeline: only pictures, audio frames and data
 messages get a time, since publishers send headers with any timestamp, often 0. What cannot be read
 comes out as `Dropped`; nothing raises.
 """
 
+import math
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
+from common.codecs import h264, h265
 from common.codecs.h264_access_units import MessageFacts
 from common.errors import FlvError
 from common.flv import amf0
@@ -23,12 +31,11 @@ from common.flv.video import (
     parse_video,
 )
 from common.media.rates import declared_rate
-from common.media.units import AudioConfig, DataUnit, MediaKind, VideoCodec
+from common.media.units import AudioConfig, Data, DataUnit, MediaKind, VideoCodec, VideoConfig
 from common.rtmp.events import AudioReceived, DataReceived, Event, MetadataReceived, VideoReceived
 from ingest.rtmp.audio_input import AudioInput, AudioResult
 from ingest.streams.clock.source_times import SourceTimes
 from ingest.streams.clock.timeline import Timeline
-from ingest.streams.h264_input import H264Input, H264Result
 from ingest.streams.media_events import (
     Dropped,
     MediaEvent,
@@ -36,8 +43,10 @@ from ingest.streams.media_events import (
     TrackOmitted,
     UnsupportedVideo,
 )
+from ingest.streams.video_input import VIDEO_INPUTS, VideoInput, VideoInputResult
 
-VideoResult = H264Result | UnsupportedVideo | TrackOmitted
+VideoResult = VideoInputResult | UnsupportedVideo | TrackOmitted
+_MISTAKABLE = (VideoCodec.H264, VideoCodec.H265)
 
 
 class Demuxer:
@@ -49,7 +58,11 @@ class Demuxer:
         """`now` is when its publisher begins; `audio_before` what the one before it sent."""
         self.last_media_s = now  # when the last audio or video message came
         self._times = SourceTimes(timeline)
-        self._h264 = H264Input(self._times)
+        self._video: VideoInput = VIDEO_INPUTS[VideoCodec.H264](self._times)
+        self._label = VideoCodec.H264  # that messages for it bear
+        self._codec = VideoCodec.H264  # which it is
+        self._is_configured = False
+        self._declared_fps: Fraction | None = None
         self._audio = AudioInput(self._times, audio_before)
         self._unsupported: VideoCodec | None = None
 
@@ -71,7 +84,7 @@ class Demuxer:
 
     def flush(self, before_s: float) -> Sequence[MediaEvent]:
         """What waits for more of its picture, if the last of it came before then."""
-        return [*self._h264.flush(before_s), *self._times.take_notices()]
+        return [*self._video.flush(before_s), *self._times.take_notices()]
 
     def video(self, timestamp: int, payload: bytes, now: float) -> Sequence[VideoResult]:
         """Take a video message."""
@@ -90,20 +103,77 @@ class Demuxer:
     ) -> Sequence[VideoResult]:
         if body.track_id != 0 or body.codec is None:
             return []
-        if body.codec is not VideoCodec.H264:
-            if body.codec is self._unsupported:
-                return []
-            self._unsupported = body.codec
-            return [UnsupportedVideo(body.codec)]
-        match body.packet:
-            case VideoPacket.SEQUENCE_HEADER:
-                return self._h264.record(bytes(body.data))
-            case VideoPacket.NALUS:
-                is_flagged = body.frame_type is FrameType.KEY
-                facts = MessageFacts(timestamp, body.composition_ms, is_flagged, now)
-                return self._h264.message(body.data, facts)
-            case _:
-                return []  # an end of sequence is no end of the stream; commands, colour info
+        packet = body.packet
+        if packet is VideoPacket.NALUS:
+            is_flagged = body.frame_type is FrameType.KEY
+            facts = MessageFacts(timestamp, body.composition_ms, is_flagged, now)
+            if body.codec is self._label and self._is_configured:
+                return self._video.message(body.data, facts)
+            return self._unconfigured(body.codec, body.data, facts)
+        if body.codec not in VIDEO_INPUTS:
+            return self._refused(body.codec)
+        if packet is VideoPacket.SEQUENCE_HEADER:
+            return self._record(body.codec, bytes(body.data))
+        return []  # an end of sequence is no end of the stream; commands, colour info
+
+    def _refused(self, codec: VideoCodec) -> Sequence[VideoResult]:
+        if codec is self._unsupported:
+            return []
+        self._unsupported = codec
+        return [UnsupportedVideo(codec)]
+
+    def _record(self, label: VideoCodec, record: bytes) -> Sequence[VideoResult]:
+        """Take a sequence header, and what follows in its codec."""
+        codec = _codec_of(label, record)
+        if codec is self._codec:
+            self._label = label
+            return self._noted(self._video.record(record))
+        video = self._input(codec)
+        results = video.record(record)
+        if any(isinstance(result, VideoConfig) for result in results) or not self._is_configured:
+            return [*self._changed(label, codec, video), *self._noted(results)]
+        return results
+
+    def _unconfigured(
+        self, label: VideoCodec, data: Data, facts: MessageFacts
+    ) -> Sequence[VideoResult]:
+        """Take pictures whose codec no sequence header has told."""
+        if label not in VIDEO_INPUTS:
+            return self._refused(label)
+        results: Sequence[VideoResult] = ()
+        if label is self._label:
+            results = self._noted(self._video.message(data, facts))
+            if self._is_configured:
+                return results
+        others = _MISTAKABLE if label in _MISTAKABLE else (label,)
+        for codec in others:
+            if codec is self._codec:
+                continue
+            video = self._input(codec)
+            found = video.message(data, facts)
+            if any(isinstance(result, VideoConfig) for result in found):
+                return [*self._changed(label, codec, video), *self._noted(found)]
+        return results or [_dropped_video("video of another codec")]
+
+    def _input(self, codec: VideoCodec) -> VideoInput:
+        video = VIDEO_INPUTS[codec](self._times)
+        video.declare_rate(self._declared_fps)
+        return video
+
+    def _changed(
+        self, label: VideoCodec, codec: VideoCodec, video: VideoInput
+    ) -> Sequence[VideoResult]:
+        """Go over to another codec; what the one before still had."""
+        rest = self._video.flush(math.inf)
+        self._video, self._label, self._codec = video, label, codec
+        self._is_configured = False
+        return rest
+
+    def _noted(self, results: Sequence[VideoInputResult]) -> Sequence[VideoResult]:
+        self._is_configured = self._is_configured or any(
+            isinstance(result, VideoConfig) for result in results
+        )
+        return results
 
     def audio(self, timestamp: int, payload: bytes, now: float) -> Sequence[AudioResult]:
         """Take an audio message."""
@@ -114,7 +184,8 @@ class Demuxer:
         """Take an onMetaData message."""
         members = metadata_members(payload)
         fps = declared_rate(members.get("framerate"))
-        self._h264.declare_rate(fps)
+        self._declared_fps = fps
+        self._video.declare_rate(fps)
         self._audio.declare(members)
         return Metadata(payload, fps, declared_size(members))
 
@@ -125,6 +196,15 @@ class Demuxer:
             # Passed on as data it would be every rendition's metadata: each has its own.
             return Dropped(MediaKind.DATA, "unreadable metadata")
         return DataUnit(self._times.data(timestamp, now).dts_ms, payload, now)
+
+
+def _codec_of(label: VideoCodec, record: bytes) -> VideoCodec:
+    """The codec of a record, which for some encoders is not what they call it."""
+    if label is VideoCodec.H264 and h265.is_record(record) and not h264.is_record(record):
+        return VideoCodec.H265
+    if label is VideoCodec.H265 and h264.is_record(record) and not h265.is_record(record):
+        return VideoCodec.H264
+    return label
 
 
 def _omitted(tracks: Sequence[FurtherTrack], now: float) -> list[TrackOmitted]:

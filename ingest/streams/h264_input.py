@@ -31,18 +31,11 @@ from common.codecs.h264_access_units import (
     fitting_length_size,
 )
 from common.errors import AvcError
-from common.media.rates import declared_rate
 from common.media.units import Data, MediaKind, VideoCodec, VideoConfig, VideoUnit
 from ingest.streams.clock.source_times import SourceTimes
-from ingest.streams.clock.timeline import Stamp
 from ingest.streams.media_events import Dropped
+from ingest.streams.unit_maker import UnitMaker
 
-# Beyond it a composition time is garbage (read unsigned, -1 is 4.6 hours; some are in 1/90000 s):
-# taken as 0. A picture is shown 16 pictures after its decoding at the latest (H.264 A.3.1), and all
-# of them may be later by a constant.
-MAX_COMPOSITION_MS = 10_000
-MAX_REORDERED = 16
-MAX_OFFSET_MS = 2_000
 # What a picture may refer to (H.264 7.4.2.1.1, 7.4.2.2): more at once are an attack.
 MAX_SPS = 32
 MAX_PPS = 256
@@ -56,20 +49,15 @@ class H264Input:
     """One publisher's video messages, in the order of arrival."""
 
     def __init__(self, times: SourceTimes) -> None:
-        self._times = times
+        self._maker = UnitMaker(VideoCodec.H264, times)
         self._assembler = AccessUnitAssembler()
         self._length_size: int | None = None  # None: no record yet
         self._config: AvcConfig | None = None
         self._known_sets: frozenset[bytes] = frozenset()
-        self._claimed_before = False  # the last picture was said to be a keyframe
-        self._declared_fps: Fraction | None = None  # by metadata …
-        self._frame_ms: float | None = None  # … or by the SPS, which goes first
 
     def declare_rate(self, fps: Fraction | None) -> None:
         """Take the frame rate that the publisher states beside its video."""
-        self._declared_fps = fps
-        if self._frame_ms is None and fps is not None:
-            self._frame_ms = float(1000 / fps)
+        self._maker.declare_rate(fps)
 
     def record(self, record: bytes) -> list[H264Result]:
         """Take a configuration record."""
@@ -115,8 +103,7 @@ class H264Input:
         self._known_sets = known
         self._length_size = config.nal_length_size
         self._assembler.configure(config)
-        fps = declared_rate(sps.fps) or self._declared_fps
-        self._frame_ms = float(1000 / fps) if fps is not None else None
+        self._maker.configure(sps.fps)
         return [video_config(record, sps)]
 
     def message(self, data: Data, message: MessageFacts) -> list[H264Result]:
@@ -167,44 +154,16 @@ class H264Input:
         if self._config is None:
             return [*results, _dropped("video before its parameter sets")]
         message = unit.message
-        composition_ms = message.composition_ms
-        if composition_ms and abs(composition_ms) > self._most_composition_ms:
-            composition_ms = 0
-        stamp = self._times.video(
-            message.timestamp, message.received_s, composition_ms, self._frame_ms
-        )
-        if stamp.moved_ms and not unit.replaces_last:  # … which is shown a moment behind its part
-            composition_ms = _composition_moved(composition_ms, stamp)
         results.append(
-            VideoUnit(
-                VideoCodec.H264,
-                0,
-                stamp.dts_ms,
-                composition_ms,
-                self._is_key(message.is_flagged or unit.is_recovery_point, unit.is_idr),
+            self._maker.unit(
                 unit.data,
-                message.received_s,
-                unit.is_idr,
-                stamp.discontinuity,
+                message,
+                is_random_access=unit.is_idr,
+                is_claimed=message.is_flagged or unit.is_recovery_point,
+                replaces_last=unit.replaces_last,
             )
         )
         return results
-
-    @property
-    def _most_composition_ms(self) -> float:
-        if self._frame_ms is None:
-            return MAX_COMPOSITION_MS
-        return min(MAX_COMPOSITION_MS, MAX_REORDERED * self._frame_ms + MAX_OFFSET_MS)
-
-    def _is_key(self, is_claimed: bool, is_idr: bool) -> bool:
-        """The keyframe flag, put right: some encoders set it on no picture, some on all.
-
-        A picture that is no IDR, but is flagged or has a recovery point, is believed (intra
-        refresh, open GOP) unless the one before it was so too.
-        """
-        believed = is_claimed and not self._claimed_before
-        self._claimed_before = is_claimed
-        return is_idr or believed
 
     def _in_band(self, nals: Sequence[bytes]) -> list[H264Result]:
         """The parameter sets of an access unit merged into the config, if they are new."""
@@ -238,11 +197,6 @@ def _has_parameter_sets(data: Data) -> bool:
 
 def _dropped(reason: str, error: Exception | None = None) -> Dropped:
     return Dropped(MediaKind.VIDEO, reason, str(error) if error else "")
-
-
-def _composition_moved(composition_ms: int, stamp: Stamp) -> int:
-    """Keep the PTS of a picture whose DTS was moved up, but for a PTS before its DTS."""
-    return max(composition_ms - stamp.moved_ms, min(composition_ms, 0))
 
 
 def _comparable(nal: bytes) -> bytes:

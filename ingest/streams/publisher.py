@@ -347,7 +347,7 @@ class Publisher:
 def _unsupported(codec: VideoCodec) -> Refusal:
     return Refusal(
         RefusalReason.UNSUPPORTED,
-        f"{codec.label} video is not supported: publish H.264",
+        f"{codec.label} video is not supported: publish H.264, HEVC or AV1",
         is_lasting=True,
     )
 

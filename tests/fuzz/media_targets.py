@@ -6,6 +6,7 @@ from contextlib import suppress
 from common.codecs import aac, av1, h265, h265_sps
 from common.codecs import h264 as avc
 from common.codecs.h264_sps import parse_sps
+from common.codecs.table import VIDEO_CODECS
 from common.errors import Av1Error, AvcError, FlvError, HevcError
 from common.flv import audio as flv_audio
 from common.flv import video as flv_video
@@ -121,7 +122,7 @@ def demuxer(data: bytes) -> None:
             match result:
                 case VideoConfig():
                     config = result
-                    assert avc.AvcConfig.parse(result.record).sps
+                    assert VIDEO_CODECS[result.codec].parse_config(result.record) == result
                     assert is_sequence_header(flv_video.video_header_body(result))
                 case VideoUnit():
                     assert config is not None
@@ -129,8 +130,8 @@ def demuxer(data: bytes) -> None:
                     assert is_keyframe_payload(written) == result.is_key
                     body = parse_video(written)
                     assert body.composition_ms == result.composition_ms
-                    length_size = avc.AvcConfig.parse(config.record).nal_length_size
-                    assert avc.nal_spans(result.data, length_size)
+                    assert result.codec is config.codec
+                    assert _has_picture(result, config)
                 case AudioConfig(codec=AudioCodec.AAC):
                     assert is_audio_sequence_header(flv_audio.audio_header_body(result))
                 case AudioUnit():
@@ -141,6 +142,18 @@ def demuxer(data: bytes) -> None:
                 before = last.get(type(result))
                 assert before is None or result.dts_ms > before
                 last[type(result)] = result.dts_ms
+
+
+def _has_picture(unit: VideoUnit, config: VideoConfig) -> bool:
+    match unit.codec:
+        case VideoCodec.H264:
+            length_size = avc.AvcConfig.parse(config.record).nal_length_size
+            return bool(avc.nal_spans(unit.data, length_size))
+        case VideoCodec.H265:
+            length_size = h265.HevcConfig.parse(config.record).nal_length_size
+            return h265.slice_type(unit.data, length_size) >= 0
+        case _:
+            return av1.read_unit(unit.data).has_frame
 
 
 def avc_record(data: bytes) -> None:

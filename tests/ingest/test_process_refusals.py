@@ -92,11 +92,11 @@ def test_another_codec_is_closed_with_its_name_and_refused_before_start_the_next
     farm: FarmAround,
 ) -> None:
     with RtmpPublisher(farm.url(), 30) as publisher, pytest.raises(ConnectionError):
-        send_until_closed(publisher, b"\x90hvc1" + bytes(50))
-    farm.wait_log("HEVC")
+        send_until_closed(publisher, b"\x90vvc1" + bytes(50))
+    farm.wait_log("VVC")
     told = refusal(farm.url())
     assert told.code == "NetStream.Publish.Rejected"
-    assert "HEVC" in told.description
+    assert "VVC" in told.description
 
 
 def test_no_video_in_time_and_silence_close_a_publisher(farm: FarmAround) -> None:

@@ -248,7 +248,8 @@ class Publisher(_Threaded):
         with av.open(str(clip)) as source:
             for stream in source.streams:
                 if stream.type in ("video", "audio") and stream.type not in streams:
-                    streams[stream.type] = output.add_stream_from_template(stream)
+                    # opaque: PyAV looks for an encoder of the decoder's name, and libdav1d has none
+                    streams[stream.type] = output.add_stream_from_template(stream, opaque=True)
             for packet in source.demux():
                 if self._stop.is_set():
                     break

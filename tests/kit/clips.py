@@ -42,6 +42,7 @@ class ClipSpec:
     is_black: bool = False  # no number, no movement
     volume: float = 0.3  # of the sound, the loudest is 1; 0: silence
     pulses: bool = False  # the sound is there for the first 50 ms of each second alone
+    encoder: str = "libx264"
 
     @property
     def frames(self) -> int:
@@ -123,7 +124,7 @@ def video_frame(number: int, width: int, height: int) -> av.VideoFrame:
 def make_clip(path: Path, spec: ClipSpec) -> Path:
     """Write a clip as FLV or MP4, by the suffix of `path`: H.264, and an AAC tone if asked."""
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=spec.fps)
+        video: Any = container.add_stream(spec.encoder, rate=spec.fps)
         video.width, video.height = spec.width, spec.height
         video.pix_fmt = "yuv420p"
         video.bit_rate = spec.bitrate_bps
@@ -131,12 +132,7 @@ def make_clip(path: Path, spec: ClipSpec) -> Path:
         video.codec_context.sample_aspect_ratio = spec.sar
         video.codec_context.gop_size = spec.gop_frames
         video.codec_context.max_b_frames = spec.b_frames
-        video.options = {
-            "preset": "ultrafast",
-            "profile": spec.profile,
-            # ultrafast turns both off: B-frames and CABAC are what a publisher sends
-            "x264-params": f"bframes={spec.b_frames}:scenecut=0:b-adapt=0:threads=1",
-        }
+        video.options = _encoder_options(spec)
         audio = None
         if spec.audio:
             audio = container.add_stream("aac", rate=AUDIO_RATE, layout="stereo")
@@ -163,6 +159,23 @@ def make_clip(path: Path, spec: ClipSpec) -> Path:
                 next_sound = next(sound, None)
             container.mux(audio.encode(None))
     return path
+
+
+def _encoder_options(spec: ClipSpec) -> dict[str, str]:
+    pictures = f"bframes={spec.b_frames}:scenecut=0:b-adapt=0"
+    match spec.encoder:
+        case "libx265":
+            quiet = "pools=none:frame-threads=1:log-level=none"
+            return {"preset": "ultrafast", "x265-params": f"{pictures}:{quiet}"}
+        case "libsvtav1":
+            return {"preset": "10", "svtav1-params": "lp=1:pred-struct=1:rc=2"}
+        case _:
+            return {
+                "preset": "ultrafast",
+                "profile": spec.profile,
+                # ultrafast turns both off: B-frames and CABAC are what a publisher sends
+                "x264-params": f"{pictures}:threads=1",
+            }
 
 
 def _frame_times(spec: ClipSpec) -> Iterator[int]:

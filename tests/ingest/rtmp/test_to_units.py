@@ -361,7 +361,7 @@ def test_messages_that_hold_no_picture_pass_silently() -> None:
 
 @pytest.mark.parametrize(
     ("payload", "name"),
-    [(b"\x90hvc1\x01", "HEVC"), (b"\x90av01\x81", "AV1"), (b"\x1c\x00\x00\x00\x00\x01", "HEVC"),
+    [(b"\x90vvc1\x01", "VVC"), (b"\x90vp08\x81", "VP8"), (b"\x91vvc1\x00\x00\x00\x01", "VVC"),
      (b"\x14\xaa", "VP6"), (b"\x12\xaa", "H.263"), (b"\x91vp09\xaa", "VP9")],
 )  # fmt: skip
 def test_other_codecs_are_named_once(payload: bytes, name: str) -> None:

@@ -100,10 +100,10 @@ def test_metadata_that_nobody_can_read_reaches_no_rendition() -> None:
 
 def test_another_codec_is_refused_by_name_and_for_a_while() -> None:
     around = Around()
-    refusal = around.take(VideoReceived(0, b"\x90hvc1" + bytes(20)))
+    refusal = around.take(VideoReceived(0, b"\x90vvc1" + bytes(20)))
     assert refusal is not None
     assert refusal.reason is RefusalReason.UNSUPPORTED
-    assert "HEVC" in refusal.words
+    assert "VVC" in refusal.words
     assert refusal.is_lasting
 
 
@@ -158,8 +158,8 @@ def test_a_bitrate_beyond_the_limit_is_refused_when_it_is_measured() -> None:
 
 def test_another_codec_among_pictures_closes_only_who_does_not_come_back() -> None:
     around = Around()
-    hevc = VideoReceived(40, b"\x90hvc1" + bytes(20))
-    assert around.take(header(), picture(0, key=True), hevc, now=105.0) is None
+    vvc = VideoReceived(40, b"\x90vvc1" + bytes(20))
+    assert around.take(header(), picture(0, key=True), vvc, now=105.0) is None
     assert around.dropped == {"video of another codec": 1}
     assert around.take(picture(80), now=105.0) is None
     assert around.publisher.overdue(116.0) is None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from common.errors import OfferUnfit
-from egress.rtc.offer import PROTOCOLS, Codec, Media, Offer
+from common.webrtc.offer import PROTOCOLS, Codec, Media, Offer
 
 CNAME: Final = "tfarm"
 _FEEDBACK: Final = ("nack", "nack pli", "ccm fir", "goog-remb")

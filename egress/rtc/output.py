@@ -11,11 +11,11 @@ from common.ipc.control_messages import Endpoint
 from common.ipc.endpoint import UNIX, socket_path
 from common.ipc.identity import StreamId
 from common.rtp.history import Frame, History
+from common.webrtc import port_handover
+from common.webrtc.port_handover import PortGiver, PortTaker
+from common.webrtc.request_socket import RequestSocket
 from egress.output import Audience, OutputContext, ViewerStatus
-from egress.rtc import port_handover
 from egress.rtc.channel import Channels
-from egress.rtc.port_handover import PortGiver, PortTaker
-from egress.rtc.request_socket import RequestSocket
 from egress.rtc.requests import PROTOCOL, WhepRequests, steps_of
 from egress.rtc.session import Session
 from egress.rtc.sessions import Sessions

@@ -18,12 +18,13 @@ from common.errors import OfferUnfit, SdpError
 from common.ipc.identity import stream_id
 from common.ipc.whep_messages import WhepAnswer, WhepEnd, WhepOffer
 from common.process.log import PeerLines, more
+from common.webrtc import offer
+from common.webrtc.addresses import candidate_addresses
 from egress.access import Wish
 from egress.admission import Admitted, NotAdmitted, SessionAsker
 from egress.entrance import Entrance
 from egress.output import OutputContext
-from egress.rtc import answer, offer
-from egress.rtc.addresses import candidate_addresses
+from egress.rtc import answer
 from egress.rtc.channel import Channels
 from egress.rtc.estimate import Estimate, Step
 from egress.rtc.session import Session

@@ -15,14 +15,14 @@ from common.rtp import rtcp
 from common.rtp.header import FIRST_SEQUENCE_END, OPUS_CLOCK_HZ, is_rtcp
 from common.rtp.rtcp import Estimate as LineEstimate
 from common.rtp.rtcp import KeyframeWanted, Left, Lost, Report
-from egress.rtc import stun
+from common.webrtc import stun
+from common.webrtc.dtls import Certificate, Dtls
+from common.webrtc.offer import Offer
+from common.webrtc.stun import Binding
+from common.webrtc.udp import Address
 from egress.rtc.answer import CNAME, Chosen, Ours
-from egress.rtc.dtls import Certificate, Dtls
 from egress.rtc.estimate import Estimate
-from egress.rtc.offer import Offer
-from egress.rtc.stun import Binding
 from egress.rtc.track import CAREFUL_SPEED, REPLAY_SPEED, Numbers
-from egress.rtc.udp import Address
 from egress.rtc.viewer import Viewer
 
 CONNECT_S: Final = 15.0  # from the answer to media

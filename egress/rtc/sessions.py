@@ -16,10 +16,10 @@ from common.access.peer_address import host_of
 from common.errors import StunError
 from common.ipc.identity import StreamId
 from common.process.log import PeerLines, more, stream_label
-from egress.rtc import stun
-from egress.rtc.dtls import Certificate
+from common.webrtc import stun
+from common.webrtc.dtls import Certificate
+from common.webrtc.udp import Address, UdpPort, bound
 from egress.rtc.session import Session
-from egress.rtc.udp import Address, UdpPort, bound
 
 log = logging.getLogger("tfarm.egress.rtc.sessions")
 

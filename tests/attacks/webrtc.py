@@ -27,8 +27,8 @@ import aiohttp
 import psutil
 
 from common.extras import WEBRTC, install_words, is_installed
-from egress.rtc import stun
-from egress.rtc.dtls import Certificate
+from common.webrtc import stun
+from common.webrtc.dtls import Certificate
 from tests.attacks.stage import EXEMPT_NOBODY, Result, Stage
 from tests.faults.scene import KEYS, RENDITION
 from tests.kit.sdp import SMALL

@@ -21,7 +21,7 @@ from typing import Final
 import aiohttp
 import psutil
 
-from egress.rtc.dtls import Certificate
+from common.webrtc.dtls import Certificate
 from tests.bench.footage import HD, numbered, workspace
 from tests.bench.report import Bench, Figure
 from tests.bench.viewers import Step, answer_words, show, slope, step

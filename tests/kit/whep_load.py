@@ -11,8 +11,8 @@ import aiohttp
 
 from common.errors import StunError
 from common.rtp.header import is_rtcp
-from egress.rtc import stun
-from egress.rtc.dtls import Certificate, Dtls
+from common.webrtc import stun
+from common.webrtc.dtls import Certificate, Dtls
 
 STEP_S: Final = 0.05
 CONSENT_S: Final = 2.5

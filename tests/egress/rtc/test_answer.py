@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import OfferUnfit, SdpError
-from egress.rtc import answer, offer
+from common.webrtc import offer
+from egress.rtc import answer
 from tests.kit.sdp import CHROMIUM, SMALL, changed
 
 OURS = answer.Ours(

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from egress.rtc import answer, offer, stun
+from common.webrtc import offer, stun
+from common.webrtc.udp import bound
+from egress.rtc import answer
 from egress.rtc.session import CONNECT_S, MAX_ADDRESSES, Session
 from egress.rtc.sessions import Sessions
-from egress.rtc.udp import bound
 from tests.kit.sdp import SMALL
 
 VIEWER, OTHER = ("192.0.2.1", 5000), ("192.0.2.2", 6000)

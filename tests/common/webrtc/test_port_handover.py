@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from common.ipc.control_messages import Endpoint
 from common.ipc.endpoint import UNIX
 from common.ipc.identity import BootId, ChildId
-from egress.rtc import port_handover
-from egress.rtc.port_handover import PortGiver, PortTaker, pack, unpack
-from egress.rtc.udp import Address, UdpPort, bound
+from common.webrtc import port_handover
+from common.webrtc.port_handover import PortGiver, PortTaker, pack, unpack
+from common.webrtc.udp import Address, UdpPort, bound
 from tests.kit.waiting import until_async
 
 OLD, NEW, NEXT = (ChildId("rtc", index=index) for index in range(3))

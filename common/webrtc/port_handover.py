@@ -20,9 +20,9 @@ from common.ipc.endpoint import socket_path
 from common.ipc.farm_socket import FarmSocket
 from common.ipc.identity import ChildId
 from common.ipc.socket_peers import SocketPeers
-from egress.rtc.udp import MAX_DATAGRAM, Address
+from common.webrtc.udp import MAX_DATAGRAM, Address
 
-log = logging.getLogger("tfarm.egress.rtc.port_handover")
+log = logging.getLogger("tfarm.common.webrtc.port_handover")
 
 SOCKET: Final = "datagrams"
 MAGIC: Final = b"TFU1"

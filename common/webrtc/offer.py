@@ -78,7 +78,7 @@ class _Section:
 def parse(sdp: str) -> Offer:
     """Read an offer. Raises SdpError; OfferUnfit where it can be read and nothing can come of it.
 
-    Whether it has a codec that fits is `egress.rtc.answer`'s to say.
+    Whether it has a codec that fits is the answer's to say.
     """
     session, sections = _split(sdp)
     media = tuple([_media(section) for section in sections])

@@ -15,7 +15,7 @@ from common.ipc.socket_peers import SocketPeers
 from common.ipc.whep_messages import WhepAnswer, WhepEnd, WhepOffer
 from common.process.log import RateLimit, more
 
-log = logging.getLogger("tfarm.egress.rtc.request_socket")
+log = logging.getLogger("tfarm.common.webrtc.request_socket")
 
 MAX_BYTES: Final = 256 * 1024
 MAX_AT_ONCE: Final = 500

@@ -21,7 +21,7 @@ from aiortc.rtcdtlstransport import (
 
 from common.errors import RtpError
 
-log = logging.getLogger("tfarm.egress.rtc.dtls")
+log = logging.getLogger("tfarm.common.webrtc.dtls")
 
 HANDSHAKE_S: Final = 10.0
 MAX_QUEUED: Final = 32  # datagrams of a handshake

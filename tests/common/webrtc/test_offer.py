@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import SdpError
-from egress.rtc import offer
+from common.webrtc import offer
 from tests.kit.sdp import CHROMIUM, SMALL, changed
 
 

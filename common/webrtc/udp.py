@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from common.process.log import RateLimit, more
 
-log = logging.getLogger("tfarm.egress.rtc.udp")
+log = logging.getLogger("tfarm.common.webrtc.udp")
 
 READS: Final = 64  # datagrams a turn of the loop: what is sent goes on in between
 MAX_DATAGRAM: Final = 2048

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import StunError
-from egress.rtc import stun
+from common.webrtc import stun
 
 PASSWORD, TRANSACTION = "a" * 24, bytes(range(12))
 PRIORITY = (0x0024, bytes(4))

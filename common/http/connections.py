@@ -1,13 +1,16 @@
 """Connections of an HTTP server (IO: aiohttp, sockets): how many, how slow, and what is logged.
 
-Connections are bounded: one more is told so and closed. One that sends no whole request in time is
-closed too. What a request brings is the application's.
+Connections are bounded. One more gets the place of one of the address that has the most of them, or
+is told that there are too many, by `common.access.fair_shares`. One that sends no whole request in
+time is closed too. What a request brings is the application's.
 """
 
 import asyncio
 import logging
+import math
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from aiohttp import web
@@ -22,6 +25,8 @@ from aiohttp.http_exceptions import (
     TransferEncodingError,
 )
 
+from common.access.fair_shares import FairShares
+from common.access.peer_address import Networks, host_of
 from common.process.listening import join_address
 from common.process.log import RateLimit, more
 
@@ -29,6 +34,7 @@ KEEPALIVE_S: Final = 30.0
 REQUEST_S: Final = 5.0  # for a first request to be there, and for the body of one
 CLOSE_S: Final = 0.5  # for answers under way when the process ends
 BACKLOG: Final = 1024
+COUNT_S: Final = 0.25  # between counts of who has how many connections, where there are too many
 
 # What a client sent that is no request. aiohttp's own words repeat its bytes, and so keys of
 # streams and of publishers, which no log may hold.
@@ -50,7 +56,9 @@ class HttpConnections:
     def __init__(self, app: web.Application, log: logging.Logger) -> None:
         """`log` gets a line for what could not be read; its filters are replaced."""
         self.refused = 0
+        self.closed_for_others = 0
         self.max_connections = 100
+        self.exempt = Networks(())  # of whom many come by one address
         self.is_retiring = False
         self._runner = web.AppRunner(
             app,
@@ -61,6 +69,8 @@ class HttpConnections:
             shutdown_timeout=CLOSE_S,
         )
         self._server: asyncio.Server | None = None
+        self._shares: FairShares[Any] = FairShares()  # while all places are taken
+        self._shares_s = -math.inf  # when they were counted
         self._peers: dict[object, str] = {}  # of those adopted
         self._passed: set[object] = set()  # of these, whose first request was read elsewhere
         self._fresh: set[object] = set()  # adopted since the last look
@@ -100,7 +110,10 @@ class HttpConnections:
 
         `request`: what another process has read of it already, a whole request.
         """
-        protocol = self._connection()
+        protocol: asyncio.BaseProtocol
+        protocol = (
+            self._new() if self._has_room() else self._in_place_of_another(peer) or _Refusing()
+        )
         self._peers[protocol] = peer
         if request:
             self._passed.add(protocol)
@@ -118,12 +131,11 @@ class HttpConnections:
 
     def peer_of(self, request: web.BaseRequest) -> str:
         """HOST:PORT of who sent a request."""
-        known = self._peers.get(request.protocol)
-        if known is not None:
-            return known
-        transport = request.transport
-        peer = transport.get_extra_info("peername") if transport is not None else None
-        return join_address(*peer[:2]) if peer else "?:0"
+        return self._peer_of(request.protocol)
+
+    def _peer_of(self, connection: Any) -> str:
+        known = self._peers.get(connection)
+        return known if known is not None else _peer_of(connection.transport)
 
     def on_request(self, request: web.BaseRequest) -> bool:
         """A connection has sent a request; whether another process has read that one."""
@@ -152,13 +164,36 @@ class HttpConnections:
 
     def _connection(self) -> asyncio.BaseProtocol:
         """Make the protocol of a new connection."""
+        return self._new() if self._has_room() else _Surplus(self._in_place_of_another)
+
+    def _has_room(self) -> bool:
+        return len(self._open) < self.max_connections
+
+    def _new(self) -> asyncio.Protocol:
         server = self._runner.server
         assert server is not None
-        if len(server.connections) >= self.max_connections:
+        return cast(asyncio.Protocol, server())
+
+    def _in_place_of_another(self, peer: str) -> asyncio.Protocol | None:
+        """Close another connection for that of a peer, HOST:PORT; None: it is refused."""
+        host, now = host_of(peer), time.monotonic()
+        if now - self._shares_s >= COUNT_S:
+            self._shares_s = now
+            held = ((host_of(self._peer_of(one)), one) for one in self._open)
+            self._shares = FairShares(held, self.exempt)
+        giving = self._shares.give_way(host)
+        if not giving:
             self.refused += 1
-            return _Refusing()
-        protocol: asyncio.BaseProtocol = server()
-        return protocol
+            return None
+        # one that has sent no request yet rather than one of somebody who watches
+        silent = (one for one in giving if self._since.get(one, now) is not None)
+        gone = next(silent, None) or next(iter(giving))
+        self._shares.remove(host_of(self._peer_of(gone)), gone)
+        gone.force_close()
+        self.closed_for_others += 1
+        made = self._new()
+        self._shares.add(host, made)
+        return made
 
 
 def _in_lines(found: logging.Logger) -> logging.Logger:
@@ -200,6 +235,12 @@ class _Resumed(asyncio.Protocol):
         protocol.data_received(self._request)
 
 
+def _peer_of(transport: asyncio.BaseTransport | None) -> str:
+    """HOST:PORT of who is at the other end."""
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    return join_address(*peer[:2]) if peer else "?:0"
+
+
 class _Refusing(asyncio.Protocol):
     """Says that there are too many connections, and closes."""
 
@@ -210,3 +251,19 @@ class _Refusing(asyncio.Protocol):
             b"Connection: close\r\n\r\n"
         )
         peer.close()
+
+
+class _Surplus(_Refusing):
+    """A connection for which there is no place, unless it gets another's."""
+
+    def __init__(self, in_place_of_another: Callable[[str], asyncio.Protocol | None]) -> None:
+        """It is given HOST:PORT of whose the connection is."""
+        self._in_place_of_another = in_place_of_another
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        made = self._in_place_of_another(_peer_of(transport))
+        if made is None:
+            super().connection_made(transport)
+        else:
+            transport.set_protocol(made)
+            made.connection_made(transport)

@@ -10,7 +10,7 @@ import logging
 import time
 from typing import Final
 
-from common.access.peer_address import host_of, subscriber
+from common.access.peer_address import Networks, host_of, subscriber
 from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import SOURCE, Template
 from common.config.settings import Settings
@@ -36,7 +36,6 @@ log = logging.getLogger("tfarm.egress.rtc.requests")
 
 PROTOCOL: Final = "webrtc"
 MAX_CONNECTING: Final = 200  # sessions whose viewers have not connected yet
-MAX_CONNECTING_OF_ONE: Final = 30  # likewise, of one address: so one alone keeps nobody out
 PICTURES: Final = 4  # of a source, that show whether it has B-frames
 PICTURES_S: Final = 1.0  # to wait for them
 LOOK_S: Final = 0.05
@@ -86,7 +85,8 @@ class WhepRequests:
         answer.choose(read)  # before anything is waited for
         if not await self._sessions.has_port():
             raise NotAdmitted(_unavailable("the UDP port of WebRTC is not there (webrtc.listen)"))
-        self._check_connecting(host_of(request.address))
+        if self._giving_way(host_of(request.address)) == ():
+            raise NotAdmitted(_unavailable("too many viewers connect just now: try again"))
         wish = self._wish(request)
         try:
             session = await self._let_in(request, read, wish)
@@ -110,14 +110,17 @@ class WhepRequests:
             raise
         asker.octets, asker.on_finish = lambda: session.octets, session.end
         session.on_end = asker.leave
+        self._make_room(asker.host)
         self._sessions.add(session)
         return session
 
-    def _check_connecting(self, host: str) -> None:
-        """Refuse who would have too many sessions that nobody has connected to. NotAdmitted."""
-        hosts = [host_of(one.address) for one in self._sessions if not one.is_playing]
-        if hosts.count(host) >= MAX_CONNECTING_OF_ONE or len(hosts) >= MAX_CONNECTING:
-            raise NotAdmitted(_unavailable("too many viewers connect just now: try again"))
+    def _giving_way(self, host: str) -> tuple[Session, ...] | None:
+        exempt = Networks(self._settings.ingest.exempt_networks)
+        return self._sessions.giving_way(host, MAX_CONNECTING, exempt)
+
+    def _make_room(self, host: str) -> None:
+        for session in (self._giving_way(host) or ())[:1]:
+            session.end("its address has the most that do not connect, and others want to")
 
     def _created(self, request: WhepOffer, read: offer.Offer, session: Session) -> WhepAnswer:
         port = self._sessions.port

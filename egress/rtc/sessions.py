@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from common.access.peer_address import host_of
+from common.access.fair_shares import FairShares
+from common.access.peer_address import Networks, host_of
 from common.errors import StunError
 from common.ipc.identity import StreamId
 from common.process.log import PeerLines, more, stream_label
@@ -67,6 +68,17 @@ class Sessions:
     def connecting(self) -> int:
         """Count of those that are not sent anything yet."""
         return sum(not session.is_playing for session in self)
+
+    def giving_way(self, host: str, most: int, exempt: Networks) -> tuple[Session, ...] | None:
+        """Of which sessions one has to end for one more of a host; `most` may connect at once.
+
+        The oldest first, of those that nobody has connected to. None: there is room; nothing: he
+        is refused.
+        """
+        connecting = [(host_of(one.address), one) for one in self if not one.is_playing]
+        if len(connecting) < most:
+            return None
+        return tuple(FairShares(connecting, exempt).give_way(host))
 
     @property
     def port(self) -> UdpPort | None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from common.access.peer_address import host_of
+from common.access.peer_address import Networks, host_of
 from common.config.settings import Settings
 from common.http.connections import HttpConnections
 from common.http.handover import HandedOver
@@ -41,13 +41,19 @@ class HttpServer:
 
     @property
     def counters(self) -> dict[str, int]:
-        counts = {**self._counts, "refused connections": self._connections.refused}
-        return {"connections": len(self._connections), **counts}
+        return {
+            "connections": len(self._connections),
+            **self._counts,
+            "refused connections": self._connections.refused,
+            "connections closed for others": self._connections.closed_for_others,
+        }
 
     def configure(self, settings: Settings) -> None:
         """Use other settings from now on."""
         self._settings = settings
         self._connections.max_connections = settings.web.max_connections
+        proxies, exempt = settings.web.trusted_proxies, settings.ingest.exempt_networks
+        self._connections.exempt = Networks((*proxies, *exempt))
 
     async def start(self, routes: Sequence[Any]) -> None:
         """Answer by these routes from now on."""

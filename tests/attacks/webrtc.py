@@ -163,8 +163,7 @@ async def watch(url: str, count: int) -> None:
 
 STUN_PER_S: Final = 10_000
 OFFERS_PER_S: Final = 100
-CROWD: Final = 10  # addresses with as many sessions as one may have
-OF_ONE: Final = 30
+CROWD: Final = 10  # addresses that want more sessions together than may connect at once
 LIARS: Final = 4
 REPORTS_PER_S: Final = 4_000
 STEP_S: Final = 0.01

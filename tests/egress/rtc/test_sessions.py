@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from common.access.peer_address import Networks
 from common.webrtc import offer, stun
 from common.webrtc.udp import bound
 from egress.rtc import answer
@@ -31,14 +32,14 @@ class Rig:
     def _send(self, datagram: bytes, address: tuple[str, int]) -> None:
         self.sent.append((datagram, address))
 
-    def session(self) -> Session:
+    def session(self, address: str = "192.0.2.1:80") -> Session:
         read = offer.parse(SMALL)
         made = Session(
             read,
             answer.choose(read),
             self.sessions.certificate,
             self.sessions,
-            "192.0.2.1:80",
+            address,
             is_live_start=False,
         )
         self.sessions.add(made)
@@ -165,6 +166,22 @@ def test_who_does_not_connect_in_time_is_ended(has_handshake: bool) -> None:
         rig.sessions.check(rig.now + CONNECT_S + 1)
         assert len(rig.ended) == 1
         assert len(rig.sessions) == rig.sessions.connecting == 0
+        await asyncio.sleep(0)
+
+    in_loop(scenario)
+
+
+def test_who_does_not_connect_keeps_nobody_of_another_address_out() -> None:
+    async def scenario(rig: Rig) -> None:
+        exempt, most = Networks(("198.51.100.0/24",)), 6
+        held = [rig.session(f"192.0.2.{1 + number % 2}:80") for number in range(5)]
+        assert rig.sessions.giving_way("192.0.2.9", most, exempt) is None, "there is room"
+        held.append(rig.session("192.0.2.1:80"))
+        first = rig.sessions.giving_way("192.0.2.9", most, exempt)
+        assert first == (held[0], held[2], held[4], held[5]), "those of who has the most"
+        assert rig.sessions.giving_way("192.0.2.1", most, exempt) == ()
+        assert rig.sessions.giving_way("198.51.100.1", most, exempt) == first
+        rig.sessions.end_all("enough")
         await asyncio.sleep(0)
 
     in_loop(scenario)

@@ -30,6 +30,7 @@ class Claim:
     epoch: int = 0  # the last that it had
     mod_revision: int = 0  # of its key, while it is owned
     replaces: int = 0  # the revision of a key whose host is gone
+    may_replace: int = 0  # the epoch of an owner that gives it up, or that cannot be reached
     retry_s: float = 0.0  # not before
 
 
@@ -81,7 +82,7 @@ class Claims:
     def own(self, claim: Claim, mod_revision: int, epoch: int) -> None:
         """It is this farm's."""
         claim.state, claim.mod_revision, claim.epoch = ClaimState.OWNED, mod_revision, epoch
-        claim.replaces = 0
+        claim.replaces = claim.may_replace = 0
         self._wait_no_more(claim.digest)
         self._elsewhere.discard(claim.digest)
 

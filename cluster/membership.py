@@ -75,7 +75,9 @@ class Membership:
         if not self.is_in_touch(now):
             return self._streams.answer(claim, ClaimOutcome.AWAY)
         owner = self.view.owners.get(digest)
-        if owner is not None and owner.kept_s is not None and claim.requests:
+        claim.may_replace = message.replaces or claim.may_replace
+        is_kept = owner is not None and owner.kept_s is not None
+        if is_kept and claim.requests and not claim.may_replace:
             self.claims.leave(claim)
             return self._streams.answer(claim, ClaimOutcome.ELSEWHERE)
         return self._streams.claim(now)

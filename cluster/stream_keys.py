@@ -89,7 +89,8 @@ class StreamKeys:
             self.claims.lose(claim)
             return []
         self._view.put(found)
-        if record is not None and self._may_replace(record, now):
+        is_given_up = self._view.base + found.mod_revision == claim.may_replace
+        if record is not None and (is_given_up or self._may_replace(record, now)):
             self.claims.lose(claim, replaces=found.mod_revision)
             return []
         self.claims.leave(claim)

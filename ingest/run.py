@@ -32,7 +32,9 @@ from common.ipc.control_messages import (
     StreamRevoke,
     UrlsUsed,
 )
+from common.ipc.forward_messages import ForwardTo
 from common.ipc.hook_messages import HookAnswer
+from common.ipc.unit_link import UnitLinks
 from common.process.descriptors import raise_limit
 from ingest.capture.files import CaptureFiles
 from ingest.capture.recorder import Recorder
@@ -85,10 +87,17 @@ class Ingest:
         self._is_shared = is_shared
         self._is_welcome = False
         self._links = Links(process.bus, lambda stream_id: self._streams.on_first_player(stream_id))
+        self._forward_links = UnitLinks(process.bus, "forward")
         settings = Settings()
         self._admission = Admission(settings.ingest, connection_limit())
         self._streams = Streams(
-            settings, self._admission, self._links, process.send, time.time, time.monotonic
+            settings,
+            self._admission,
+            self._links,
+            process.send,
+            time.time,
+            time.monotonic,
+            self._forward_links,
         )
         self._files = CaptureFiles(process.run_dir / "captures")
         self._recorder = Recorder(self._files, time.time, time.monotonic)
@@ -170,6 +179,7 @@ class Ingest:
     def close(self) -> None:
         for way_in in self._inputs:
             way_in.close()
+        self._forward_links.close()
         self._links.close()
 
     # ---- for the control link -----------------------------------------------------------------
@@ -205,6 +215,7 @@ class Ingest:
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
         self._links.follow(endpoints)
+        self._forward_links.follow(endpoints)
         self._streams.peers_changed(time.monotonic())
         for way_in in self._inputs:
             way_in.on_topology(endpoints)
@@ -226,6 +237,8 @@ class Ingest:
                 self._from_supervisor.placed(message, now)
             case Refused():
                 self._from_supervisor.refused_by_supervisor(message, now)
+            case ForwardTo():
+                self._from_supervisor.forward_to(message, now)
             case RequestQueued():
                 self._from_supervisor.queued(message, now)
             case EndStream():

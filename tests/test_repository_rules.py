@@ -47,19 +47,15 @@ SOURCES = [
 # Pure modules without a test file of their own, and where they are tested instead.
 TESTED_ELSEWHERE = {
     "api/exposition.py": "tests/api/test_metrics.py",
-    "common/ipc/api_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
-    "common/ipc/capture_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
-    "common/ipc/hook_messages.py": "likewise",
-    "common/ipc/cluster_messages.py": "likewise",
+    "common/ipc/unit_ways.py": "protocols; tests of those who keep to them",
+    **{
+        f"common/ipc/{name}_messages.py": "values; tests/common/ipc/test_envelope.py has every kind"
+        for name in (
+            *("api", "capture", "cluster", "command", "control", "encoder", "forward", "hook"),
+            *("media", "request", "sound", "status", "whep"),
+        )
+    },
     "ingest/streams/captures.py": "a protocol; tests/ingest/capture has who keeps to it",
-    "common/ipc/command_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
-    "common/ipc/control_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
-    "common/ipc/status_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
-    "common/ipc/sound_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
-    "common/ipc/request_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
-    "common/ipc/whep_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
-    "common/ipc/media_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
-    "common/ipc/encoder_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "cluster/actions.py": "values; tests/cluster/test_membership.py",
     "common/errors.py": "exceptions without behaviour",
     "common/config/model_templates.py": "tests/common/config/test_model.py",

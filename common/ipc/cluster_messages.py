@@ -64,6 +64,9 @@ class ClaimStream:
 
     request_id: int
     stream_id: StreamId
+    # The epoch of an owner that gives it up for this host, or that no link of this host reaches:
+    # its key is replaced, if it is still that.
+    replaces: int = 0
 
 
 @message("stream-claimed")

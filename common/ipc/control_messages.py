@@ -56,6 +56,7 @@ class Endpoint:
     datagrams: str = ""  # an rtc child's, where its successor is given the UDP port
     units: str = ""  # an ingest's Unix socket for publishers that another child speaks with
     requests: str = ""  # a web's Unix socket for requests of its viewers that came to another web
+    forward: str = ""  # a relay's Unix socket for publishers whose streams other hosts have
 
 
 # ---- child → supervisor -----------------------------------------------------------------------
@@ -127,6 +128,8 @@ class PublishRequest:
     is_at_limit: bool = False
     credentials: Credentials = UNTOLD
     overrides: StreamOverrides = NO_OVERRIDES
+    is_forwarded: bool = False  # it comes from another host, which will not have it back
+    replaces: int = 0  # the epoch of a claim that may be replaced for it
 
 
 @message("source-estimate")

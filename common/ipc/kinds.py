@@ -200,7 +200,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             protocol="relay",
             meets_hosts=True,
             has_viewers=True,
-            sockets=("tags",),
+            sockets=("tags", "forward"),
         ),
         ChildKind(
             "egress",

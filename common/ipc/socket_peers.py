@@ -18,6 +18,7 @@ SENDERS: Final[Mapping[str, Set[str]]] = {
     "media": frozenset({"ingest"}),
     "tags": frozenset({"ingest", "worker", "encoder", "relay"}),
     "units": frozenset({"relay"}),
+    "forward": frozenset({"ingest"}),
     "pictures": frozenset({"worker"}),
     "pools": frozenset({"worker"}),
     "handover": frozenset({"ingest"}),

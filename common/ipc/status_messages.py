@@ -72,6 +72,7 @@ class PublisherStatus:
     av_skew_ms: float = 0.0  # how much later sound comes than pictures; 0: nothing is known
     overrides: StreamOverrides = NO_OVERRIDES  # of what its app has
     epoch_ms: int | None = None  # Unix time at which its stream time was 0; None: no media yet
+    forwarded_to: str = ""  # the host that has the stream; "": it is here
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """A child's way to the ingests, for publishers whose protocol it speaks (IO).
 
+An ingest's way to the relay, for publishers whose streams other hosts have, is the same.
+
 Each publisher is at one ingest, told by its stream's name, and has a number there. One whose ingest
 is gone is told so, and may ask anew: another one is there then, or the next of that one.
 """
@@ -8,41 +10,27 @@ import hashlib
 import itertools
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from common.ipc.bus import Bus
 from common.ipc.control_messages import Endpoint
 from common.ipc.envelope import encode
+from common.ipc.forward_messages import ForwardAsk
 from common.ipc.identity import ChildId
 from common.ipc.media_link import MediaSender
 from common.ipc.unit_messages import (
-    PublishAccepted,
     PublishAsk,
+    PublishCutOff,
     PublishFinished,
-    PublishHeldBack,
     PublishOver,
     PublishRefused,
-    PublishTimed,
     UnitItem,
     Units,
 )
+from common.ipc.unit_ways import Answer, UnitPublisher
 from common.media.units import Data
 
 log = logging.getLogger("tfarm.common.ipc.unit_link")
-
-Answer = PublishAccepted | PublishRefused | PublishFinished | PublishTimed | PublishHeldBack
-
-
-class UnitPublisher(Protocol):
-    """One who publishes by such a way, or asks to."""
-
-    def on_answer(self, answer: Answer, /) -> None:
-        """Its ingest says something; after refused and finished it says nothing more."""
-        ...
-
-    def on_cut_off(self, reason: str, /) -> None:
-        """Its ingest is gone; it says nothing more."""
-        ...
 
 
 class UnitWay:
@@ -69,8 +57,10 @@ class UnitWay:
 class UnitLinks:
     """The links of one child."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, socket: str = "units") -> None:
+        """`socket`: the field of `Endpoint` that names the other ends."""
         self._bus = bus
+        self._socket = socket
         self._links: dict[str, _Link] = {}  # by address
         self._numbers = itertools.count(1)
 
@@ -80,7 +70,8 @@ class UnitLinks:
 
     def follow(self, endpoints: Sequence[Endpoint]) -> None:
         """Take over the ingests that run now."""
-        running = {end.units: end for end in endpoints if end.units}
+        sockets = [(getattr(end, self._socket), end) for end in endpoints]
+        running = {address: end for address, end in sockets if address}
         for address in [known for known in self._links if known not in running]:
             link = self._links.pop(address)
             link.cut_off(f"{link.ingest} is gone")
@@ -94,7 +85,7 @@ class UnitLinks:
         self,
         publisher: UnitPublisher,
         stream: str,
-        make: Callable[[int], PublishAsk],
+        make: Callable[[int], PublishAsk | ForwardAsk],
         payloads: Sequence[Data] = (),
     ) -> UnitWay | None:
         """Ask the ingest of a stream; None: there is none now.
@@ -136,6 +127,11 @@ class _Link(MediaSender):
             publisher.on_cut_off(reason)
 
     def _on_answer(self, answer: Any) -> None:
+        if isinstance(answer, PublishCutOff):
+            publisher = self.publishers.pop(answer.number, None)
+            if publisher is not None:
+                publisher.on_cut_off(answer.reason)
+            return
         if not isinstance(answer, Answer):
             log.warning("unexpected answer of an ingest kind=%s", type(answer).__name__)
             return

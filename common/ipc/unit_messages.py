@@ -49,6 +49,8 @@ class Judged:
 
     credentials: Credentials
     overrides: StreamOverrides = NO_OVERRIDES
+    # The epoch of a claim of the stream: its owner gives it up for this, or cannot be reached.
+    replaces: int = 0
 
 
 @message("publish-ask")
@@ -99,6 +101,18 @@ class PublishRefused:
 @dataclass(frozen=True, slots=True)
 class PublishFinished:
     """Ingest → peer: its stream ends in order; the number means nothing from now on."""
+
+    number: int
+    reason: str
+
+
+@message("publish-cut-off")
+@dataclass(frozen=True, slots=True)
+class PublishCutOff:
+    """Relay → ingest: the host that a publisher was for cannot be reached (any more).
+
+    The number means nothing from now on.
+    """
 
     number: int
     reason: str

@@ -18,7 +18,6 @@ MAX_PAYLOADS: Final = 256
 MAX_ENVELOPE_BYTES: Final = 256 * 1024
 MAX_FRAME_BYTES: Final = 20 * 1024 * 1024  # a GOP's largest picture, with what stands around it
 MAX_GREETING_BYTES: Final = 4096
-MAX_REQUEST_BYTES: Final = 512 * 1024  # from the end that pulls, which sends no media
 
 _HEAD: Final = struct.Struct("!IHI")
 _LENGTH: Final = struct.Struct("!I")

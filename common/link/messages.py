@@ -18,8 +18,21 @@ from common.errors import EnvelopeError, LinkError
 from common.ipc.envelope import decode, message
 from common.ipc.identity import Generation
 from common.ipc.media_messages import HEADER, KEY, REPLAY, RenditionVideo
+from common.link.publish_messages import (
+    FromPublisher,
+    LinkPublish,
+    LinkPublishAnswer,
+    LinkPublishCut,
+    LinkPublishEnd,
+    LinkPublishEnded,
+    LinkPublishHeld,
+    LinkPublishTimed,
+    LinkUnits,
+    ToPublisher,
+    check_publish,
+)
 
-VERSION: Final = 1  # of the link; a host takes those of the version before it, too
+VERSION: Final = 2  # of the link; a host takes those of the version before it, too
 OLDEST_VERSION: Final = 1
 MAX_RENDITIONS: Final = 32  # of one stream
 MAX_STREAMS: Final = 4096  # that one host wants of another
@@ -147,7 +160,10 @@ class Position(NamedTuple):
 @message("link-taken")
 @dataclass(frozen=True, slots=True)
 class LinkTaken:
-    """The pulling host has taken this many bytes of frames more; once a second also without any."""
+    """The sender has taken this many bytes of frames with media more.
+
+    The host that plays says so once a second, also without any.
+    """
 
     size: int
     positions: tuple[Position, ...] = ()
@@ -163,6 +179,8 @@ Message = (
     | LinkClosed
     | LinkHeaders
     | LinkTags
+    | FromPublisher
+    | ToPublisher
 )
 
 
@@ -187,6 +205,17 @@ def check(message: Any, payloads: Sequence[bytes]) -> None:
         case LinkTags():
             _check_tags(message)
             expected = len(message.tags)
+        case (
+            LinkUnits()
+            | LinkPublish()
+            | LinkPublishAnswer()
+            | LinkPublishEnd()
+            | LinkPublishEnded()
+            | LinkPublishTimed()
+            | LinkPublishHeld()
+            | LinkPublishCut()
+        ):
+            expected = check_publish(message)
         case LinkHeaders():
             _check_name(message.rendition)
             _check_number(message.epoch, message.generation)

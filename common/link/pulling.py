@@ -1,4 +1,4 @@
-"""The end of a link where streams are played. Pure, but for what writes its bytes.
+"""The end of a link that connects: where streams are played. Pure, but for what writes its bytes.
 
 It outlives connections: what is wanted of a host is told to it anew after each greeting. A
 rendition is pulled while somebody watches it here, and for `keep_s` after the last one left. Media
@@ -15,6 +15,7 @@ from common.errors import LinkError
 from common.ipc.envelope import encode
 from common.ipc.media_messages import TagHeader
 from common.link.backlog import Parts
+from common.link.forwarding import Forwarding
 from common.link.frames import FrameReader, frame_size, to_parts
 from common.link.messages import (
     MAX_POSITIONS,
@@ -33,6 +34,13 @@ from common.link.messages import (
     Message,
     Position,
     read_message,
+)
+from common.link.publish_messages import (
+    LinkPublishAnswer,
+    LinkPublishCut,
+    LinkPublishEnded,
+    LinkPublishHeld,
+    LinkPublishTimed,
 )
 
 KEEP_S: Final = 10.0  # a rendition after its last player
@@ -64,9 +72,19 @@ def arrived(tags: Sequence[LinkTag], now: float) -> tuple[TagHeader, ...]:
 class Pulling:
     """All that is pulled from one host."""
 
-    def __init__(self, own: LinkGreeting, host: str, keep_s: float = KEEP_S) -> None:
-        """`host`: whose streams these are, as its certificate must say."""
+    def __init__(
+        self,
+        own: LinkGreeting,
+        host: str,
+        keep_s: float = KEEP_S,
+        forwarding: Forwarding | None = None,
+    ) -> None:
+        """`host`: whose streams these are, as its certificate must say.
+
+        `forwarding`: publishers of this host whose streams that one has. They share connections.
+        """
         self.host = host
+        self.forwarding = forwarding
         self.keep_s = keep_s
         self.stale = 0  # messages of an epoch or generation that is over
         self._own = own
@@ -95,9 +113,11 @@ class Pulling:
         self._is_greeted, self._taken = False, 0
         self._say(self._own)
 
-    def lost(self) -> None:
+    def lost(self, reason: str = "") -> None:
         """The connection is gone."""
         self._write, self._is_greeted = None, False
+        if self.forwarding is not None:
+            self.forwarding.lost(reason)
         for pulled in self._streams.values():
             pulled.reported = ()
 
@@ -135,6 +155,16 @@ class Pulling:
                 newness = message.epoch, -1
             case LinkRefused(reason):
                 raise LinkError(f"it refuses this host: {reason}")
+            case (
+                LinkTaken()
+                | LinkPublishAnswer()
+                | LinkPublishTimed()
+                | LinkPublishHeld()
+                | LinkPublishCut()
+                | LinkPublishEnded()
+            ) if self.forwarding is not None:
+                self.forwarding.take(message)
+                return None
             case _:
                 raise LinkError(f"{type(message).__name__} from the end that serves")
         pulled = self._streams.get(message.stream)
@@ -163,6 +193,8 @@ class Pulling:
         self._taken_s = now
         for stream, pulled in self._streams.items():
             self._report(stream, pulled)
+        if self.forwarding is not None and self._write is not None:
+            self.forwarding.greeted(self._write, message.version)
 
     # ---- what is watched ----------------------------------------------------------------------
 

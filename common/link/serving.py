@@ -14,7 +14,7 @@ from common.errors import LinkError
 from common.ipc.envelope import encode
 from common.ipc.media_messages import HEADER, KEY, REPLAY, SHARED, RenditionVideo
 from common.link.backlog import Backlog, Parts
-from common.link.frames import MAX_PAYLOADS, MAX_REQUEST_BYTES, FrameReader, frame_size, to_parts
+from common.link.frames import MAX_PAYLOADS, Frame, FrameReader, frame_size, to_parts
 from common.link.messages import (
     MAX_AGE_S,
     MAX_STREAMS,
@@ -32,6 +32,8 @@ from common.link.messages import (
     Message,
     read_message,
 )
+from common.link.publish_messages import LinkPublish, LinkPublishEnd, LinkUnits
+from common.link.receiving import Receiving
 
 SIGN_OF_LIFE_S: Final = 5.0  # egress gives a stream up of which it hears nothing for 20 s
 MAX_MESSAGE_BYTES: Final = 1024 * 1024  # of tags together; a larger one goes alone
@@ -105,6 +107,7 @@ class Serving:
         self.peer: LinkGreeting | None = None  # once it has greeted
         self.positions: dict[str, int] = {}  # how far streams have come there
         self.backlog = Backlog(self._write)
+        self.receiving = Receiving(self._say)
         self._own = own
         self._certified = certified
         self._clock = clock
@@ -118,6 +121,8 @@ class Serving:
     def feed(self, data: bytes) -> list[Demanded]:
         """Take bytes of the other end; returns in order what is watched there anew.
 
+        What comes of publishers there goes to whoever `receiving` is to tell.
+
         Raises:
             LinkError: what no peer may send. Say so by `refuse`, and close.
         """
@@ -125,22 +130,26 @@ class Serving:
         changed: list[Demanded] = []
         while (frame := self._reader.next()) is not None:
             message = read_message(*frame)
-            demanded = self._take(message)
+            demanded = self._take(message, frame)
             if demanded is not None:
                 changed.append(demanded)
         return changed
 
-    def _take(self, message: Message) -> Demanded | None:
+    def _take(self, message: Message, frame: Frame) -> Demanded | None:
         if self.peer is None:
             if not isinstance(message, LinkGreeting):
                 raise LinkError("it does not greet first")
             if words := refusal(self._own, message, self._certified):
                 raise LinkError(words)
             self.peer = message
-            self._reader.on_greeted(MAX_REQUEST_BYTES)
+            self._reader.on_greeted()
             self._say(self._own)
             return None
         match message:
+            case LinkUnits() | LinkPublish() | LinkPublishEnd():
+                size = frame_size(*frame)
+                self.receiving.take(message, frame[1], size, self._clock())
+                return None
             case LinkWanted(stream, renditions):
                 return self._want(stream, renditions)
             case LinkUnwanted(stream):
@@ -249,6 +258,7 @@ class Serving:
     def tick(self) -> None:
         """Say that silent streams are there; to be called once a second."""
         now = self._clock()
+        self.receiving.tick(now)
         for stream, served in self._streams.items():
             if served.opened is not None and now - served.shown_s >= SIGN_OF_LIFE_S:
                 self._send_tags(stream, SHARED, [], is_replay=False, is_media=False)

@@ -49,6 +49,14 @@ class Served(Protocol):
     def demanded(self, serving: Serving, demanded: Demanded) -> None: ...
 
 
+class Publishing(Protocol):
+    """Who takes publishers of other hosts: `egress.relay.publishers.Publishers`."""
+
+    def arrived(self, serving: Serving) -> None: ...
+
+    def left(self, serving: Serving) -> None: ...
+
+
 class _Link(asyncio.Protocol):
     """One connection: what is written first in a millisecond leaves at once, the rest together."""
 
@@ -137,6 +145,7 @@ class LinkServer:
         """`context` gives that of new handshakes."""
         self.own = LinkGreeting(0, "", "", "")
         self.counters = {"relay connections": 0, "relay refused": 0}
+        self.publishers: Publishing | None = None
         self._context = context
         self._served = served
         self._loop = asyncio.get_running_loop()
@@ -178,6 +187,8 @@ class LinkServer:
         self._links.add(link)
         self.counters["relay connections"] += 1
         self._served.arrived(serving)
+        if self.publishers is not None:
+            self.publishers.arrived(serving)
 
     def received(self, link: _ServingLink, serving: Serving, data: bytes) -> None:
         """Take what has come."""
@@ -196,6 +207,8 @@ class LinkServer:
         """It is gone."""
         self._links.discard(link)
         self._served.left(serving)
+        if self.publishers is not None:
+            self.publishers.left(serving)
         if serving.peer is not None:
             log.info("host gone host=%s peer=%s", serving.peer.host, link.peer)
 
@@ -322,7 +335,7 @@ class LinkClient:
                 was_ready = host.pulling.is_ready
                 if link is not None:
                     link.close()
-                self.pulls.on_lost(host, time.monotonic())
+                self.pulls.on_lost(host, time.monotonic(), reason)
             if (held := self._lines.allow(host.name, time.monotonic())) is not None:
                 log.warning(
                     "no link to a host host=%s peer=%s reason=%s%s",

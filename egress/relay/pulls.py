@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from common.ipc.cluster_messages import OwnerWanted, StreamOwner
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.relay_messages import RemotePlay, RemotePlayEnd
+from common.link.forwarding import Event, Forwarding
 from common.link.messages import LinkClosed, LinkGreeting, LinkHeaders, LinkOpened, LinkTags
 from common.link.pulling import Media, Pulling
 from egress.relay.played_stream import Frames, Key, Out, PlayedStream
@@ -53,6 +54,7 @@ class Host:
     address: str  # HOST:PORT of its relay
     pulling: Pulling
     used_s: float
+    forwarding: Forwarding  # publishers whose streams it has
 
 
 @dataclass(slots=True)
@@ -71,12 +73,16 @@ class Pulls:
     """All of one relay."""
 
     def __init__(self, relay: ChildId, links: Links, ask: Callable[[OwnerWanted], object]) -> None:
-        """`ask` asks who has a stream; the answer is a call of `on_owner`."""
+        """`ask` asks who has a stream; the answer is a call of `on_owner`.
+
+        `on_forwarded` gets what hosts say of publishers whose streams they have.
+        """
         self.hosts: dict[tuple[str, str], Host] = {}
         self.keep_s = 10.0
         self._relay = relay
         self._links = links
         self._ask = ask
+        self.on_forwarded: Callable[[Event], object] = lambda event: None
         self._own: LinkGreeting | None = None
         self._plays: dict[StreamId, _Play] = {}
         self._by_digest: dict[str, StreamId] = {}
@@ -150,6 +156,14 @@ class Pulls:
         if play is not None and play.owner is not None and host is not None and play.stream:
             host.pulling.demand(play.owner.digest, self._links.demanded(stream_id), now)
 
+    def forwarding(self, name: str, address: str, now: float) -> Forwarding | None:
+        """The publishers whose streams a host has; None: this host is not configured yet."""
+        if self._own is None:
+            return None
+        host = self._host(name, address, self._own, now)
+        host.used_s = now
+        return host.forwarding
+
     # ---- what comes ---------------------------------------------------------------------------
 
     def on_all_media(self, host: Host, found: Iterable[tuple[Media, Frames]], now: float) -> None:
@@ -183,9 +197,9 @@ class Pulls:
             if play.stream is not None:
                 yield from play.stream.outputs()
 
-    def on_lost(self, host: Host, now: float) -> None:
+    def on_lost(self, host: Host, now: float, reason: str = "") -> None:
         """The connection to a host is gone; it is tried again."""
-        host.pulling.lost()
+        host.pulling.lost(reason)
         for play in self._plays.values():
             if self._host_of(play) is host and play.unheard_s is None:
                 play.unheard_s = now
@@ -208,7 +222,7 @@ class Pulls:
         for key, host in tuple(self.hosts.items()):
             host.pulling.keep_s = self.keep_s
             host.pulling.tick(now, positions)
-            if host.pulling.streams:
+            if host.pulling.streams or len(host.forwarding):
                 host.used_s = now
             elif now - host.used_s >= IDLE_S:
                 self._stale += host.pulling.stale
@@ -229,12 +243,17 @@ class Pulls:
         owner = play.owner
         if owner is None or self._own is None:
             return
-        host = self._host_of(play)
-        if host is None:
-            pulling = Pulling(self._own, owner.host, self.keep_s)
-            host = self.hosts[owner.host, owner.relay] = Host(owner.host, owner.relay, pulling, now)
+        host = self._host(owner.host, owner.relay, self._own, now)
         self._by_digest[owner.digest] = owner.stream_id
         host.pulling.pull(owner.digest, owner.epoch, play.play.renditions, now)
+
+    def _host(self, name: str, address: str, own: LinkGreeting, now: float) -> Host:
+        host = self.hosts.get((name, address))
+        if host is None:
+            forwarding = Forwarding(name, lambda event: self.on_forwarded(event))
+            pulling = Pulling(own, name, self.keep_s, forwarding)
+            host = self.hosts[name, address] = Host(name, address, pulling, now, forwarding)
+        return host
 
     def _leave_owner(self, play: _Play) -> None:
         owner, host = play.owner, self._host_of(play)

@@ -5,28 +5,40 @@ is made and played on this host.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from common.config.settings import Listen, Settings
+from common.errors import EnvelopeError
 from common.ipc.child import ChildProcess
 from common.ipc.cluster_messages import OwnerWanted, StreamOwner
 from common.ipc.control_messages import EgressRoutes, Endpoint, Heartbeat, Hello
 from common.ipc.egresses import Egresses
+from common.ipc.envelope import decode_frames
+from common.ipc.forward_messages import ForwardAsk
 from common.ipc.identity import StreamId
+from common.ipc.media_listener import Sender
 from common.ipc.relay_messages import RemotePlay, RemotePlayEnd
 from common.ipc.tag_link import TagLink
+from common.ipc.unit_link import UnitLinks
+from common.ipc.unit_messages import PublishOver, Units
 from common.link.messages import VERSION, LinkGreeting
 from common.process.certificate import Certificate
 from common.process.certificate_files import mutual_contexts
 from common.process.listening import bind, join_address
 from egress.output import OutputContext
 from egress.relay.connections import LinkClient, LinkServer
+from egress.relay.forwards import Forwards
 from egress.relay.output import RelayOutput
+from egress.relay.publishers import Publishers
 from egress.relay.pulls import Pulls
 from egress.run import EgressServer
+
+log = logging.getLogger("tfarm.egress.relay.run")
 
 CHECK_S = 1.0
 STOP_S = 0.1  # for the other hosts to hear of it
@@ -58,12 +70,21 @@ class RelayService:
         self._listen = tuple(join_address(*sock.getsockname()[:2]) for sock in listeners)
         self._server = LinkServer(listeners, lambda: self._certificate.contexts[0], output)
         self._client = LinkClient(self._pulls, lambda: self._certificate.contexts[1])
+        later = asyncio.get_running_loop().call_later
+        self._forwards = Forwards(self._pulls, time.monotonic, later)
+        self._pulls.on_forwarded = self._forwards.on_event
+        self._unit_links = UnitLinks(process.bus)
+        self._publishers = Publishers(self._unit_links, time.monotonic)
+        self._server.publishers = self._publishers
+        self._forward_listener = process.listener("forward", self._on_forward_frames)
         self._is_welcome = False
         process.is_idle = lambda: False
 
     def hello(self) -> Hello:
         return self._process.new_hello(
-            self._egress.endpoint, served=self._egress.hello().served, listen=self._listen
+            replace(self._egress.endpoint, forward=self._forward_listener.address),
+            served=self._egress.hello().served,
+            listen=self._listen,
         )
 
     def heartbeat(self) -> Heartbeat:
@@ -71,6 +92,8 @@ class RelayService:
         beat.counters.update(self._pulls.counters)
         beat.counters.update(self._server.counters)
         beat.counters["relay not sent"] = self._egresses.dropped
+        beat.counters.update(self._forwards.counters)
+        beat.counters.update(self._publishers.counters)
         return beat
 
     def configure(self, settings: Settings) -> None:
@@ -86,6 +109,8 @@ class RelayService:
         self._egress.on_topology(endpoints)
         others = [end for end in endpoints if end.child != self._process.child]
         self._egresses.update(others)
+        self._unit_links.follow(others)
+        self._forwards.follow({end.pid for end in others})
 
     def on_welcome(self) -> None:
         self._egress.on_welcome()
@@ -123,6 +148,7 @@ class RelayService:
     def close(self) -> None:
         self._client.close()
         self._server.close()
+        self._unit_links.close()
         self._egresses.close()
         self._egress.close()
 
@@ -136,6 +162,22 @@ class RelayService:
             self._client.follow()
             self._server.check(now)
             self._certificate.check(time.time())
+
+    def _on_forward_frames(self, frames: list[bytes], sender: Sender) -> None:
+        """An ingest says something of a publisher whose stream another host has."""
+        try:
+            message, payloads = decode_frames(frames)
+        except EnvelopeError as error:
+            log.warning("unreadable message on a media link error=%s", error)
+            return
+        match message:
+            case Units():
+                self._forwards.on_units(sender, message, payloads)
+            case ForwardAsk():
+                self._forwards.on_ask(sender, message, payloads)
+                self._client.follow()
+            case PublishOver():
+                self._forwards.on_over(sender, message)
 
     def _output(self, context: OutputContext) -> RelayOutput:
         return RelayOutput(context, self._ask)

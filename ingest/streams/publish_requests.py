@@ -56,7 +56,10 @@ class PublishRequests:
         self._queued[request_id] = QueuedRequest(
             request_id, connection, attempt, stream, until_s, credentials, overrides
         )
-        self._report(PublishRequest(request_id, stream, peer, is_at_limit, credentials, overrides))
+        who = stream, peer, is_at_limit, credentials, overrides
+        judged = attempt.judged
+        replaces = judged.replaces if judged is not None else 0
+        self._report(PublishRequest(request_id, *who, judged is not None, replaces))
 
     def queued(self, request_id: int, wait_s: float, now: float) -> None:
         """The supervisor answers this one later, within `wait_s`."""
@@ -68,6 +71,10 @@ class PublishRequests:
     def answered(self, request_id: int) -> QueuedRequest | None:
         """Take out the one that an answer is for, unless it was given up."""
         return self._queued.pop(request_id, None)
+
+    def get(self, request_id: int) -> QueuedRequest | None:
+        """The one that an answer is for, which goes on waiting."""
+        return self._queued.get(request_id)
 
     def give_up(self, queued: QueuedRequest, reason: str) -> None:
         """Nobody waits for this answer any more; what it may reserve is given back.

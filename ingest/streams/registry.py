@@ -16,6 +16,7 @@ from common.config.settings import Settings
 from common.ipc.control_messages import Placement
 from common.ipc.identity import StreamId
 from common.ipc.status_messages import PublisherStatus
+from common.ipc.unit_ways import Ways
 from common.process.stage_times import DelayCounts
 from ingest.outputs.outbox import Peers
 from ingest.streams.admission import (
@@ -27,6 +28,7 @@ from ingest.streams.admission import (
 )
 from ingest.streams.captures import Captures, NoCaptures
 from ingest.streams.entrance import Entrance
+from ingest.streams.forward import NO_WAYS, Forward, Forwards
 from ingest.streams.media_events import MediaEvent
 from ingest.streams.publish_requests import PublishRequests, QueuedRequest, Report
 from ingest.streams.publisher import Publisher, PublishingConnection
@@ -38,6 +40,7 @@ from ingest.streams.takeover import why_not
 NO_ANSWER = Refusal(RefusalReason.UNAVAILABLE, "the supervisor does not answer; try again")
 
 
+# long: each thing that happens to a publishing connection
 class Streams:
     """Every stream here, and every connection that publishes one or has asked to."""
 
@@ -49,8 +52,9 @@ class Streams:
         report: Report,
         unix_time: Callable[[], float],
         clock: Callable[[], float],
+        ways: Ways = NO_WAYS,
     ) -> None:
-        """`clock` is CLOCK_MONOTONIC."""
+        """`clock` is CLOCK_MONOTONIC. `ways`: to the relay, for streams of other hosts."""
         self.settings = settings
         self.refused = 0
         self._admission = admission
@@ -70,6 +74,7 @@ class Streams:
         self.captures: Captures = NoCaptures()
         self.log = StreamLog(clock, unix_time)
         self.entrance = Entrance(self, admission, report, unix_time)
+        self.forwards = Forwards(self, ways, report, clock)
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -153,9 +158,11 @@ class Streams:
         """Who publishes the stream of this name here."""
         return self._connections.get(stream_id)
 
-    def add(self, placed: Placement, overrides: StreamOverrides) -> Stream:
-        """Make the stream that a queued request was for."""
-        stream = Stream(placed, self._context, self._unix_time())
+    def add(
+        self, placed: Placement, overrides: StreamOverrides, forward: Forward | None = None
+    ) -> Stream:
+        """Make the stream that a queued request was for; `forward`: the way to its host."""
+        stream = Stream(placed, self._context, self._unix_time(), forward)
         stream.overrides = overrides
         self._streams[placed.stream_id] = stream
         return stream
@@ -185,6 +192,7 @@ class Streams:
                 self.read_batching.sort(connection, publisher, now)
         for stream in list(self._streams.values()):
             self.log.changes(stream.stream_id, stream.tick(now))
+            self.forwards.tick(stream, now)
             self.forget_if_ended(stream)
         for stream in self._ended:
             stream.tick(now)
@@ -202,11 +210,8 @@ class Streams:
         for queued in self.requests.all():
             self.refuse_queued(queued, Refusal(RefusalReason.UNAVAILABLE, reason), now)
         self.entrance.close(reason, now)
-        for connection in list(self._publishers):
-            self._take(connection, reason)
-            connection.finish_publish(reason)
         for stream in list(self._streams.values()):
-            self._end(stream, reason)
+            self.finish(stream, reason)
 
     # ---- inside -------------------------------------------------------------------------------
 
@@ -327,6 +332,14 @@ class Streams:
         if connection is not None:
             self._remove(connection, refusal)
         self._end(stream, refusal.words, hold_ms)
+
+    def finish(self, stream: Stream, reason: str) -> None:
+        """End a stream in order, and tell its publisher."""
+        connection = self._connections.get(stream.stream_id)
+        if connection is not None:
+            self._take(connection, reason)
+            connection.finish_publish(reason)
+        self._end(stream, reason)
 
     def _end(self, stream: Stream, reason: str, hold_ms: int = 0) -> None:
         self.log.info("stream ended", stream.stream_id, "reason=%s", reason)

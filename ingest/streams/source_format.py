@@ -111,6 +111,12 @@ class SourceFormatReporter:
         self._unanswered = 0
         return True
 
+    def report_again(self, now: float) -> None:
+        """Report what is known to a supervisor that was not told."""
+        if self.format is not None:
+            self._unanswered = self._next_request()
+            self._ask(now)
+
     def tick(self, now: float) -> None:
         """Report again what was not answered in time."""
         if self._unanswered and now - self._asked_s >= ASK_AGAIN_S:

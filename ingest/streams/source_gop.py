@@ -13,6 +13,7 @@ rendition, by its worker; the sound to them lies before the source's last keyfra
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES, GopBuffer, Kept
 from common.media.units import AudioConfig, AudioUnit, DataUnit, VideoConfig, VideoUnit
@@ -154,6 +155,23 @@ class SourceGop:
                 return Kept.KEPT
             return self._gop.add(item, len(item.record))
         return self._gop.add(item, len(item.data))
+
+    def shift(self, by_ms: int) -> None:
+        """Have all that is kept be so much later."""
+        still = self._keyframe
+        heads = self._video, self._audio
+        items = [
+            item if isinstance(item, AudioConfig) else replace(item, dts_ms=item.dts_ms + by_ms)
+            for item in self._gop.entries
+        ]
+        self._sound.clear()
+        self._gop.clear()
+        self._audio = self._audio_at_start
+        for item in items:
+            self.add(item)
+        self._video, self._audio = heads
+        if still is not None:
+            self._keyframe = replace(still, dts_ms=still.dts_ms + by_ms)
 
     def reset(self) -> None:
         """Forget everything: the next publisher has headers of its own."""

@@ -11,6 +11,7 @@ Pure but for the senders it is given: no sockets, no clock (`now` is CLOCK_MONOT
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from common.access.credentials import UNTOLD, Credentials
 from common.codecs.table import codec_string
@@ -33,7 +34,10 @@ from common.notices.notices import Notices
 from common.process.stage_times import StageDelays
 from ingest.doctor.source_doctor import SourceDoctor
 from ingest.doctor.source_figures import StreamFacts
+from ingest.outputs.egress_output import EgressOutput
+from ingest.outputs.forward_output import NOBODY, ForwardOutput
 from ingest.outputs.outbox import Peers
+from ingest.outputs.worker_output import WorkerOutput
 from ingest.streams.absence import Absence, is_silent
 from ingest.streams.clock.timeline import Timeline
 from ingest.streams.epochs import Epochs
@@ -42,6 +46,9 @@ from ingest.streams.silent_audio import Silence, can_be_silent
 from ingest.streams.source_format import SourceFormatReporter
 from ingest.streams.source_gop import SourceGop
 from ingest.streams.source_media import SourceMedia
+
+if TYPE_CHECKING:
+    from ingest.streams.forward import Forward
 
 
 class StreamState(Enum):
@@ -70,7 +77,14 @@ class StreamContext:
 class Stream:
     """One stream's life. Its publisher gives `media` what comes, and `configure` its first."""
 
-    def __init__(self, placed: Placement, context: StreamContext, since_unix: float) -> None:
+    def __init__(
+        self,
+        placed: Placement,
+        context: StreamContext,
+        since_unix: float,
+        forward: "Forward | None" = None,
+    ) -> None:
+        """`forward`: the way to another host, which has the stream."""
         self.stream_id: StreamId = placed.stream_id
         self.template = placed.template
         self.overrides = NO_OVERRIDES  # of what its app has
@@ -82,6 +96,9 @@ class Stream:
         resume = placed.resume_time
         if resume is not None:
             self.timeline = Timeline.continuing(resume.reference, resume.end_ms)
+        self.forward: Forward | None = forward
+        self._resume_after_ms: int | None = None  # of what begins here next
+        self._context = context
         self._placed, self._epochs = placed, context.epochs
         self._epoch_ms = resume.epoch_ms if resume is not None else None
         self._report, self._clock = context.report, context.clock
@@ -95,7 +112,7 @@ class Stream:
         self.media = SourceMedia(
             self.stream_id,
             placed.generation,
-            context.peers,
+            context.peers if forward is None else NOBODY,
             context.clock,
             self.timeline,
             self._format,
@@ -104,6 +121,10 @@ class Stream:
         )
         if self._epoch_ms is None:
             self.media.on_first = self._epoch
+        if forward is not None:
+            output = ForwardOutput(self.stream_id, placed.generation, context.clock)
+            output.use(forward.way)
+            self.media.egress = output
 
     @property
     def generation(self) -> Generation:
@@ -149,6 +170,9 @@ class Stream:
 
     def leave(self, reason: str, now: float) -> None:
         """The publisher is gone without a word: hold what its players have, if they have any."""
+        if self.forward is not None:
+            self.end(reason, is_meant=False)  # its owner holds it
+            return
         hold_ms = self.template.hold_ms
         if not self._was_open or hold_ms <= 0:
             self.end(reason)
@@ -164,8 +188,11 @@ class Stream:
         if self._freeze() and media.audio_config is not None and can_be_silent(media.audio_config):
             self.absence.silence = Silence(media.audio_config, self.timeline.audio_ms)
 
-    def end(self, reason: str, hold_ms: int = 0) -> None:
-        """End the stream for all: the worker, the reservation, and the players after `hold_ms`."""
+    def end(self, reason: str, hold_ms: int = 0, *, is_meant: bool = True) -> None:
+        """End the stream for all: the worker, the reservation, and the players after `hold_ms`.
+
+        `is_meant` is for its owner at another host: who holds it if nobody meant to end it.
+        """
         if self.state is StreamState.ENDED:
             return
         last = self.status(self._clock())
@@ -180,7 +207,54 @@ class Stream:
             self.media.egress.close(StreamClosed(self.stream_id, self.generation, reason, hold_ms))
         if self._was_open and hold_ms > 0:
             self.media.egress.release()
+        if self.forward is not None:
+            self.forward.over(reason, is_meant=is_meant)
         self._report(PublishEnd(self.stream_id, self.generation, reason, last))
+
+    # ---- another host -------------------------------------------------------------------------
+
+    def forward_by(self, forward: "Forward | None") -> None:
+        """Send what comes by another way from now on; None: by none, until there is one."""
+        output = self.media.egress
+        self._set_time(self.forward)
+        if forward is not None:
+            self.forward = forward
+            self._placed = replace(self._placed, generation=forward.generation)
+        if isinstance(output, ForwardOutput):
+            output.use(forward.way if forward is not None else None)
+
+    def resume_time(self) -> ResumeTime | None:
+        """Where its time goes on at another host."""
+        reference = self.timeline.clock_reference
+        if reference is None:
+            return None
+        return ResumeTime(reference, self.timeline.end_ms or 0, self._epoch_ms)
+
+    def _begin_here(self, placed: Placement) -> None:
+        """The host that had it is lost, and this one has it now: nothing of it need begin anew."""
+        forward, self.forward = self.forward, None
+        self._set_time(forward)
+        if forward is not None:
+            forward.over("its stream goes on elsewhere", is_meant=False)
+        media, context = self.media, self._context
+        own = self.stream_id, placed.generation, context.peers, context.clock
+        media.egress = EgressOutput(*own, context.delays)
+        media.worker = WorkerOutput(self.stream_id, context.peers)
+        self._placed = placed
+        if not self._was_open:
+            return
+        media.egress.follow()
+        media.egress.open(self._stream_open())
+        media.egress.open_source(media.gop)
+        self._resume_after_ms = self.timeline.end_ms
+        self._format.report_again(self._clock())
+
+    def _set_time(self, forward: "Forward | None") -> None:
+        """Have the time here be what it was at the host that had the stream."""
+        if forward is not None and forward.offset_ms:
+            self.timeline.shift(forward.offset_ms)
+            self.media.gop.shift(forward.offset_ms)
+            forward.offset_ms = 0
 
     # ---- another ingest -----------------------------------------------------------------------
 
@@ -232,6 +306,9 @@ class Stream:
         before = self._placed
         if placed.generation < before.generation or self.state is StreamState.ENDED:
             return  # overtaken by a later one
+        if self.forward is not None:
+            self._begin_here(placed)
+            return
         if (
             placed.request_id != 0
             and not self._format.answered(placed.request_id)
@@ -249,6 +326,10 @@ class Stream:
                 media.egress.open_source(media.gop)
             if self.absence is not None:
                 self.absence.is_reported = False  # the opening said that a publisher is there
+        if self._resume_after_ms is not None:
+            # what came before went to the host that had it
+            placed = replace(placed, request_id=0, resume_after_ms=self._resume_after_ms)
+            self._resume_after_ms = None
         media.worker.place(placed, media.gop, self.timeline.clock_reference)
 
     def peers_changed(self, now: float) -> None:
@@ -316,6 +397,7 @@ class Stream:
             av_skew_ms=round(self.doctor.sound_behind_ms, 1),
             overrides=self.overrides,
             epoch_ms=self._epoch_ms,
+            forwarded_to=self.forward.host if self.forward is not None else "",
         )
 
     # ---- inside -------------------------------------------------------------------------------
@@ -380,9 +462,13 @@ class Stream:
         return StreamClosed(self.stream_id, self.generation, reason, left_ms)
 
     def _report_estimate(self, source: SourceFormat) -> None:
-        self._report(SourceEstimate(self.stream_id, self.generation, source))
+        if self.forward is None:
+            self._report(SourceEstimate(self.stream_id, self.generation, source))
 
     def _report_format(self, request_id: int, source: SourceFormat, codec: str) -> None:
+        if self.forward is not None:  # its owner has its room
+            self._format.answered(request_id)
+            return
         self._report(SourceFormatReport(request_id, self.stream_id, self.generation, source, codec))
 
 

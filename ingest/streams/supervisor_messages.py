@@ -21,6 +21,7 @@ from common.ipc.control_messages import (
     StreamRevoke,
     StreamRevoked,
 )
+from common.ipc.forward_messages import ForwardTo
 from common.ipc.hook_messages import HookAnswer
 from ingest.streams.captures import CaptureResult
 from ingest.streams.gop_transfer import unpack
@@ -71,6 +72,10 @@ class SupervisorMessages:
             # Moved while it ended. An answer to a request that was given up needs nothing: its
             # `PublishEnd` is on the way.
             self._report(PublishEnd(message.stream_id, message.generation, "nobody publishes it"))
+
+    def forward_to(self, message: ForwardTo, now: float) -> None:
+        """Another host has the stream: its publisher's units go there."""
+        self._streams.forwards.forward(message, now)
 
     def queued(self, message: RequestQueued, now: float) -> None:
         """A request waits for room, longer perhaps than an answer may take."""

@@ -186,6 +186,7 @@ class Farm:  # long: the one table of who decides what, and in which order
         match hello.child.kind:
             case "ingest":
                 routes = [*self._access_for(hello.child), *self._routes.child_up(hello.child)]
+                self.registry.publishers(hello.child, hello.publishers)
                 return [*routes, *self._ingests.up(hello, now), *self.room_came(now)]
             case "worker":
                 self._worker_up(hello, now)
@@ -325,6 +326,7 @@ class Farm:  # long: the one table of who decides what, and in which order
                 return self._on_worker_heartbeat(child, beat, now)
             case "ingest":
                 actions = self._on_address_usage(child, beat)
+                self.registry.publishers(child, beat.publishers)
                 if self._ingests.close_unlisted(child, beat.publishers, now):
                     actions += self.room_came(now)
                 return actions

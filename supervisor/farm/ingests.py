@@ -45,11 +45,12 @@ class Ingests:
         """Its hello names all that it has."""
         state = self._state
         actions: list[Action] = []
-        listed = {status.stream_id for status in hello.publishers}
+        publishers = [status for status in hello.publishers if not status.forwarded_to]
+        listed = {status.stream_id for status in publishers}
         for stream in state.of_ingest(hello.child):
             if stream.stream_id not in listed:
                 state.close(stream)
-        for status in hello.publishers:
+        for status in publishers:
             known = state.streams.get(status.stream_id)
             if known is None:
                 state.adopt(hello.child, status, now)

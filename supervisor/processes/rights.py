@@ -37,6 +37,7 @@ from common.ipc.control_messages import (
     UrlsUsed,
 )
 from common.ipc.endpoint import IPC, UNIX, socket_path
+from common.ipc.forward_messages import ForwardLost
 from common.ipc.hook_messages import HookAnswer, HookNotice, HookQuestion
 from common.ipc.identity import BootId
 from common.ipc.kinds import KINDS
@@ -59,6 +60,7 @@ _SENT_BY: Final[Mapping[type, Set[str]]] = {
     StreamRevoked: _INGEST,
     GopTransfer: _INGEST,
     CaptureWritten: _INGEST,
+    ForwardLost: _INGEST,
     SessionEnd: _WORKER,
     StreamTrouble: _WORKER,
     EncoderLimitReport: _WORKER,

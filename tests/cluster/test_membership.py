@@ -224,3 +224,24 @@ def test_whatever_happens_a_stream_has_one_owner_and_all_are_registered_in_the_e
     for digest, name in registered.items():
         assert name in held[digest]
         assert [host.name for host in rig.hosts if digest in host.owned()] == [name]
+
+
+def test_a_claim_replaces_the_key_of_an_owner_that_is_given_up_and_no_other() -> None:
+    """Without waiting for its lease: its host may be alive, and not to be reached by a link."""
+    rig = Rig("h1", "h2", "h3")
+    rig.run(7)
+    first, second, third = rig.hosts
+    first.take("live/a")
+    rig.run(1)
+    (before,) = first.owned().values()
+    number = second.publish("live/a", replaces=before - 1)
+    rig.run(1)
+    assert second.outcome(number) is ClaimOutcome.ELSEWHERE, "of another claim"
+    second.end("live/a")
+    asked = [host.publish("live/a", replaces=before) for host in (second, third)]
+    rig.run(1)
+    outcomes = [host.outcome(one) for host, one in zip((second, third), asked, strict=True)]
+    assert sorted(filter(None, outcomes)) == [ClaimOutcome.ELSEWHERE, ClaimOutcome.OWNED]
+    (after,) = [epoch for host in (second, third) for epoch in host.owned().values()]
+    assert after > before
+    assert first.owned() == {}, "it knows by its watch"

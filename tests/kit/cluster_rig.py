@@ -46,11 +46,11 @@ class Host:
         self._since = 0
         self.do(self.core.held(HeldStreams(tuple(self.streams)), self.rig.now))
 
-    def publish(self, stream: str) -> int:
+    def publish(self, stream: str, replaces: int = 0) -> int:
         """Somebody publishes here; the number of the request."""
         self._request += 1
         name = StreamId(stream)
-        self.do(self.core.claim(ClaimStream(self._request, name), self.rig.now))
+        self.do(self.core.claim(ClaimStream(self._request, name, replaces), self.rig.now))
         return self._request
 
     def outcome(self, request: int) -> ClaimOutcome | None:

@@ -47,6 +47,7 @@ class LinkRig:
         self.now = 100.0
         self.to_owner, self.to_edge = bytearray(), bytearray()
         self.writes = 0  # of the owner's
+        self._certified = certified
         self.serving = Serving(OWNER, certified, self._to_edge, lambda: self.now)
         # another clock: nothing may depend on both being one
         self.pulling = Pulling(EDGE, "host-a")
@@ -56,6 +57,15 @@ class LinkRig:
     @property
     def edge_now(self) -> float:
         return self.now + 5_000.0
+
+    def lose(self, reason: str = "it broke") -> None:
+        """The connection breaks; `connect` makes another one."""
+        received = self.serving.receiving.on_received
+        self.to_owner.clear()
+        self.to_edge.clear()
+        self.serving = Serving(OWNER, self._certified, self._to_edge, lambda: self.now)
+        self.serving.receiving.on_received = received
+        self.pulling.lost(reason)
 
     def connect(self) -> None:
         self.pulling.connected(self._to_owner)

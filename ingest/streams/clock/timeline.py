@@ -95,6 +95,21 @@ class Timeline:
         timeline._landing = True
         return timeline
 
+    def shift(self, by_ms: int) -> None:
+        """Have all times be so much later, those that were given too: it is another host's time."""
+        self._offset_ms += by_ms
+        for kind in (self._video, self._audio):
+            kind.offset_ms += by_ms
+            if kind.sent_ms is not None:
+                kind.sent_ms += by_ms
+        if self._end_ms is not None:
+            self._end_ms += by_ms
+        self._lead_ms += by_ms
+        self._best_lead_ms += by_ms
+        self._clock_reference = _shifted(self._clock_reference, by_ms)
+        self._best = _shifted(self._best, by_ms)
+        self._best_before = _shifted(self._best_before, by_ms)
+
     @property
     def offset_ms(self) -> int:
         """What is added to the publisher's time, of the kind that jumped last."""
@@ -270,3 +285,9 @@ class Timeline:
             self._set_reference(before)
         elif before is not None or self._best_lead_ms >= reference.lead_ms:
             self._set_reference(self._best)
+
+
+def _shifted(reference: ClockReference | None, by_ms: int) -> ClockReference | None:
+    if reference is None:
+        return None
+    return ClockReference(reference.stream_ms + by_ms, reference.monotonic_s)

@@ -2,12 +2,14 @@
 
 A new stream is claimed before its publisher is let in. The answer is waited for where etcd is in
 touch, and for `CLAIM_S` at most: then the publisher is let in unregistered, as it is at once where
-etcd is away, and the cluster child registers the stream when it can. A stream that another host has
-is refused here. What runs ends for no reason that lies in etcd but one: that another host owns it,
-who came to it later (`lost_streams.py`).
+etcd is away, and the cluster child registers the stream when it can. The publisher of a stream that
+another host has is forwarded there, where this host has a relay; and so is one that there is no
+room for here, to a host that has some (`forwards.py`). When its way is lost the claim is made anew,
+over that of a host that cannot be reached. What runs ends for no reason that lies in etcd but one:
+that another host owns it, who came to it later (`lost_streams.py`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
@@ -26,9 +28,12 @@ from common.ipc.cluster_messages import (
     StreamOwner,
 )
 from common.ipc.control_messages import PublishRequest, Refused
+from common.ipc.forward_messages import ForwardLost
 from common.ipc.identity import ChildId, StreamId
+from common.ipc.status_messages import PublisherStatus
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.admission.publish_requests import Admission
+from supervisor.farm.registry.forwards import MAX_TRIES, Forwarded, Forwards
 from supervisor.farm.registry.host_room import host_room
 from supervisor.farm.registry.lost_streams import LostStreams
 from supervisor.farm.state import FarmState
@@ -44,6 +49,7 @@ class _Pending:
     ingest: ChildId
     request: PublishRequest
     deadline_s: float
+    lost: Forwarded | None = None  # its way before, which is gone
 
 
 class EtcdRegistry:
@@ -59,10 +65,15 @@ class EtcdRegistry:
         self.view: ClusterView | None = None
         self.unregistered: set[StreamId] = set()
         self._lost = LostStreams(state)
+        self.forwards = Forwards(state)
 
     @property
     def handlers(self) -> dict[type, Callable[[ChildId, Any, float], list[Action]]]:
-        return {StreamClaimed: self._on_claimed, ClusterView: self._on_view}
+        return {
+            StreamClaimed: self._on_claimed,
+            ClusterView: self._on_view,
+            ForwardLost: self._on_forward_lost,
+        }
 
     # ---- publishers ---------------------------------------------------------------------------
 
@@ -70,21 +81,52 @@ class EtcdRegistry:
         """Claim a stream that is new here."""
         if request.stream_id in self._state.streams:
             return self._admission.request(ingest, request, now)
+        return self._claim(ingest, request, now)
+
+    def _claim(
+        self, ingest: ChildId, request: PublishRequest, now: float, lost: Forwarded | None = None
+    ) -> list[Action]:
         child = self._child()
         if child is None or self.view is None or not self.view.is_in_touch:
+            self.forwards.forget(ingest, request.stream_id)
             return [*self._admission.request(ingest, request, now), *self._follow_streams()]
         self._last_request += 1
-        self._pending[self._last_request] = _Pending(ingest, request, now + CLAIM_S)
+        self._pending[self._last_request] = _Pending(ingest, request, now + CLAIM_S, lost)
         self._claimed.add(request.stream_id)
-        return [Send(child, ClaimStream(self._last_request, request.stream_id))]
+        replaces = lost.epoch if lost is not None else request.replaces
+        return [Send(child, ClaimStream(self._last_request, request.stream_id, replaces))]
 
     def withdraw(self, ingest: ChildId, stream_id: StreamId) -> None:
-        """Who asked has gone; the claim goes at the next look."""
+        """Who asked, or was forwarded, has gone; the claim goes at the next look."""
+        self.forwards.forget(ingest, stream_id)
         self._drop(lambda one: (one.ingest, one.request.stream_id) == (ingest, stream_id))
 
     def forget_ingest(self, ingest: ChildId) -> None:
-        """Likewise all who asked by an ingest."""
+        """Likewise all of an ingest."""
+        self.forwards.forget_ingest(ingest)
         self._drop(lambda one: one.ingest == ingest)
+
+    def publishers(self, ingest: ChildId, publishers: Sequence[PublisherStatus]) -> None:
+        """What an ingest has; some of it may be forwarded."""
+        self.forwards.adopt(ingest, publishers)
+
+    def _on_forward_lost(self, ingest: ChildId, lost: ForwardLost, now: float) -> list[Action]:
+        """A publisher's way to the host that has its stream is gone: take that stream over."""
+        way = self.forwards.lost(ingest, lost)
+        if way is None:
+            return []
+        request = way.request
+        self._state.note(lost.stream_id, f"{lost.reason}", now)
+        if lost.stream_id in self._state.streams:
+            self.forwards.forget(ingest, lost.stream_id)
+            return self._admission.request(ingest, request, now)
+        if way.tries >= MAX_TRIES:
+            self.forwards.forget(ingest, lost.stream_id)
+            refusal = Refusal(RefusalReason.UNAVAILABLE, f"{lost.reason}; try again")
+            return [Send(ingest, Refused(request.request_id, lost.stream_id, refusal))]
+        if any(one.request.stream_id == lost.stream_id for one in self._pending.values()):
+            return []
+        return self._claim(ingest, request, now, way)
 
     def _drop(self, which: Callable[[_Pending], bool]) -> None:
         self._pending = {n: one for n, one in self._pending.items() if not which(one)}
@@ -138,6 +180,7 @@ class EtcdRegistry:
         if pending is None:
             return []
         if claimed.outcome is not ClaimOutcome.ELSEWHERE:
+            self.forwards.forget(pending.ingest, stream_id)
             if claimed.outcome is ClaimOutcome.OWNED:
                 self.unregistered.discard(stream_id)
             else:
@@ -146,12 +189,22 @@ class EtcdRegistry:
                 *self._admission.request(pending.ingest, pending.request, now),
                 *self._follow_streams(),
             ]
+        ingest, request, owner = pending.ingest, pending.request, claimed.owner
         if stream_id in self._state.streams:  # let in meanwhile, by another request
-            return self._admission.request(pending.ingest, pending.request, now)
-        self._state.note(stream_id, f"refused: {_where(claimed.owner)} has it", now)
-        refusal = _elsewhere(claimed.owner)
-        refused = Refused(pending.request.request_id, stream_id, refusal)
-        return [Send(pending.ingest, refused), *self._release([stream_id])]
+            self.forwards.forget(ingest, stream_id)
+            return self._admission.request(ingest, request, now)
+        if owner is not None and self._may_forward(request) and owner.relay:
+            host = owner.host, owner.relay
+            sent = self.forwards.to(ingest, request, host, epoch=owner.epoch, now=now)
+        else:
+            self.forwards.forget(ingest, stream_id)
+            self._state.note(stream_id, f"refused: {_where(owner)} has it", now)
+            sent = [Send(ingest, Refused(request.request_id, stream_id, _elsewhere(owner)))]
+        return [*sent, *self._release([stream_id])]
+
+    def _may_forward(self, request: PublishRequest) -> bool:
+        """Tell if its publisher may go to another host: it has not come from one."""
+        return self._state.settings.cluster.has_relay and not request.is_forwarded
 
     def _on_view(self, child: ChildId, view: ClusterView, now: float) -> list[Action]:
         self.view = view

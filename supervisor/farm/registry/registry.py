@@ -1,12 +1,13 @@
 """Who may have a stream, as a farm asks it: by itself alone, or with other hosts. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, Protocol
 
 from common.ipc.cluster_messages import ClusterView
 from common.ipc.control_messages import PublishRequest
 from common.ipc.identity import ChildId, StreamId
+from common.ipc.status_messages import PublisherStatus
 from supervisor.farm.actions import Action
 from supervisor.farm.admission.publish_requests import Admission
 from supervisor.farm.state import FarmState
@@ -30,6 +31,9 @@ class Registry(Protocol):
 
     def forget_ingest(self, ingest: ChildId) -> None:
         """An ingest is gone, and with it who asked by it."""
+
+    def publishers(self, ingest: ChildId, publishers: Sequence[PublisherStatus]) -> None:
+        """An ingest is there, and has these."""
 
     def child_up(self, child: ChildId) -> list[Action]:
         """A child is there, that perhaps knows nothing."""
@@ -69,6 +73,8 @@ class Alone:
     def withdraw(self, ingest: ChildId, stream_id: StreamId) -> None: ...
 
     def forget_ingest(self, ingest: ChildId) -> None: ...
+
+    def publishers(self, ingest: ChildId, publishers: Sequence[PublisherStatus]) -> None: ...
 
     def child_up(self, child: ChildId) -> list[Action]:
         return []

@@ -298,3 +298,29 @@ def test_the_sound_before_is_of_one_piece_and_bounded(
 def test_of_a_gop_that_is_longer_than_the_sound_that_is_kept_nothing_comes_twice() -> None:
     cache = filled(sound(0), idr(10), sound(20), sound(SOUND_MS + 500))
     assert heard(cache) == [20, SOUND_MS + 500]
+
+
+@given(st.lists(st.sampled_from(["idr", "inter", "sound", "text", "other sound"]), max_size=30))
+def test_a_shifted_gop_is_the_same_so_much_later(kinds: list[str]) -> None:
+    gop, later = filled(), filled()
+    for number, kind in enumerate(kinds):
+        at_ms = number * 20
+        for cache, by_ms in ((gop, 0), (later, 500)):
+            match kind:
+                case "idr":
+                    cache.add(idr(at_ms + by_ms))
+                case "inter":
+                    cache.add(inter(at_ms + by_ms))
+                case "sound":
+                    cache.add(sound(at_ms + by_ms))
+                case "text":
+                    cache.add(DataUnit(at_ms + by_ms, b"text", 0.0))
+                case _:
+                    cache.add(OTHER_AUDIO)
+    gop.shift(500)
+    assert gop.replay() == later.replay()
+    assert (gop.still, gop.video_config, gop.audio_config) == (
+        later.still,
+        later.video_config,
+        later.audio_config,
+    )

@@ -357,3 +357,17 @@ def test_a_stream_that_ran_elsewhere_goes_on_at_its_now() -> None:
 def test_a_stream_that_ran_elsewhere_never_steps_back() -> None:
     timeline = Timeline.continuing(ClockReference(7_000, 99.0), 9_000)
     assert timeline.video(0, 99.5).dts_ms == 9_001
+
+
+@given(st.integers(-5_000, 5_000), st.integers(1, 60))
+def test_a_shifted_time_goes_on_as_it_would_have_so_much_later(by_ms: int, steps: int) -> None:
+    one, other = Publisher(Timeline()), Publisher(Timeline())
+    one.run(steps)
+    other.run(steps)
+    other.timeline.shift(by_ms)
+    assert other.timeline.now_ms(one.now) == one.timeline.now_ms(one.now) + by_ms
+    for mine, theirs in zip(one.run(200), other.run(200), strict=True):
+        for a, b in zip(mine, theirs, strict=True):
+            assert (b.dts_ms, b.discontinuity) == (a.dts_ms + by_ms, a.discontinuity)
+    assert one.timeline.end_ms is not None
+    assert other.timeline.end_ms == one.timeline.end_ms + by_ms

@@ -1,5 +1,6 @@
 """supervisor/farm/registry/etcd.py: a farm whose cluster child is messages."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,10 @@ from common.ipc.control_messages import (
     PublishRequest,
     Refused,
 )
+from common.ipc.forward_messages import ForwardLost, ForwardTo
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
+from common.ipc.status_messages import PublisherStatus
+from common.media.clock import ClockReference
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.registry.lost_streams import GRACE_S
 from tests.kit.children import INGEST0
@@ -33,11 +37,12 @@ from tests.kit.farm_rig import ADDRESS, Rig
 CLUSTER0 = ChildId("cluster")
 A = StreamId("live/a")
 CLUSTER = ClusterSettings("c", "h1", "/s", ("http://e:1",))
+RELAYED = replace(CLUSTER, cert="/c", key="/k", ca="/ca")
 OTHER = StreamOwner("0" * 64, A, "h2", "h2:1936", 7)
 
 
-def new_rig(*, in_touch: bool = True) -> Rig:
-    rig = Rig(Settings(cluster=CLUSTER))
+def new_rig(*, in_touch: bool = True, cluster: ClusterSettings = CLUSTER) -> Rig:
+    rig = Rig(Settings(cluster=cluster))
     assert sent(rig.up(CLUSTER0), CLUSTER0)[0] == HeldStreams(())
     rig.say(CLUSTER0, ClusterView(in_touch))
     return rig
@@ -194,3 +199,111 @@ def test_many_streams_are_told_in_several_messages(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("supervisor.farm.registry.etcd.MAX_HELD", 2)
     held = [one for one in sent(rig.up(CLUSTER0), CLUSTER0) if isinstance(one, HeldStreams)]
     assert [(len(one.stream_ids), one.is_last) for one in held] == [(2, False), (1, True)]
+
+
+# ---- publishers of streams that other hosts have --------------------------------------------
+
+
+def forwarded(rig: Rig, number: int = 1) -> ForwardTo:
+    ask(rig, number=number)
+    (to,) = sent(answer(rig, 1, ClaimOutcome.ELSEWHERE, OTHER), INGEST0)
+    assert isinstance(to, ForwardTo)
+    return to
+
+
+def lose(rig: Rig, to: ForwardTo, request: int = 0) -> list[Action]:
+    return rig.say(INGEST0, ForwardLost(request, A, to.generation, "host h2 cannot be reached"))
+
+
+def test_the_publisher_of_another_hosts_stream_is_forwarded_to_it() -> None:
+    rig = new_rig(cluster=RELAYED)
+    ask(rig, number=5)
+    actions = answer(rig, 1, ClaimOutcome.ELSEWHERE, OTHER)
+    (to,) = sent(actions, INGEST0)
+    assert (to.request_id, to.host, to.relay, to.template.name) == (5, "h2", "h2:1936", "live")
+    assert sent(actions, CLUSTER0) == [ReleaseStream(A)]
+    assert A not in rig.farm.state.streams
+
+
+def test_who_comes_from_another_host_is_not_forwarded_once_more() -> None:
+    rig = new_rig(cluster=RELAYED)
+    rig.say(INGEST0, PublishRequest(1, A, ADDRESS, is_forwarded=True))
+    (refused,) = sent(answer(rig, 1, ClaimOutcome.ELSEWHERE, OTHER), INGEST0)
+    assert refused.refusal.reason is RefusalReason.NAME_IN_USE
+
+
+def test_a_host_without_a_relay_is_no_way() -> None:
+    rig = new_rig(cluster=RELAYED)
+    ask(rig)
+    without = replace(OTHER, relay="")
+    (refused,) = sent(answer(rig, 1, ClaimOutcome.ELSEWHERE, without), INGEST0)
+    assert isinstance(refused, Refused)
+
+
+def test_a_claim_replaces_that_of_a_host_which_gives_the_stream_up() -> None:
+    rig = new_rig(cluster=RELAYED)
+    asked = PublishRequest(1, A, ADDRESS, is_forwarded=True, replaces=7)
+    assert sent(rig.say(INGEST0, asked), CLUSTER0) == [ClaimStream(1, A, 7)]
+
+
+@pytest.mark.parametrize("request_id", [0, 5])
+def test_a_lost_way_has_the_stream_begin_here(request_id: int) -> None:
+    """Over the key of the host that cannot be reached, without waiting for its lease."""
+    rig = new_rig(cluster=RELAYED)
+    to = forwarded(rig, 5)
+    actions = lose(rig, to, request_id)
+    assert sent(actions, CLUSTER0) == [ClaimStream(2, A, OTHER.epoch)]
+    assert lose(rig, to, request_id) == [], "said again"
+    (placed,) = sent(answer(rig, 2, ClaimOutcome.OWNED), INGEST0)
+    assert isinstance(placed, Placement)
+    assert (placed.request_id, placed.stream_id) == (request_id, A)
+    assert placed.generation > to.generation
+    assert lose(rig, to, request_id) == []
+
+
+def test_a_lost_way_leads_to_whoever_has_the_stream_now() -> None:
+    rig = new_rig(cluster=RELAYED)
+    to = forwarded(rig)
+    lose(rig, to)
+    other = replace(OTHER, host="h3", relay="h3:1936", epoch=9)
+    (again,) = sent(answer(rig, 2, ClaimOutcome.ELSEWHERE, other), INGEST0)
+    assert (again.host, again.request_id) == ("h3", 0)
+    assert again.generation > to.generation
+    assert lose(rig, to) == [], "of a way that is not in force"
+    assert sent(lose(rig, again), CLUSTER0) == [ClaimStream(3, A, 9)]
+
+
+def test_without_etcd_the_stream_begins_here_unregistered() -> None:
+    rig = new_rig(cluster=RELAYED)
+    to = forwarded(rig)
+    rig.say(CLUSTER0, ClusterView(False))
+    (placed,) = sent(lose(rig, to), INGEST0)
+    assert isinstance(placed, Placement)
+    assert rig.farm.registry.unregistered == {A}
+
+
+def test_a_request_is_not_sent_around_for_ever() -> None:
+    rig = new_rig(cluster=RELAYED)
+    to = forwarded(rig, 5)
+    for number in range(2, 9):
+        found = lose(rig, to, 5)
+        if sent(found, INGEST0):
+            break
+        (to,) = sent(answer(rig, number, ClaimOutcome.ELSEWHERE, OTHER), INGEST0)
+    (refused,) = sent(found, INGEST0)
+    assert (refused.request_id, refused.refusal.reason) == (5, RefusalReason.UNAVAILABLE)
+
+
+def test_a_supervisor_that_starts_knows_what_is_forwarded() -> None:
+    rig = new_rig(cluster=RELAYED)
+    rig.up(INGEST0, publishers=(status_of(Generation(41)),))
+    assert A not in rig.farm.state.streams
+    lost = ForwardLost(0, A, Generation(41), "host h2 cannot be reached")
+    assert sent(rig.say(INGEST0, lost), CLUSTER0) == [ClaimStream(1, A)]
+    (placed,) = sent(answer(rig, 1, ClaimOutcome.OWNED), INGEST0)
+    assert placed.generation > 41
+
+
+def status_of(generation: Generation) -> PublisherStatus:
+    reference = ClockReference(0, 0.0)
+    return PublisherStatus(A, generation, None, ADDRESS, 0.0, True, reference, forwarded_to="h2")

@@ -104,6 +104,19 @@ class PlayedStream:
             self._shared.prune(min(begins))
         return Out(name, frames, is_start=starts)
 
+    def sound_before(self, message: LinkTags) -> Out | None:
+        """What goes ahead of these tags: the sound and data of a GOP that comes again.
+
+        A rendition that is wanted later than another one begins with its GOP; its sound crossed
+        with the other one, and comes no more. Who has it already drops it as repeated.
+        """
+        first = message.tags[0] if message.tags else None
+        is_gop = first is not None and first.flags & KEY and first.flags & REPLAY
+        if first is None or not is_gop or message.rendition == SHARED:
+            return None
+        frames = self._shared.again(first.dts_ms)
+        return Out(SHARED, frames, is_start=True) if frames is not None else None
+
     def closed(self, reason: str, hold_ms: int) -> Sequence[Out]:
         """It is over, or its owner is away; what may come of it later is numbered on."""
         if self._opening is None:
@@ -155,6 +168,11 @@ class _Shared:
         del self._kept[:-MAX_SHARED]
         return frames
 
+    def again(self, from_ms: int) -> Frames | None:
+        """What is kept from this time on, once more; None: there is nothing."""
+        kept = [_again(tag) for tag in self._kept if tag.head.dts_ms >= from_ms]
+        return self._repeated(kept) if kept else None
+
     def clear(self) -> None:
         """Keep nothing."""
         self._kept, self._header = [], None
@@ -168,7 +186,10 @@ class _Shared:
         yield self.opening
         tags = [*([self._header] if self._header is not None else []), *map(_again, self._kept)]
         if tags:
-            yield _message(self._stream_id, self._generation, SHARED, 0, tags, 0.0)
+            yield self._repeated(tags)
+
+    def _repeated(self, tags: Sequence[_Kept]) -> Frames:
+        return _message(self._stream_id, self._generation, SHARED, 0, tags, 0.0)
 
 
 class _Rendition:

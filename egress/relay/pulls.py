@@ -184,6 +184,9 @@ class Pulls:
         elif play.stream is None or not play.stream.is_open:
             return
         elif isinstance(message, LinkTags):
+            ahead = play.stream.sound_before(message)
+            if ahead is not None:
+                self._send(play.stream, ahead)
             out = play.stream.tags(message, payloads, now)
             self._links.send_tags(play.stream.key(out.name), out.frames, is_start=out.is_start)
         elif isinstance(message, LinkHeaders):

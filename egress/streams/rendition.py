@@ -4,7 +4,8 @@
   before the next keyframe; what is dropped is counted.
 - Audio and data messages cross once a stream. In the source they lie as they came; in a transcoded
   rendition they wait for the rendition's video of their time, 200 ms at most. Video never waits for
-  them.
+  them. Before a rendition's first picture they wait as long, and are then let go of: nobody can
+  begin by them, and sound that comes again with a first GOP is not taken for a repetition.
 - Times never step back within a type: what would is dropped. An audio header has no time, and is
   given one that drops nothing behind it.
 - A flush is due with each video frame; audio alone waits `audio_hold_s` for one to go out with.
@@ -272,13 +273,14 @@ class Rendition:
 
     def shared(self, tag: Tag, now: float) -> None:
         """One audio or data tag of the stream."""
-        if self._is_transcoded:
-            video_ms = self.gop_buffer.last_dts_ms.get(VIDEO)
-            if self._waiting or video_ms is None or tag.dts_ms > video_ms:
-                self._waiting.append(_Waiting(tag, now))
-                if len(self._waiting) > MAX_WAITING:
-                    self._release(now)
-                return
+        video_ms = self.gop_buffer.last_dts_ms.get(VIDEO)
+        is_early = video_ms is None and not tag.flags & HEADER
+        may_wait = self._is_transcoded or self._waiting or is_early
+        if may_wait and (self._waiting or video_ms is None or tag.dts_ms > video_ms):
+            self._waiting.append(_Waiting(tag, now))
+            if len(self._waiting) > MAX_WAITING:
+                self._append(self._waiting.popleft().tag, now)
+            return
         self._append(tag, now)
 
     def _meet(self, first_number: int) -> int:
@@ -315,8 +317,7 @@ class Rendition:
         if flags & KEY:
             self._needs_key = False
             self._after_ms = None
-        while self._waiting and self._waiting[0].tag.dts_ms <= dts_ms:
-            self._release(now)
+        self.release_all(now, dts_ms)
         if self._script or self._video_header:
             self._apply_headers(tag)
         self._keep(tag, now)
@@ -327,6 +328,8 @@ class Rendition:
         pts_ms = dts_ms + tag.composition_ms
         if self.last_pts_ms is None or pts_ms > self.last_pts_ms:
             self.last_pts_ms = pts_ms
+        if self._waiting and not (self._is_transcoded or flags & REPLAY):
+            self.release_all(now)  # what came before the source's first picture
 
     def _apply_headers(self, tag: Tag) -> None:
         """Put the headers that came into force with this picture."""
@@ -367,9 +370,6 @@ class Rendition:
         self.gop_buffer.configure(config)
         self._unflushed.configure(config)
 
-    def _release(self, now: float) -> None:
-        self._append(self._waiting.popleft().tag, now)
-
     # ---- what goes out ------------------------------------------------------------------------
 
     def due_at(self) -> float | None:
@@ -388,15 +388,17 @@ class Rendition:
 
     def advance(self, now: float) -> None:
         """Let go of audio that waited long enough for its video."""
+        has_pictures = VIDEO in self.gop_buffer.last_dts_ms
         while self._waiting and self._waiting[0].since_s + VIDEO_WAIT_S <= now:
             tag, since_s = self._waiting.popleft()
-            # It has waited already: it waits for no further frame.
-            self._append(tag, since_s)
+            if has_pictures or tag.flags & HEADER:
+                # It has waited already: it waits for no further frame.
+                self._append(tag, since_s)
 
-    def release_all(self, now: float) -> None:
-        """No more video comes: let go of all that waits for it."""
-        while self._waiting:
-            self._release(now)
+    def release_all(self, now: float, until_ms: float = inf) -> None:
+        """The video of these times has come, or comes no more: let go of what waits for it."""
+        while self._waiting and self._waiting[0].tag.dts_ms <= until_ms:
+            self._append(self._waiting.popleft().tag, now)
 
     def take(self) -> Flush:
         """Take everything that came, and where its configuration changes."""

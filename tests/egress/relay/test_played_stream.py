@@ -97,6 +97,25 @@ def test_a_gop_that_comes_again_after_a_lost_link_costs_no_picture_and_repeats_n
     assert home.streams.by_id[ID].renditions["720p"].dropped == 0
 
 
+def test_a_rendition_that_is_wanted_later_begins_with_the_sound_of_its_gop() -> None:
+    home = Home()
+    stream = begun(home)
+    sounds = tuple(LinkTag(8, "aac", t, 0, 0, 0.0) for t in (0, 50, 100))
+    home.take(stream.tags(LinkTags(STREAM, 7, G, "", sounds), [b"a"] * 3, 100.0))
+    later = home.streams.by_id[ID].renditions["360p"]
+    later.advance(3.0)
+    home.take(stream.headers(headers("360p"), [b"script", b"header"]))
+    gop = pictures(0, 40, 80, 120, flags=REPLAY, name="360p")
+    ahead = stream.sound_before(gop)
+    assert ahead is not None
+    home.take(ahead, put(stream, gop))
+    assert stream.sound_before(pictures(160, name="360p")) is None
+    home.take(put(stream, pictures(160, name="360p")))
+    order = [(tag.type, tag.dts_ms) for tag in later.gop_buffer.tags]
+    assert order == [(9, 0), (9, 40), (8, 50), (9, 80), (8, 100), (9, 120), (9, 160)]
+    assert home.streams.by_id[ID].renditions["720p"].dropped == 0
+
+
 def test_an_egress_that_comes_later_is_sent_all_that_it_needs() -> None:
     stream = begun(Home())
     sound = LinkTags(

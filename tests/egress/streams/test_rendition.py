@@ -5,7 +5,7 @@ from weakref import WeakKeyDictionary
 
 import pytest
 
-from common.ipc.media_messages import HEADER, REPLAY
+from common.ipc.media_messages import HEADER, REPLAY, TagHeader
 from egress.fanout import entries as kinds
 from egress.fanout.entries import Entry
 from egress.streams.rendition import VIDEO_WAIT_S, Rendition
@@ -36,6 +36,10 @@ def made(is_transcoded: bool = False, flush_s: float = 0.0) -> Rendition:
     rendition = egress_rendition(is_transcoded=is_transcoded, flush_s=flush_s)
     rendition.open(METADATA, VIDEO_HEADER, 0)
     return rendition
+
+
+def replayed(item: tuple[TagHeader, bytes]) -> tuple[TagHeader, bytes]:
+    return item[0]._replace(flags=item[0].flags | REPLAY), item[1]
 
 
 def give_audio(rendition: Rendition, dts_ms: int, now: float = 0.0) -> None:
@@ -259,10 +263,23 @@ def test_a_flush_is_due_at_once_with_video_and_after_a_hold_without() -> None:
     assert due <= 6.03
 
 
-def test_audio_without_video_goes_at_once() -> None:
-    rendition = made()
-    give_audio(rendition, 10, now=6.0)
-    assert rendition.due_at() == 6.0
+@pytest.mark.parametrize("is_transcoded", [True, False])
+def test_sound_before_the_first_picture_is_let_go_of_and_may_come_again_with_a_gop(
+    is_transcoded: bool,
+) -> None:
+    rendition = made(is_transcoded)
+    for dts_ms in (0, 20, 50):
+        give_audio(rendition, dts_ms, now=6.0)
+    assert rendition.due_at() == 6.0 + VIDEO_WAIT_S
+    rendition.advance(6.0 + VIDEO_WAIT_S)
+    assert take(rendition) == []
+    again = [replayed(audio_tag(dts_ms)) for dts_ms in (0, 20, 50)]
+    give_shared(rendition, *again, now=9.0)  # it is wanted now: its GOP comes, with its sound
+    give(rendition, 0, replayed(key_tag(0)), replayed(inter_tag(40)), now=9.0)
+    give(rendition, 2, inter_tag(80), now=9.0)
+    came = [word for word in words(take(rendition)) if word[0] in "va"]
+    assert came == ["a0", "v0", "a20", "v40", "a50", "v80"]
+    assert rendition.dropped == 0
 
 
 def test_a_merge_interval_holds_video_too() -> None:

@@ -1,6 +1,7 @@
 """A stream of one host, played at another: two farms, their etcd, and what crosses between them."""
 
 import itertools
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from tests.kit.cluster_farms import cluster_table
 from tests.kit.etcd import Etcd, free_ports, needs_etcd
 from tests.kit.farm import DEFAULT_CONFIG, Farm
 from tests.kit.waiting import until
+from tests.kit.whep_client import WhepClient
 
 pytestmark = [pytest.mark.e2e, needs_etcd]
 
@@ -27,6 +29,9 @@ def config(directory: Path, host: str, etcd: Etcd, port: int) -> str:
         + f"""
 [web]
 enabled = true
+
+[webrtc]
+listen = "127.0.0.1:0"
 {cluster_table(host, etcd, directory)}
 relay = "127.0.0.1:{port}"
 relay_address = "127.0.0.1:{port}"
@@ -83,3 +88,26 @@ def test_a_stream_of_another_host_is_played_here_while_somebody_watches(
         assert_whole(by_flv.recording, spec)
         until(lambda: counter(here, "relay streams") == 0, 10, "the pull ends", every=0.2)
         assert "live/cam" not in here.log() + there.log()
+
+
+def test_every_way_to_watch_works_where_the_stream_is_not(
+    farms: tuple[Farm, Farm], clip: MakeClip
+) -> None:
+    here, there = farms
+    spec = ClipSpec(seconds=8.0)
+    (web,) = there.status()["listen"]["web"]
+    with Publisher(here.url("all"), clip(spec), loop=True), ExitStack() as stack:
+        here.wait_stream("all")
+        by_rtmp = stack.enter_context(Player(there.url("all", "240p")))
+        play_on(by_rtmp, ms=500)
+        # wanted later than another one: with its GOP, and the sound of it
+        later = stack.enter_context(Player(there.url("all", "source")))
+        by_hls = stack.enter_context(Player(f"http://{web}/live/all/index.m3u8"))
+        by_whep = stack.enter_context(WhepClient(f"http://{web}/live/all/240p/whep"))
+        play_on(later, by_hls, by_rtmp)
+        until(lambda: len(by_whep.numbers) > 20 and by_whep.sound_frames > 20, 20, "WebRTC plays")
+        first, heard = later.recording.video[0], later.recording.audio[0]
+        assert heard.dts_ms - first.dts_ms < 200
+        assert by_hls.recording.audio
+        with urllib.request.urlopen(f"http://{web}/live/all/index.mpd", timeout=10) as answer:
+            assert b"<MPD" in answer.read()

@@ -18,6 +18,7 @@ from common.config.settings import Settings
 from common.config.stream_keys import StreamKeys
 from common.ipc.hook_messages import HookSubject
 from common.ipc.identity import StreamId, split_stream_id, stream_id
+from common.media.units import VideoCodec
 from common.process.log import key_hash, stream_label
 from egress.streams.stream import Stream, StreamState
 from egress.streams.subscribers import Start
@@ -155,6 +156,17 @@ def look_up(stream: Stream | None, wanted: PlayWanted) -> Refusal | bool:
         words = _omitted(wanted.rendition, stream.transcoded)
         return Refusal(RefusalReason.NOT_FOUND, words, cause=Cause.NO_RENDITION)
     return rendition.has_start
+
+
+def not_taken(codec: str, stream: Stream) -> Refusal:
+    """The refusal for a player that says, by its silence too, that it takes no such video."""
+    transcoded = ", ".join(stream.transcoded)
+    instead = f"play {transcoded}" if transcoded else "nothing of it is transcoded"
+    return Refusal(
+        RefusalReason.UNSUPPORTED,
+        f"this is {VideoCodec(codec).label} video, which the player does not say that it takes"
+        f" (fourCcList of Enhanced RTMP; ffmpeg: -rtmp_enhanced_codecs): {instead}",
+    )
 
 
 def not_there(stream: Stream | None, wanted: PlayWanted) -> Refusal:

@@ -70,6 +70,9 @@ class SessionAsker:
     def taken_bytes(self) -> int:
         return self.octets()
 
+    def takes_video(self, codec: str, /) -> bool:
+        return True  # its output looks at the codec
+
     def wait(self, seconds: float, on_timeout: Callable[[Asker], None], /) -> None:
         self._stop_waiting()
         self.is_asking = True

@@ -31,6 +31,7 @@ from egress.access import (
     label_of,
     look_up,
     most_players,
+    not_taken,
     not_there,
     stream_is_full,
 )
@@ -74,6 +75,9 @@ class Asker(Protocol):
     @property
     def taken_bytes(self) -> int:
         """What it has been sent and has taken so far."""
+
+    def takes_video(self, codec: str, /) -> bool:
+        """Whether it can be sent video of a codec, as far as it says."""
 
     def wait(self, seconds: float, on_timeout: Callable[["Asker"], None], /) -> None:
         """Leave it without an answer for now, and call back in so many seconds if it still is."""
@@ -273,6 +277,10 @@ class Entrance:
         if stream is None or not found:
             return False
         self._waiting.remove(wanted.stream_id, asker)
+        codec = stream.renditions[wanted.rendition].gop_buffer.config.video_codec
+        if not asker.takes_video(codec):
+            self._refuse(asker, not_taken(codec, stream))
+            return True
         if stream.overrides.play_keys != wanted.play_keys and not self._is_let_in(asker):
             return True
         # A hook may have said it after this one had begun to wait.

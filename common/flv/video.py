@@ -168,6 +168,11 @@ def further_video_tracks(payload: D) -> Sequence[FurtherTrack]:
     ]
 
 
+def fourcc_of(codec: VideoCodec) -> str:
+    """The FourCC of a codec; "" for those that have none."""
+    return _FOURCCS.get(codec, b"").decode("ascii")
+
+
 def avc_sequence_header(record: bytes) -> bytes:
     """The tag body with an AVCDecoderConfigurationRecord."""
     return b"\x17\x00\x00\x00\x00" + record

@@ -9,7 +9,7 @@ from typing import Final
 
 from common.errors import Amf0Error, ProtocolError
 from common.flv import amf0
-from common.rtmp import replies
+from common.rtmp import enhanced, replies
 from common.rtmp.config import SessionConfig
 from common.rtmp.events import (
     ConnectRequested,
@@ -104,7 +104,10 @@ class PeerCommands:
         encoding = members.get("objectEncoding")
         state.object_encoding = encoding if isinstance(encoding, float) else 0.0
         request_id = state.requests.next_id()
-        state.requests.add(request_id, PendingConnect(command.transaction_id))
+        state.fourccs = enhanced.video_fourccs(members)
+        state.requests.add(
+            request_id, PendingConnect(command.transaction_id, enhanced.is_enhanced(members))
+        )
         state.events.append(
             ConnectRequested(request_id, state.app, state.tc_url, state.flash_version)
         )

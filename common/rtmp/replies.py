@@ -10,6 +10,7 @@ from typing import Final
 
 from common.flv import amf0
 from common.rtmp.chunks import encode_message
+from common.rtmp.enhanced import answer
 from common.rtmp.messages import (
     COMMAND_CHUNK_STREAM,
     STREAM_CHUNK_STREAM,
@@ -27,14 +28,24 @@ FMS_VERSION: Final = "FMS/3,0,1,123"
 
 
 def connect_accepted(
-    transaction_id: float, window: int, peer_bandwidth: int, chunk_size: int
+    transaction_id: float,
+    window: int,
+    peer_bandwidth: int,
+    chunk_size: int,
+    is_enhanced: bool = False,
 ) -> bytes:
     """The windows, the chunk size and the `_result`, already in chunks of that size.
 
     Set Chunk Size comes before the long `_result` to make OBS happy; FFmpeg copies it for its
-    own output. GStreamer looks for the code in the second object.
+    own output. GStreamer looks for the code in the second object. `is_enhanced`: the peer said what
+    it knows of Enhanced RTMP, and is told the same of the server.
     """
-    properties: amf0.Value = {"fmsVer": FMS_VERSION, "capabilities": 31.0, "mode": 1.0}
+    properties: amf0.Value = {
+        "fmsVer": FMS_VERSION,
+        "capabilities": 31.0,
+        "mode": 1.0,
+        **(answer() if is_enhanced else {}),
+    }
     information: amf0.Value = {
         **status_info("status", "NetConnection.Connect.Success", "Connection succeeded."),
         "objectEncoding": 0.0,

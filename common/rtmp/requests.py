@@ -12,6 +12,7 @@ from common.rtmp.events import PlayRequested, PublishRequested
 @dataclass(frozen=True, slots=True)
 class PendingConnect:
     transaction_id: float
+    is_enhanced: bool = False  # it said what it knows of Enhanced RTMP
 
 
 Request = PendingConnect | PublishRequested | PlayRequested

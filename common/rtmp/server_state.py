@@ -39,6 +39,7 @@ class ServerState:
     tc_url: str = ""
     flash_version: str = ""
     object_encoding: float = 0.0
+    fourccs: frozenset[str] = frozenset()  # video that the peer takes, besides H.264
     out_chunk_size: int = DEFAULT_CHUNK_SIZE
     out: list[bytes] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -62,6 +63,7 @@ class ServerState:
             tc_url=snapshot.tc_url,
             flash_version=snapshot.flash_version,
             object_encoding=snapshot.object_encoding,
+            fourccs=snapshot.fourccs,
             out_chunk_size=snapshot.out_chunk_size,
             events=[play],
         )

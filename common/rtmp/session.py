@@ -173,6 +173,7 @@ class ServerSession:
                         self._config.window_ack_size,
                         self._config.peer_bandwidth,
                         state.out_chunk_size,
+                        request.is_enhanced,
                     )
                 )
             case PublishRequested(message_stream_id=stream_id):
@@ -267,6 +268,7 @@ class ServerSession:
             flash_version=state.flash_version,
             app=state.app,
             tc_url=state.tc_url,
+            fourccs=state.fourccs,
         )
 
     @classmethod

@@ -28,6 +28,7 @@ _U32: Final = 0xFFFFFFFF
 _U63: Final = (1 << 63) - 1
 _MAX_TEXT: Final = 65536
 _MAX_STREAMS: Final = 1024
+_MAX_FOURCC: Final = 4
 _MAX_PEER: Final = 64  # "[", an IPv6 address, "]:", a port
 
 
@@ -49,6 +50,7 @@ class SessionSnapshot:
     tc_url: str = field(repr=False)
     # Whose connection it is, HOST:PORT, which the socket itself may not know; "": it does.
     peer: str = ""
+    fourccs: frozenset[str] = frozenset()  # as `common.rtmp.enhanced` reads them
 
     def to_bytes(self) -> bytes:
         """The snapshot as one msgpack value.
@@ -93,6 +95,7 @@ class SessionSnapshot:
                 "app": self.app,
                 "tc_url": self.tc_url,
                 "peer": self.peer,
+                "fourccs": sorted(self.fourccs),
             }
         )
         if len(packed) > MAX_SNAPSHOT_BYTES:
@@ -155,7 +158,17 @@ class SessionSnapshot:
             app=app,
             tc_url=tc_url,
             peer=fields.text("peer", _MAX_PEER) if fields.get("peer") is not None else "",
+            fourccs=_fourccs(fields),
         )
+
+
+def _fourccs(fields: "_Fields") -> frozenset[str]:
+    if fields.get("fourccs") is None:  # of an ingest of before an upgrade
+        return frozenset()
+    names = fields.items("fourccs")
+    if not all(isinstance(name, str) and len(name) <= _MAX_FOURCC for name in names):
+        raise EnvelopeError("snapshot field fourccs holds what is no FourCC")
+    return frozenset(names)
 
 
 def _reader_state(fields: "_Fields") -> ReaderState:

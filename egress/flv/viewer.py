@@ -68,6 +68,9 @@ class FlvViewer(ViewerConnection):
     def taken_bytes(self) -> int:
         return taken_bytes(self.peer)
 
+    def takes_video(self, codec: str, /) -> bool:
+        return True  # HTTP has no word for it: what cannot play it says so itself
+
     def wait(self, seconds: float, on_timeout: Callable[[Asker], None], /) -> None:
         self.is_asking = True
         self._timer.set(seconds, on_timeout, self)

@@ -15,8 +15,10 @@ from typing import Protocol, assert_never
 from common.access.peer_address import host_of
 from common.access.refusal import Refusal, RefusalReason
 from common.errors import ProtocolError
+from common.media.units import VideoCodec
 from common.process.fair_reading import FairReading
 from common.process.socket_end import close_now, taken_bytes, unsent_bytes
+from common.rtmp.enhanced import takes
 from common.rtmp.events import (
     AudioReceived,
     ConnectRequested,
@@ -90,6 +92,7 @@ class Connection:
     """A player's connection: a `Sink` of its channel, and an `Asker`."""
 
     __slots__ = (
+        "_fourccs",
         "_hears_until_s",
         "_host",
         "_idle_s",
@@ -124,8 +127,12 @@ class Connection:
         queue_ms: int,
         loop: asyncio.AbstractEventLoop,
         peer: str = "",
+        fourccs: frozenset[str] = frozenset(),
     ) -> None:
-        """`peer` is whose connection it is, HOST:PORT, where the socket may not know that."""
+        """`peer` is whose connection it is, HOST:PORT, where the socket may not know that.
+
+        `fourccs` is the video that it said it takes (`common.rtmp.enhanced`).
+        """
         self.state = ConnectionState.IDLE
         self.player = Player(queue_ms)
         self.place = 0
@@ -138,6 +145,7 @@ class Connection:
         self.address = peer or _peer_name(tcp)
         self.host = host_of(self.address)
         self._session = session
+        self._fourccs = fourccs
         self._host = host
         self._loop = loop
         self._reader = SocketReader(tcp, host.reading)
@@ -167,6 +175,10 @@ class Connection:
     @property
     def taken_bytes(self) -> int:
         return taken_bytes(self.peer)
+
+    def takes_video(self, codec: str, /) -> bool:
+        # H.264 needs no word of a player's, and nothing is sent before the codec is known
+        return codec in ("", VideoCodec.H264) or takes(self._fourccs, VideoCodec(codec))
 
     # ---- what the host decides ----------------------------------------------------------------
 
@@ -219,7 +231,16 @@ class Connection:
                 assert_never(self.state)
 
     def check(self, now: float, stall_timeout_s: float) -> None:
-        """Close one that takes or plays nothing; be heard by one that was sent nothing."""
+        """Close one that takes or plays nothing; be heard by one that was sent nothing.
+
+        So is one whose publisher went over to a codec that it does not say that it takes.
+        """
+        if self.channel is not None:
+            codec = self.channel.rendition.gop_buffer.config.video_codec
+            if not self.takes_video(codec):
+                label = VideoCodec(codec).label
+                self.finish(f"its video is {label} now, which the player does not say it takes")
+                return
         if self.player.has_queue:
             if self._writer.is_stalled(stall_timeout_s, self.pump):
                 self.close("took no byte for too long")

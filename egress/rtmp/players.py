@@ -108,7 +108,9 @@ class Players:
         except OSError as error:
             return f"the connection is lost: {error.strerror}"
         queue_ms = limits.queue_ms
-        connection = Connection(tcp, session, self, queue_ms, self._loop, peer=found.peer)
+        connection = Connection(
+            tcp, session, self, queue_ms, self._loop, peer=found.peer, fourccs=found.fourccs
+        )
         self._last_number += 1
         connection.number = self._last_number
         self._connections.add(connection)

@@ -91,6 +91,11 @@ class Config(NamedTuple):
     audio: Tag | None = None
     publisher: PublisherInfo | None = None  # of a transcoded rendition: its worker knows no sound
 
+    @property
+    def video_codec(self) -> str:
+        """A name of `common.media.units`; "" while it is not known."""
+        return self.video.codec if self.video is not None else ""
+
 
 class Change(NamedTuple):
     """Another configuration from the tag with this index on."""

@@ -4,16 +4,18 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import av
 import pytest
 
-from tests.kit.clients import Player, Publisher, Recording
+from common.rtmp.blocking_client import RtmpPlayer
+from tests.kit.clients import Player, Publisher, Recording, refusal_of
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
 
 pytestmark = pytest.mark.e2e
 
 MakeClip = Callable[[ClipSpec], Path]
-SPEC = ClipSpec(seconds=3.0, width=480, height=270)
+SPEC = ClipSpec(seconds=4.0, width=480, height=270)
 ENCODERS = {"h265": ("libx265", 2), "av1": ("libsvtav1", 0)}
 
 
@@ -21,6 +23,15 @@ def consecutive(recording: Recording) -> bool:
     numbers = [shown.number for shown in recording.shown]
     first = numbers[0]
     return first is not None and numbers == list(range(first, first + len(numbers)))
+
+
+def source_codec(url: str) -> str:
+    """What a player that says what it takes is sent as the source."""
+    options = {"rtmp_enhanced_codecs": "hvc1,av01"}
+    with av.open(url, options=options, timeout=(10, 10)) as container:
+        frame = next(container.decode(video=0))
+        assert (frame.width, frame.height) == (SPEC.width, SPEC.height)
+        return container.streams.video[0].codec_context.codec.canonical_name
 
 
 def test_renditions_have_every_picture_in_h264(farm: Farm, clip: MakeClip) -> None:
@@ -38,12 +49,18 @@ def test_renditions_have_every_picture_in_h264(farm: Farm, clip: MakeClip) -> No
             for rendition in ("240p", "144p")
         }
         farm.wait_stream(*clips)
+        code, words = refusal_of(RtmpPlayer(farm.url("h265", "source")))
+        sources = {key: source_codec(farm.url(key, "source")) for key in clips}
         codecs = {key: stream["codec"] for key, stream in farm.streams().items()}
         for publisher in publishers:
             publisher.join(20)
         for player in players.values():
             player.join(20)
             assert player.error is None
+    assert sources == {"h265": "hevc", "av1": "av1"}
+    assert code == "NetStream.Play.Failed"
+    assert "HEVC" in words, "who names no codec is sent none but H.264"
+    assert "240p" in words
     assert codecs["h265"].startswith("hvc1.")
     assert codecs["av1"].startswith("av01.")
     for (key, rendition), player in players.items():

@@ -23,6 +23,21 @@ def test_what_is_there_is_given_at_once_and_counted() -> None:
     assert len(rig.entrance) == 2
 
 
+def test_who_does_not_say_that_it_takes_a_codec_is_told_what_to_play_instead() -> None:
+    rig = EntranceRig()
+    early = rig.ask()
+    rig.open(codec="h265")
+    for guest in (early, rig.ask()):
+        assert guest.refusal is not None
+        assert guest.refusal.reason is RefusalReason.UNSUPPORTED
+        assert guest.why.startswith("this is HEVC video")
+        assert "-rtmp_enhanced_codecs" in guest.why
+        assert "play 720p, 360p" in guest.why
+    knows = Guest()
+    knows.takes = frozenset({"h265"})
+    assert rig.ask(knows).got == "360p gop"
+
+
 def test_who_comes_before_the_stream_is_let_in_when_it_begins() -> None:
     rig = EntranceRig()
     guest = rig.ask()

@@ -35,11 +35,15 @@ class Guest:
         self.address = f"{host}:1234"
         self.protocol = protocol
         self.is_asking = False
+        self.takes = frozenset({"", "h264"})  # video codecs
         self.taken_bytes = 0
         self.got: str = ""  # the rendition that it watches
         self.refusal: Refusal | None = None
         self.ended = ""
         self.on_timeout: Callable[[Asker], None] | None = None
+
+    def takes_video(self, codec: str, /) -> bool:
+        return codec in self.takes
 
     def wait(self, seconds: float, on_timeout: Callable[[Asker], None], /) -> None:
         self.is_asking, self.on_timeout = True, on_timeout
@@ -96,11 +100,12 @@ class EntranceRig:
         self.sent.append(message)
         return True
 
-    def open(self, overrides: StreamOverrides = NO_OVERRIDES) -> None:
+    def open(self, overrides: StreamOverrides = NO_OVERRIDES, codec: str = "h264") -> None:
         """Have the stream with its 360p begun, and whoever waits look again."""
+        header, body = key_tag(0)
         self.streams.open(stream_open(overrides=overrides), 5.0)
         self.streams.take(*rendition_open("360p"), 5.0)
-        self.streams.take(*tags(0, key_tag(0), rendition="360p"), 5.0)
+        self.streams.take(*tags(0, (header._replace(codec=codec), body), rendition="360p"), 5.0)
         stream = self.streams.get(STREAM)
         assert stream is not None
         stream.renditions["360p"].flush()

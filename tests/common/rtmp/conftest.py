@@ -34,7 +34,11 @@ def splits() -> Callable[[bytes], Iterator[Pieces]]:
 
 
 def _connected(
-    config: SessionConfig | None = None, *, chunk_size: int = 4096, streams: int = 1
+    config: SessionConfig | None = None,
+    *,
+    chunk_size: int = 4096,
+    streams: int = 1,
+    enhanced: dict[str, Value] | None = None,
 ) -> ServerSession:
     """A session after handshake, Set Chunk Size, connect and createStream; nothing to send."""
     session = ServerSession(config or SessionConfig())
@@ -43,6 +47,7 @@ def _connected(
         encode_message(2, MessageType.SET_CHUNK_SIZE, 0, 0, chunk_size.to_bytes(4, "big"), 128), 0.0
     )
     connect: dict[str, Value] = {"app": "live", "tcUrl": "rtmp://host/live", "flashVer": "test"}
+    connect |= enhanced or {}
     session.receive_data(encode_command(3, 0, chunk_size, "connect", 1.0, connect), 0.0)
     (event,) = session.events_received()
     assert isinstance(event, ConnectRequested | PublishRequested | PlayRequested)

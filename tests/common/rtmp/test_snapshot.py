@@ -37,8 +37,8 @@ def hand_over(session, config=None):
     return ServerSession.restore(SessionSnapshot.from_bytes(raw), config or SessionConfig())
 
 
-def pending(connected, before=b""):
-    session = connected()
+def pending(connected, before=b"", **start):
+    session = connected(**start)
     session.receive_data(before + PLAY, 0.0)
     session.data_to_send()
     return session
@@ -69,10 +69,36 @@ SNAPSHOT = SessionSnapshot(
 
 
 @pytest.mark.parametrize(
-    "snapshot", [SNAPSHOT, dataclasses.replace(SNAPSHOT, peer_window=None, reader=ReaderState(128))]
+    "snapshot",
+    [
+        SNAPSHOT,
+        dataclasses.replace(SNAPSHOT, peer_window=None, reader=ReaderState(128)),
+        dataclasses.replace(SNAPSHOT, fourccs=frozenset({"hvc1", "*"})),
+    ],
 )
 def test_snapshots_are_written_and_read(snapshot):
     assert SessionSnapshot.from_bytes(snapshot.to_bytes()) == snapshot
+
+
+def test_what_the_peer_takes_is_taken_along(connected):
+    session = pending(connected, enhanced={"fourCcList": ["hvc1", "av01"]})
+    assert session.snapshot().fourccs == {"hvc1", "av01"}
+    assert hand_over(session).snapshot().fourccs == {"hvc1", "av01"}
+    assert pending(connected).snapshot().fourccs == frozenset()
+
+
+@pytest.mark.parametrize("fourccs", [5, [5], ["12345"], {"a": 1}])
+def test_fourccs_that_are_none_are_an_error(fourccs):
+    packed = msgpack.unpackb(SNAPSHOT.to_bytes(), strict_map_key=False)
+    packed["fourccs"] = fourccs
+    with pytest.raises(EnvelopeError, match="fourccs"):
+        SessionSnapshot.from_bytes(msgpack.packb(packed))
+
+
+def test_a_snapshot_of_before_an_upgrade_names_no_codecs():
+    packed = msgpack.unpackb(SNAPSHOT.to_bytes(), strict_map_key=False)
+    del packed["fourccs"]
+    assert SessionSnapshot.from_bytes(msgpack.packb(packed)) == SNAPSHOT
 
 
 def test_secrets_are_not_in_its_repr():
@@ -231,7 +257,7 @@ def test_broken_snapshots_are_envelope_errors(change):
 @pytest.mark.parametrize("name", sorted(PACKED))
 def test_a_missing_field_is_an_envelope_error_or_has_a_meaning(name):
     without = {key: value for key, value in PACKED.items() if key != name}
-    if name in ("open_chunk", "peer", "peer_window", "repeats_extended"):
+    if name in ("fourccs", "open_chunk", "peer", "peer_window", "repeats_extended"):
         SessionSnapshot.from_bytes(msgpack.packb(without))
     else:
         with pytest.raises(EnvelopeError):

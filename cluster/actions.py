@@ -19,6 +19,7 @@ class What(Enum):
     HOST = auto()
     CLAIM = auto()
     RELEASE = auto()
+    TEMPLATES = auto()
 
 
 @dataclass(frozen=True, slots=True)

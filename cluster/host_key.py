@@ -16,6 +16,10 @@ def differs(record: HostRecord, before: HostRecord) -> bool:
         return True
     if (record.relay, record.rtmp) != (before.relay, before.rtmp):
         return True
+    if record.templates_revision != before.templates_revision:
+        return True
+    if record.templates_problem != before.templates_problem:
+        return True
     for name in names | record.free.keys() | before.free.keys():
         capacity = record.capacity.get(name, 0.0) or 1.0
         change = abs(record.free.get(name, 0.0) - before.free.get(name, 0.0))
@@ -37,6 +41,8 @@ def host_views(view: View) -> tuple[HostView, ...]:
             view.streams.get(name, 0),
             host.record.is_draining,
             host.missing_s is not None,
+            host.record.templates_revision,
+            host.record.templates_problem,
         )
         for name, host in sorted(view.hosts.items())
     )

@@ -3,6 +3,7 @@
     /tfarm/1/CLUSTER/hosts/HOST      a host, by its own word
     /tfarm/1/CLUSTER/streams/DIGEST  which host has a stream
     /tfarm/1/CLUSTER/base            what is added to a key's revision for an epoch
+    /tfarm/1/CLUSTER/config          the templates of all hosts, as an operator gave them
 
 The first two are on the lease of their host: without it they are gone. The base is made by the
 host that finds none, of its clock: so epochs grow even if etcd loses its data. What another host
@@ -33,6 +34,8 @@ class HostRecord:
     free: dict[str, float] = field(default_factory=dict)
     capacity: dict[str, float] = field(default_factory=dict)
     is_draining: bool = False
+    templates_revision: int = 0
+    templates_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,11 @@ class Keys:
         """The key of the base."""
         return f"{self.prefix}base"
 
+    @property
+    def config(self) -> str:
+        """The key of the templates that all hosts share."""
+        return f"{self.prefix}config"
+
     def host_of(self, key: str) -> str:
         """The host whose key this is; "": it is none's."""
         return _rest(key, f"{self.prefix}hosts/")
@@ -88,6 +96,8 @@ def write_host(record: HostRecord) -> bytes:
             "free": {name: round(value, 2) for name, value in record.free.items()},
             "capacity": {name: round(value, 2) for name, value in record.capacity.items()},
             "draining": record.is_draining,
+            "templates": record.templates_revision,
+            "templates_problem": record.templates_problem[:MAX_TEXT],
         }
     )
 
@@ -106,6 +116,8 @@ def read_host(value: bytes) -> HostRecord | None:
         _amounts(document, "free"),
         _amounts(document, "capacity"),
         document.get("draining") is True,
+        _number(document, "templates"),
+        _text(document, "templates_problem"),
     )
 
 

@@ -23,6 +23,7 @@ from cluster.host_key import host_views
 from cluster.keys import Keys, write_base
 from cluster.own_key import RETRY_S, WRITE_S, OwnKey
 from cluster.owners import Owners
+from cluster.shared_templates import SharedTemplates
 from cluster.stream_keys import StreamKeys
 from cluster.view import View
 from common.cluster.digest import stream_digest
@@ -57,6 +58,7 @@ class Membership:
         self._own_key = OwnKey(self._session, self._keys, self.view, now)
         self._streams = StreamKeys(self._session, self._keys, self.view)
         self.claims = self._streams.claims
+        self._templates = SharedTemplates(self._session, self._keys, self.view)
         self._owners = Owners(self._owner_of)
         self._watch_revision = 0  # the highest that a watch has shown
         self._holding: list[StreamId] = []
@@ -105,6 +107,10 @@ class Membership:
         """What is free here."""
         self._own_key.room = message
 
+    def push(self, text: str, now: float) -> list[Action]:
+        """An operator gives all hosts other templates."""
+        return self._templates.push(text, now)
+
     def want(self, message: OwnerWanted, now: float) -> list[Action]:
         """Somebody wants to know who has a stream."""
         digest = message.digest or self._digest(message.stream_id)
@@ -113,6 +119,7 @@ class Membership:
     def again(self) -> None:
         """The supervisor is another one: it knows nothing."""
         self._last_view, self._streams.knows_held, self._holding = None, False, []
+        self._templates.again()
 
     # ---- time ---------------------------------------------------------------------------------
 
@@ -170,6 +177,8 @@ class Membership:
                 actions = self._streams.answered(call, answer, now)
             case What.RELEASE:
                 self.claims.releases.pop(call.digest, None)
+            case What.TEMPLATES:
+                actions = self._templates.answered(answer)
         return [*actions, *self._next_calls(now)]
 
     def failed(self, call: Call, error: EtcdError, now: float) -> list[Action]:
@@ -187,6 +196,8 @@ class Membership:
             session.reason = f"etcd refuses: {error}" if is_refused else f"etcd is away: {error}"
         if call.what is What.READ:
             self._all_keys.forget()
+        if call.what is What.TEMPLATES:
+            return self._templates.failed(str(error))
         return self._streams.failed(call, now) if call.what is What.CLAIM else []
 
     def on_watch(self, answer: WatchAnswer, now: float) -> list[Action]:
@@ -293,13 +304,14 @@ class Membership:
 
     def _report(self, now: float) -> list[Action]:
         """What has changed of the view, once a second at most; and who owns what."""
-        actions, session = self._changes(now), self._session
+        actions, session = [*self._changes(now), *self._templates.changes()], self._session
         if now - self._view_s < WRITE_S:
             return actions
         is_in_touch = session.in_touch_s is not None
         reason = "" if is_in_touch else session.reason
         hosts, counts = host_views(self.view), self.claims.counts()
         found = ClusterView(is_in_touch, session.since_unix, reason, hosts, *counts)
+        found = replace(found, templates_revision=self.view.templates.revision)
         if found != self._last_view:
             self._last_view, self._view_s = found, now
             actions.append(Say(found))

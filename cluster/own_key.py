@@ -81,4 +81,6 @@ class OwnKey:
             room.free,
             room.capacity,
             room.is_draining,
+            room.templates_revision,
+            room.templates_problem,
         )

@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import Coroutine, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from common.ipc.cluster_messages import (
     HostRoom,
     LeaveCluster,
     OwnerWanted,
+    PushTemplates,
     ReleaseStream,
 )
 from common.ipc.control_messages import Endpoint, Heartbeat, Hello
@@ -101,6 +103,8 @@ class ClusterChild:
                 core.room(message)
             case OwnerWanted():
                 self._do(core.want(message, now))
+            case PushTemplates(text):
+                self._do(core.push(text, now))
             case LeaveCluster():
                 self._is_leaving = True
             case _:
@@ -202,16 +206,7 @@ class ClusterChild:
             log.warning("cluster not in touch reason=%s", view.reason)
         self._was_in_touch = view.is_in_touch
         endpoints = dict(self._client.faults)
-        return ClusterView(
-            view.is_in_touch,
-            view.since_unix,
-            view.reason,
-            view.hosts,
-            view.owned,
-            view.unregistered,
-            view.elsewhere,
-            endpoints,
-        )
+        return replace(view, endpoints=endpoints)
 
 
 def _credentials(cluster: ClusterSettings) -> Credentials:

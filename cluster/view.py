@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from cluster.keys import HostRecord, Keys, read_base, read_host, read_stream
+from common.config.shared_templates import MAX_BYTES
 from common.etcd.messages import Event, KeyValue
+from common.ipc.cluster_messages import ClusterTemplates
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class View:
         self.owners: dict[str, Owner] = {}  # by digest
         self.streams: dict[str, int] = {}  # how many each host owns; none: it is not named
         self._kept: set[str] = set()  # digests whose key is not there
+        self.templates = ClusterTemplates(0, "")  # that all hosts share, as they were seen last
         self.base = 0  # of epochs; 0: there is none yet
         self.changed: set[str] = set()  # digests whose owner may be another one; who reads clears
 
@@ -48,6 +51,7 @@ class View:
         """Take over all keys that there are; who is not among them is missing."""
         hosts, owners = set(), set()
         self.base = 0
+        self.templates = ClusterTemplates(0, self.templates.text)
         for kv in kvs:
             self.put(kv)
             hosts.add(self._keys.host_of(kv.key))
@@ -94,6 +98,9 @@ class View:
             self._own(digest, Owner(found.host, found.farm, kv.mod_revision))
         elif kv.key == self._keys.base:
             self.base = read_base(kv.value)
+        elif kv.key == self._keys.config and len(kv.value) <= MAX_BYTES:
+            text = kv.value.decode(errors="replace")
+            self.templates = ClusterTemplates(kv.mod_revision, text)
 
     def expire(self, before_s: float) -> None:
         """Forget who has been missing since before then."""

@@ -21,9 +21,11 @@ from pathlib import Path  # noqa: E402
 from common.config.settings import Settings  # noqa: E402
 from common.config.values import listen_address  # noqa: E402
 from common.errors import ConfigError, ExitCode  # noqa: E402
+from common.ipc.cluster_messages import ClusterTemplates  # noqa: E402
 from common.process.descriptors import raise_limit  # noqa: E402
 from common.process.log_lines import LogFormat  # noqa: E402
 from common.process.log_output import set_up  # noqa: E402
+from supervisor.configuration import NONE, read_kept  # noqa: E402
 from supervisor.placement.calibration import without_template  # noqa: E402
 from supervisor.processes.aside import call_aside  # noqa: E402
 from supervisor.processes.launch import Program, python_module  # noqa: E402
@@ -34,15 +36,32 @@ from supervisor.upgrade import OPTION, PROBE, introduction  # noqa: E402
 log = logging.getLogger("tfarm.supervisor.main")
 
 
-def read_config(path: Path) -> Settings:
-    """Read the configuration file, and keep nothing of what reads it. Raises ConfigError."""
-    return call_aside(_load, path)
+def read_config(path: Path, templates: str = "") -> Settings:
+    """Read the configuration file, and keep nothing of what reads it. Raises ConfigError.
+
+    `templates`: those that all hosts of a cluster share.
+    """
+    return call_aside(_load, path, templates)
 
 
-def _load(path: Path) -> Settings:
+def _load(path: Path, templates: str) -> Settings:
     from common.config.load import load
 
-    return load(path)
+    return load(path, templates)
+
+
+def _with_templates(
+    path: Path, settings: Settings, run_dir: Path
+) -> tuple[Settings, ClusterTemplates]:
+    """The same with the templates that all hosts share, as this one had them last."""
+    kept = read_kept(run_dir) if settings.cluster.is_enabled else NONE
+    if not kept.text:
+        return settings, NONE
+    try:
+        return read_config(path, kept.text), kept
+    except ConfigError as error:
+        log.error("shared templates refused revision=%d reason=%s", kept.revision, error)
+        return settings, NONE
 
 
 def main(argv: list[str], program: Program = python_module) -> int:
@@ -57,8 +76,11 @@ def main(argv: list[str], program: Program = python_module) -> int:
     parser.add_argument(OPTION, type=float, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     path: Path | None = arguments.config
+    run_dir = arguments.run_dir or default_run_dir(os.environ, os.geteuid())
+    settings, templates = Settings(), NONE
     try:
-        settings = read_config(path) if path is not None else Settings()
+        if path is not None:
+            settings, templates = _with_templates(path, read_config(path), run_dir)
         if arguments.listen is not None:
             settings = replace(settings, listen=listen_address(arguments.listen))
     except ConfigError as error:
@@ -76,7 +98,6 @@ def main(argv: list[str], program: Program = python_module) -> int:
     for unused in without_template(settings):
         log.warning("setting without effect key=%s why=%s", unused.path, unused.problem)
     raise_limit()
-    run_dir = arguments.run_dir or default_run_dir(os.environ, os.geteuid())
     try:
         return serve(
             settings,
@@ -85,6 +106,7 @@ def main(argv: list[str], program: Program = python_module) -> int:
             program=program,
             log_format=log_format,
             upgrade_deadline_s=arguments.upgrade,
+            templates=templates,
         )
     except RunDirError as error:
         print(f"tfarm: {error}", file=sys.stderr)

@@ -19,6 +19,7 @@ from typing import Any
 from common.config.settings import Settings
 from common.errors import ExitCode
 from common.ipc.bus import Bus
+from common.ipc.cluster_messages import ClusterTemplates
 from common.ipc.control_link import new_boot_id
 from common.ipc.control_messages import (
     Endpoint,
@@ -32,10 +33,10 @@ from common.ipc.kinds import HEARTBEAT_S, KINDS
 from common.process.log_lines import LogFormat
 from common.process.unblocked import unblock
 from supervisor.commands.line.server import CommandServer
-from supervisor.commands.reload import ReloadRefused, read_again
 from supervisor.commands.status.document import summary
 from supervisor.commands.status.farm_report import FarmReport
 from supervisor.commands.table import COMMANDS
+from supervisor.configuration import NONE, Configuration
 from supervisor.executor import Executor
 from supervisor.farm.farm import Farm
 from supervisor.farm.operators.operations import Operations
@@ -78,13 +79,14 @@ class Supervisor:
         announce: Callable[[str], object] = print,
         log_format: LogFormat = LogFormat.AUTO,
         upgrade_deadline_s: float | None = None,
+        templates: ClusterTemplates = NONE,
     ) -> None:
         """`run_dir` is prepared by the caller (`serve`).
 
+        `templates`: those that all hosts share and that are in `settings`.
         `upgrade_deadline_s`: replace the children that run (`supervisor/upgrade.py`).
         """
         self.settings = settings
-        self.config_path = config_path
         self._run_dir = run_dir
         self._announce = announce
         self._boot_id = new_boot_id()
@@ -122,6 +124,9 @@ class Supervisor:
         self._watchdog = Watchdog(self.children, lambda: self.settings.worker, measure, *idle)
         operator = BanFile(run_dir), self._control.asked_by
         self.operations = Operations(self.farm, self._executor.execute, self._loop.time, *operator)
+        files = config_path, run_dir, templates
+        using = self._cores, self._use, self._executor.execute
+        self.configuration = Configuration(self.farm, *files, *using)
 
     def _hellos(self) -> Iterable[Hello]:
         return self.farm.hellos.values()
@@ -133,7 +138,7 @@ class Supervisor:
         for number, handler in (
             (signal.SIGTERM, self.stop),
             (signal.SIGINT, self.stop),
-            (signal.SIGHUP, self.reload),
+            (signal.SIGHUP, self.configuration.reload),
         ):
             self._loop.add_signal_handler(number, handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
@@ -302,6 +307,8 @@ class Supervisor:
         elif child in self.farm.state.children:
             actions = self.farm.message(child, message, self._loop.time(), payloads)
             self._executor.execute(actions if not self._is_stopping else ())
+            if isinstance(message, ClusterTemplates) and not self._is_stopping:
+                self.configuration.take(message)
 
     def _handle_early(self) -> None:
         """Handle what adopted children sent before all of them were known."""
@@ -348,21 +355,13 @@ class Supervisor:
         self._systemd.ready()
         self.upgrade.begin()
 
-    def reload(self) -> tuple[bool, str]:
-        """Read the configuration again; what became of it, in words."""
-        try:
-            result = read_again(self.config_path, self.settings, self._cores)
-        except ReloadRefused as error:
-            log.error("configuration not reloaded reason=%s", str(error).replace("\n", "; "))
-            return False, str(error)
-        self.settings = self._launcher.settings = result.settings
-        logging.getLogger("tfarm").setLevel(self.settings.log_level)
-        self._control.configure(self.settings)
+    def _use(self, settings: Settings) -> None:
+        self.settings = self._launcher.settings = settings
+        logging.getLogger("tfarm").setLevel(settings.log_level)
+        self._control.configure(settings)
         self._start_further()
-        self._executor.execute(self.farm.configure(self.settings, self._loop.time()))
-        log.info("configuration reloaded file=%s changes=%s", self.config_path, result.words)
+        self._executor.execute(self.farm.configure(settings, self._loop.time()))
         self.report.warn()
-        return True, f"{self.config_path} is loaded; {result.words}"
 
 
 def _endpoints(hellos: Mapping[ChildId, Hello]) -> tuple[Endpoint, ...]:
@@ -383,6 +382,7 @@ def serve(
     program: Program = python_module,
     log_format: LogFormat = LogFormat.AUTO,
     upgrade_deadline_s: float | None = None,
+    templates: ClusterTemplates = NONE,
 ) -> int:
     """Run a farm in a run directory until it is told to stop; the exit code.
 
@@ -409,6 +409,7 @@ def serve(
             announce=announce,
             log_format=log_format,
             upgrade_deadline_s=upgrade_deadline_s,
+            templates=templates,
         )
         code = await supervisor.run()
         supervisor.farm.state.summaries.write_all("the farm ended")

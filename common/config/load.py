@@ -32,16 +32,18 @@ MAX_FILE_BYTES = 1024 * 1024
 MAX_ROUNDS = 8
 
 
-def load(path: Path) -> Settings:
+def load(path: Path, shared: str = "") -> Settings:
     """The settings in a file.
+
+    `shared`: the templates that all hosts of a cluster have (`shared_templates.py`).
 
     Raises:
         ConfigError: with every fault found; unreadable files are faults too.
     """
-    return load_with_warnings(path)[0]
+    return load_with_warnings(path, shared)[0]
 
 
-def load_with_warnings(path: Path) -> tuple[Settings, list[ConfigFault]]:
+def load_with_warnings(path: Path, shared: str = "") -> tuple[Settings, list[ConfigFault]]:
     """The settings in a file, and what is to be said of keys that it had better not have.
 
     Raises:
@@ -60,6 +62,10 @@ def load_with_warnings(path: Path) -> tuple[Settings, list[ConfigFault]]:
         if "include" in included:
             faults.append(ConfigFault(f"include[{index}]", f"{name} must not include others"))
         document = _merge(document, included)
+    if shared:
+        from common.config.shared_templates import shared_document
+
+        document = _merge(document, shared_document(shared))
     file, settings = _settings(document, faults)
     return settings, weak_keys(file)
 

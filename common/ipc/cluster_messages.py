@@ -115,6 +115,8 @@ class HostRoom:
     capacity: dict[str, float] = field(default_factory=dict)  # likewise
     streams: int = 0
     is_draining: bool = False
+    templates_revision: int = 0  # of the shared templates that this host has; 0: none …
+    templates_problem: str = ""  # … and why not those that are in etcd
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,8 @@ class HostView:
     streams: int = 0  # that it owns, by etcd
     is_draining: bool = False
     is_missing: bool = False  # it has not come back yet since etcd was away
+    templates_revision: int = 0  # as `HostRoom` has them
+    templates_problem: str = ""
 
 
 @message("cluster-view")
@@ -146,3 +150,29 @@ class ClusterView:
     elsewhere: int = 0  # … and that another host owns, though they run here
     # etcd's URLs, and what is wrong with each: "" where it answered last
     endpoints: dict[str, str] = field(default_factory=dict)
+    templates_revision: int = 0  # of the shared templates in etcd; 0: there are none
+
+
+@message("cluster-templates")
+@dataclass(frozen=True, slots=True)
+class ClusterTemplates:
+    """Cluster → supervisor: the templates in etcd that all hosts share; again when they change."""
+
+    revision: int
+    text: str  # TOML
+
+
+@message("push-templates")
+@dataclass(frozen=True, slots=True)
+class PushTemplates:
+    """Supervisor → cluster: put this in their place. Answered by `TemplatesPushed`."""
+
+    text: str
+
+
+@message("templates-pushed")
+@dataclass(frozen=True, slots=True)
+class TemplatesPushed:
+    """Cluster → supervisor: what became of it."""
+
+    problem: str = ""  # "": it is in etcd

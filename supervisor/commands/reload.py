@@ -16,8 +16,10 @@ class ReloadRefused(TfarmError):
     """The configuration stays as it was; with the reason."""
 
 
-def read_again(path: Path | None, before: "Settings", cores: int) -> "Reloaded":
-    """Read the configuration of a farm that runs.
+def read_again(
+    path: Path | None, before: "Settings", cores: int, templates: str = ""
+) -> "Reloaded":
+    """Read the configuration of a farm that runs, with the templates that all hosts share.
 
     Raises:
         ReloadRefused: there is no file, or it has faults.
@@ -28,7 +30,7 @@ def read_again(path: Path | None, before: "Settings", cores: int) -> "Reloaded":
     if path is None:
         raise ReloadRefused("the farm runs without a configuration file: nothing to reload")
     try:
-        loaded = load(path)
+        loaded = load(path, templates)
     except ConfigError as error:
         lines = [f"{path}: nothing was changed", *map(str, error.faults)]
         raise ReloadRefused("\n".join(lines)) from error
@@ -41,7 +43,7 @@ def run(run_dir: RunDir = None) -> None:
 
 
 def answer(farm: RunningFarm, arguments: Arguments) -> Reply:
-    return Reply(*farm.reload())
+    return Reply(*farm.configuration.reload())
 
 
 COMMAND = CommandSpec("reload", run, answer, example="tfarm reload")

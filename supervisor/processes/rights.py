@@ -13,10 +13,12 @@ from typing import Any, Final
 from common.ipc.api_messages import Snapshot
 from common.ipc.capture_messages import CaptureWritten
 from common.ipc.cluster_messages import (
+    ClusterTemplates,
     ClusterView,
     OwnerWanted,
     StreamClaimed,
     StreamOwner,
+    TemplatesPushed,
 )
 from common.ipc.control_messages import (
     EncoderLimitReport,
@@ -74,6 +76,8 @@ _SENT_BY: Final[Mapping[type, Set[str]]] = {
     StreamOwner: frozenset({"cluster"}),
     StreamClaimed: frozenset({"cluster"}),
     ClusterView: frozenset({"cluster"}),
+    ClusterTemplates: frozenset({"cluster"}),
+    TemplatesPushed: frozenset({"cluster"}),
 }
 
 

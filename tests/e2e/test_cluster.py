@@ -51,6 +51,23 @@ def wait_registered(farm: Farm, count: int) -> None:
     until(are, 20, f"{count} streams are registered")
 
 
+def share_templates(first: Farm, second: Farm, folder: Path) -> None:
+    """What is pushed at one host is used at both; what has faults changes nothing."""
+    file = folder / "templates.toml"
+    file.write_text('[templates.games]\nrenditions = []\n[templates.live]\nhold = "9s"\n')
+    pushed = first.cli("cluster", "config", "push", str(file))
+    assert pushed.stdout.splitlines()[1:] == ["h1: has it", "h2: has it"], pushed
+    refused = refusal_of(RtmpPublisher(second.url("cam", app="games"), 30))
+    assert refused == ("", ""), "the app is there at once"
+    assert second.cli("cluster", "config", "diff", str(file)).returncode == 0
+    bad = folder / "bad.toml"
+    bad.write_text('[templates.games]\ngop = "soon"\n[listen]\nrtmp = ":1"\n')
+    found = first.cli("cluster", "config", "push", str(bad))
+    assert found.returncode == 1
+    assert "listen: is a host's own" in found.stderr
+    assert second.cli("cluster", "config", "diff", str(bad)).returncode == 1
+
+
 def test_a_stream_has_one_host_and_needs_etcd_for_nothing(
     two: tuple[Etcd, Farm, Farm], publishers: ExitStack, tmp_path: Path
 ) -> None:
@@ -67,6 +84,8 @@ def test_a_stream_has_one_host_and_needs_etcd_for_nothing(
     printed = second.cli("cluster", "status").stdout
     assert "host h2: in touch" in printed
     until(lambda: cluster(second)["hosts"][0]["streams"] == 1, 20, "the other host sees it")
+
+    share_templates(first, second, tmp_path)
 
     # the process that talks to etcd dies: another one goes on with the same claim
     os.kill(first.child("cluster")["pid"], signal.SIGKILL)

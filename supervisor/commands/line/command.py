@@ -69,6 +69,16 @@ class Upgradable(Protocol):
     def document(self) -> dict[str, Any]: ...
 
 
+class Configured(Protocol):
+    """What may be asked of a farm's configuration (`supervisor.configuration`)."""
+
+    def reload(self) -> tuple[bool, str]: ...
+
+    def push_templates(self, text: str) -> tuple[bool, str]: ...
+
+    def templates_document(self) -> dict[str, Any]: ...
+
+
 class RunningFarm(Protocol):
     """The supervisor, as commands see it."""
 
@@ -81,9 +91,10 @@ class RunningFarm(Protocol):
     @property
     def upgrade(self) -> Upgradable: ...
 
-    def stop(self) -> None: ...
+    @property
+    def configuration(self) -> Configured: ...
 
-    def reload(self) -> tuple[bool, str]: ...
+    def stop(self) -> None: ...
 
 
 Arguments = Mapping[str, str]

@@ -25,6 +25,7 @@ def cluster_document(farm: Farm) -> Json | None:
             "unregistered": len(farm.state.streams),
             "elsewhere": 0,
             "endpoints": {},
+            "templates_revision": 0,
         }
     else:
         found = asdict(view) | {"hosts": [asdict(host) for host in view.hosts]}
@@ -51,7 +52,7 @@ def cluster_line(cluster: Json, now_unix: float) -> tuple[str, bool]:
 def cluster_page(cluster: Json, now_unix: float) -> list[str]:
     """What `tfarm cluster status` prints."""
     lines = [cluster_line(cluster, now_unix)[0], ""]
-    rows = [("HOST", "STREAMS", "FREE", "RTMP", "RELAY", "VERSION", "STATE")]
+    rows = [("HOST", "STREAMS", "FREE", "RTMP", "RELAY", "VERSION", "TEMPLATES", "STATE")]
     for host in cluster["hosts"]:
         free = ", ".join(
             f"{name} {host['free'].get(name, 0.0):.0f} of {capacity:.0f}"
@@ -60,11 +61,16 @@ def cluster_page(cluster: Json, now_unix: float) -> list[str]:
         state = "missing" if host["is_missing"] else "draining" if host["is_draining"] else "ready"
         relay = host["relay"] or "-"
         first = (host["name"], str(host["streams"]), free or "-")
-        rows.append((*first, host["rtmp"], relay, host["version"], state))
+        templates = str(host["templates_revision"] or "-")
+        rows.append((*first, host["rtmp"], relay, host["version"], templates, state))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         lines.append("  ".join(cells).rstrip())
+    refusing = {host["name"]: host["templates_problem"] for host in cluster["hosts"]}
+    if any(refusing.values()):
+        words = (f"{host} refuses templates: {why}" for host, why in refusing.items() if why)
+        lines += ["", *words]
     wrong = {url: fault for url, fault in cluster["endpoints"].items() if fault}
     if wrong:
         lines += ["", *(f"etcd {url}: {fault}" for url, fault in wrong.items())]

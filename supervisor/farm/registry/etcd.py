@@ -19,13 +19,16 @@ from common.ipc.cluster_messages import (
     MAX_HELD,
     ClaimOutcome,
     ClaimStream,
+    ClusterTemplates,
     ClusterView,
     HeldStreams,
     HostRoom,
     LeaveCluster,
+    PushTemplates,
     ReleaseStream,
     StreamClaimed,
     StreamOwner,
+    TemplatesPushed,
 )
 from common.ipc.control_messages import PublishRequest, Refused
 from common.ipc.forward_messages import ForwardLost
@@ -36,6 +39,7 @@ from supervisor.farm.admission.publish_requests import Admission
 from supervisor.farm.registry.forwards import MAX_TRIES, Forwarded, Forwards
 from supervisor.farm.registry.host_room import host_room
 from supervisor.farm.registry.lost_streams import LostStreams
+from supervisor.farm.registry.registry import Templates
 from supervisor.farm.state import FarmState
 
 CLUSTER: Final = "cluster"
@@ -64,6 +68,7 @@ class EtcdRegistry:
         self._fleet = state.fleet  # as it was looked at last
         self.view: ClusterView | None = None
         self.unregistered: set[StreamId] = set()
+        self.templates = Templates()
         self._lost = LostStreams(state)
         self.forwards = Forwards(state)
 
@@ -73,6 +78,8 @@ class EtcdRegistry:
             StreamClaimed: self._on_claimed,
             ClusterView: self._on_view,
             ForwardLost: self._on_forward_lost,
+            ClusterTemplates: self._on_templates,
+            TemplatesPushed: self._on_pushed,
         }
 
     # ---- publishers ---------------------------------------------------------------------------
@@ -156,6 +163,10 @@ class EtcdRegistry:
         if child.kind != CLUSTER or self._child() is not None:
             return []
         self.view = None
+        if self.templates.is_pushing:
+            self._on_pushed(
+                child, TemplatesPushed("the cluster process has ended; look again"), now
+            )
         return self._admit_all(tuple(self._pending), now)
 
     def beat(self, child: ChildId) -> list[Action]:
@@ -165,7 +176,8 @@ class EtcdRegistry:
         state = self._state
         free, capacity = host_room(state.fleet)
         is_draining = bool(self._admission.closed)
-        room = HostRoom(dict(free), dict(capacity), len(state.streams), is_draining)
+        held = self.templates.revision, self.templates.problem
+        room = HostRoom(dict(free), dict(capacity), len(state.streams), is_draining, *held)
         return [Send(child, room), *self._follow_streams()]
 
     def leave(self) -> list[Action]:
@@ -208,6 +220,23 @@ class EtcdRegistry:
 
     def _on_view(self, child: ChildId, view: ClusterView, now: float) -> list[Action]:
         self.view = view
+        return []
+
+    def push_templates(self, text: str) -> list[Action]:
+        """An operator gives all hosts other templates."""
+        child = self._child()
+        self.templates.is_pushing, self.templates.push_problem = child is not None, ""
+        if child is None:
+            self.templates.push_problem = "the cluster process is not running"
+            return []
+        return [Send(child, PushTemplates(text))]
+
+    def _on_templates(self, child: ChildId, found: ClusterTemplates, now: float) -> list[Action]:
+        self.templates.seen = found  # whether they are taken the configuration decides
+        return []
+
+    def _on_pushed(self, child: ChildId, pushed: TemplatesPushed, now: float) -> list[Action]:
+        self.templates.is_pushing, self.templates.push_problem = False, pushed.problem
         return []
 
     def _note(self, claimed: StreamClaimed, now: float) -> None:

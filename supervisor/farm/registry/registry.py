@@ -1,10 +1,11 @@
 """Who may have a stream, as a farm asks it: by itself alone, or with other hosts. Pure."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Protocol
 
-from common.ipc.cluster_messages import ClusterView
+from common.ipc.cluster_messages import ClusterTemplates, ClusterView
 from common.ipc.control_messages import PublishRequest
 from common.ipc.identity import ChildId, StreamId
 from common.ipc.status_messages import PublisherStatus
@@ -13,11 +14,23 @@ from supervisor.farm.admission.publish_requests import Admission
 from supervisor.farm.state import FarmState
 
 
+@dataclass(slots=True)
+class Templates:
+    """The templates that all hosts share: what is in etcd, and what this farm has of it."""
+
+    seen: ClusterTemplates = field(default_factory=lambda: ClusterTemplates(0, ""))  # in etcd
+    revision: int = 0  # that this farm has; 0: none
+    problem: str = ""  # why it has not what was seen
+    is_pushing: bool = False
+    push_problem: str = ""  # of the last push
+
+
 class Registry(Protocol):
     """A `Machine` between who wants to publish and `Admission`."""
 
     view: ClusterView | None  # what is known of other hosts; None: nothing
     unregistered: set[StreamId]  # that run here, and are not this host's for the others
+    templates: Templates
 
     @property
     def handlers(self) -> dict[type, Callable[[ChildId, Any, float], list[Action]]]:
@@ -50,6 +63,9 @@ class Registry(Protocol):
     def leave(self) -> list[Action]:
         """The farm ends."""
 
+    def push_templates(self, text: str) -> list[Action]:
+        """An operator gives all hosts other templates, which have been checked."""
+
     def next_deadline(self) -> float:
         """When to call `tick` if nothing else comes."""
 
@@ -65,6 +81,7 @@ class Alone:
 
     def __init__(self, admission: Admission) -> None:
         self.request = admission.request
+        self.templates = Templates()
 
     @property
     def handlers(self) -> dict[type, Callable[[ChildId, Any, float], list[Action]]]:
@@ -89,6 +106,9 @@ class Alone:
         return []
 
     def leave(self) -> list[Action]:
+        return []
+
+    def push_templates(self, text: str) -> list[Action]:
         return []
 
     def next_deadline(self) -> float:

@@ -16,7 +16,8 @@ class Fake:
 
     def __init__(self) -> None:
         self.told: list[str] = []
-        self.operations = self.report = self.upgrade = self
+        self.operations = self.report = self.upgrade = self.configuration = self
+        self.hosts: dict[str, Any] | None = None
 
     def status(self) -> dict[str, Any]:
         return {"streams": []}
@@ -25,7 +26,11 @@ class Fake:
         return ["0.1.0", 1_000.0]
 
     def cluster(self) -> dict[str, Any] | None:
-        return None
+        return self.hosts
+
+    def push_templates(self, text: str) -> tuple[bool, str]:
+        self.told.append(f"push {text}")
+        return text == "good", "it has faults"
 
     def stop(self) -> None:
         self.told.append("stop")
@@ -39,6 +44,9 @@ class Fake:
 
     def document(self) -> dict[str, Any]:
         return {"state": "none"}
+
+    def templates_document(self) -> dict[str, Any]:
+        return {"revision": 7}
 
     def kick(self, app: str, key: str, for_s: float) -> str:
         self.told.append(f"kick {app}/{key} {for_s:g}")
@@ -86,8 +94,11 @@ class Fake:
         return "2 streams move"
 
 
-def ask(name: str, **arguments: str) -> tuple[Answer, list[str]]:
+def ask(
+    name: str, *, hosts: dict[str, Any] | None = None, **arguments: str
+) -> tuple[Answer, list[str]]:
     fake = Fake()
+    fake.hosts = hosts
     commands = CommandServer(COMMANDS, fake)
     answers: list[tuple[bytes, Answer]] = []
     commands.answer = lambda peer, answer: answers.append((peer, answer))
@@ -164,6 +175,20 @@ def test_captures() -> None:
     assert json.loads(ask("capture", request="3")[0].json) == {"is_waiting": True}
     assert not ask("capture", request="three")[0].ok
     assert ask("capture", request="9" * 1000)[0].ok
+
+
+def test_the_templates_of_a_cluster() -> None:
+    assert json.loads(ask("cluster")[0].json) == {"cluster": None}
+    for what in ("templates", "push"):
+        answer, told = ask("cluster", what=what)
+        assert (answer.ok, told) == (False, [])
+        assert "alone" in answer.text
+    answer, _ = ask("cluster", hosts={}, what="templates")
+    assert json.loads(answer.json) == {"revision": 7}
+    answer, told = ask("cluster", hosts={}, what="push", text="good")
+    assert (answer.ok, told) == (True, ["push good"])
+    answer, _ = ask("cluster", hosts={}, what="push", text="bad")
+    assert (answer.ok, answer.text) == (False, "it has faults")
 
 
 @pytest.mark.parametrize("name", ["", "drown", "x" * 1000])

@@ -10,7 +10,15 @@ CLUSTER = ClusterSettings("studio", "h1", "/s", ("http://e:1",))
 HOSTS = (
     HostView("h1", "0.1", "", "h1:1935", {"software": 150.0}, {"software": 200.0}, 2),
     HostView("h2", "0.1", "h2:1936", "h2:1935", is_draining=True),
-    HostView("h3", "0.1", "", "h3:1935", is_missing=True),
+    HostView(
+        "h3",
+        "0.1",
+        "",
+        "h3:1935",
+        is_missing=True,
+        templates_revision=6,
+        templates_problem="revision 7: templates.live.gop: must be a time",
+    ),
 )
 
 
@@ -29,10 +37,12 @@ def test_what_is_well_is_one_line_and_a_table() -> None:
         False,
     )
     assert cluster_page(found, 1_060.0)[2:] == [
-        "HOST  STREAMS  FREE                 RTMP     RELAY    VERSION  STATE",
-        "h1    2        software 150 of 200  h1:1935  -        0.1      ready",
-        "h2    0        -                    h2:1935  h2:1936  0.1      draining",
-        "h3    0        -                    h3:1935  -        0.1      missing",
+        "HOST  STREAMS  FREE                 RTMP     RELAY    VERSION  TEMPLATES  STATE",
+        "h1    2        software 150 of 200  h1:1935  -        0.1      -          ready",
+        "h2    0        -                    h2:1935  h2:1936  0.1      -          draining",
+        "h3    0        -                    h3:1935  -        0.1      6          missing",
+        "",
+        "h3 refuses templates: revision 7: templates.live.gop: must be a time",
     ]
 
 

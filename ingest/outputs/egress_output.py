@@ -87,6 +87,11 @@ class EgressOutput:
         return any(feed.link.has_players(self._stream_id, SOURCE) for feed in self._feeds)
 
     @property
+    def may_be_cut(self) -> bool:
+        """Whether a process runs that cuts segments, of the source too if somebody asks for it."""
+        return any(takes_last_gop(link.child.kind) for link in self._peers.egresses())
+
+    @property
     def dropped(self) -> int:
         """Tags that an egress did not get."""
         return self._dropped + sum(
@@ -143,11 +148,15 @@ class EgressOutput:
             self._open_source_at(feed, gop)
 
     def replay(self, feed: EgressFeed, message: StreamOpen, gop: SourceGop) -> None:
-        """Give a new egress the stream, its headers and its last GOP; the sound for some more."""
+        """Give a new egress the stream, its headers and its last GOP.
+
+        One that cuts segments gets the whole GOPs before it too, and the sound of that time.
+        """
         feed.open(message)
         self._open_source_at(feed, gop)
-        with_sound = takes_last_gop(feed.link.child.kind)
-        for rendition, entries, bodies in _replayed(gop.replay(with_sound=with_sound)):
+        is_cut = takes_last_gop(feed.link.child.kind)
+        items = gop.replay(with_sound=is_cut, with_last=is_cut and feed.takes_source)
+        for rendition, entries, bodies in _replayed(items):
             feed.tags(self.generation, rendition, entries, bodies)
 
     def put(self, item: GopItem) -> None:
@@ -271,7 +280,8 @@ def _replayed(items: Iterable[ReplayItem]) -> Iterator[Batch]:
             continue
         rendition, entry, body = tag
         entry = entry._replace(flags=entry.flags | REPLAY)
-        if batch is None or batch[0] != rendition:
+        # a GOP is as much as one message may carry
+        if batch is None or batch[0] != rendition or (entry.flags & KEY and rendition == SOURCE):
             if batch is not None:
                 yield batch
             batch = (rendition, [], [])

@@ -7,8 +7,9 @@ since the last IDR. Pure, over the bounded `GopBuffer` of `common.media.gop_buff
 Of a GOP that outgrew its limits the latest keyframe is kept: a worker that begins then shows it,
 again and again, until the next keyframe comes.
 
-Of the sound some seconds more are kept. Who cuts segments is given the last whole GOPs of each
-rendition, by its worker; the sound to them lies before the source's last keyframe.
+Who cuts segments is given the last whole GOPs of each rendition: by its worker, and those of the
+source from here. The sound to them lies before the source's last keyframe, so some seconds more of
+it are kept.
 """
 
 from collections import deque
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES, GopBuffer, Kept
+from common.media.last_gops import LastGops
 from common.media.units import AudioConfig, AudioUnit, DataUnit, VideoConfig, VideoUnit
 from ingest.streams.media_events import Metadata
 
@@ -72,6 +74,8 @@ class SourceGop:
         max_bytes: int = MAX_GOP_BYTES,
         max_entries: int = MAX_GOP_ENTRIES,
     ) -> None:
+        self.keeps_last = False  # the whole GOPs before this one too; looked at where one begins
+        self._last: LastGops[tuple[Sequence[GopItem], AudioConfig | None]] = LastGops()
         self._metadata: Metadata | None = None
         self._video: VideoConfig | None = None
         self._audio: AudioConfig | None = None  # the one in force
@@ -124,6 +128,7 @@ class SourceGop:
         if isinstance(item, VideoUnit):
             begins = item.is_random_access or (item.is_key and not self._gop.entries)
             if begins:
+                self._keep_whole(item)
                 self._audio_at_start = self._audio
             if item.is_key:
                 self._keyframe = item
@@ -146,6 +151,7 @@ class SourceGop:
             # refer to it: wait for a keyframe.
             self._video = item
             self._keyframe = None
+            self._last.clear()
             self._gop.clear()
             return Kept.KEPT
         if isinstance(item, AudioConfig):
@@ -177,21 +183,35 @@ class SourceGop:
         """Forget everything: the next publisher has headers of its own."""
         self._metadata = self._video = self._audio = self._keyframe = None
         self._sound.clear()
+        self._last.clear()
         self._gop.clear()
 
-    def replay(self, *, with_sound: bool = False) -> list[ReplayItem]:
+    def replay(self, *, with_sound: bool = False, with_last: bool = False) -> list[ReplayItem]:
         """Metadata, headers, then the units since the last IDR in the order they came.
 
-        `with_sound`: with the sound of some seconds before that, if it is of one configuration.
+        `with_last`: with the whole GOPs before it, as far as they are kept. `with_sound`: with the
+        sound of some seconds before all that, if it is of one configuration.
         """
         entries = self._gop.entries
         audio = self._audio_at_start if entries else self._audio
+        if with_last and entries and len(self._last):
+            audio = next(iter(self._last))[1]
+            entries = [*(item for gop, _ in self._last for item in gop), *entries]
         heads = (self._metadata, self._video, audio)
         is_one = audio is self._audio
         before = self._sound.before(entries) if with_sound and is_one else ()
         return [*(head for head in heads if head is not None), *before, *entries]
 
+    def _keep_whole(self, following: VideoUnit) -> None:
+        """Keep the GOP that ends here, if what follows goes on from it and anybody will want it."""
+        entries = self._gop.entries
+        if self.keeps_last and entries and not following.discontinuity:
+            self._last.add((entries, self._audio_at_start), self._gop.size_bytes)
+        else:
+            self._last.clear()
+
     def _on_cut(self, items: Sequence[GopItem]) -> None:
+        self._last.clear()
         for item in items:
             if isinstance(item, AudioConfig):
                 self._audio_at_start = item

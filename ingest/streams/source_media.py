@@ -113,6 +113,8 @@ class SourceMedia:
         self.held_s = 0.0
         self._format.observe(unit)
         self.counts.picture(unit)
+        if unit.is_key:
+            self.gop.keeps_last = egress.may_be_cut
         if self.gop.add(unit) is Kept.OVERFLOWED:
             self._dropped["GOP longer than the buffer"] += 1
         if worker.is_waiting:

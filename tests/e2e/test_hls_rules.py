@@ -46,11 +46,12 @@ def farm(clip: MakeClip) -> Iterator[Farm]:
         farm.wait_stream("cam")
         (found,) = farm.status()["listen"]["web"]
         until(lambda: has_run(farm), START_S, "the stream is older than two GOPs")
-        asked_s = time.time()
-        first = first_segment(found)
-        assert first.date is not None
-        ended = first.date + timedelta(seconds=first.duration)
-        assert ended.timestamp() < asked_s, "the first viewer of all gets a segment of before"
+        for name in (NAME, SOURCE):
+            asked_s = time.time()
+            first = first_segment(found, name)
+            assert first.date is not None
+            ended = first.date + timedelta(seconds=first.duration)
+            assert ended.timestamp() < asked_s, f"the first viewer of {name} gets one of before"
         until(lambda: is_whole(found), START_S, "both renditions and the sound are listed")
         yield farm
 
@@ -68,11 +69,11 @@ def has_run(farm: Farm) -> bool:
     return all(one["frames"] > 2 * SPEC.fps * GOP_S for one in made)
 
 
-def first_segment(address: str) -> Segment:
+def first_segment(address: str, name: str) -> Segment:
     """The first segment of a rendition that nobody watched before."""
     client = http.client.HTTPConnection(address, timeout=20)
     try:
-        client.request("GET", f"/live/cam/{NAME}/index.m3u8")
+        client.request("GET", f"/live/cam/{name}/index.m3u8")
         return read_media(client.getresponse().read()).complete[0]
     finally:
         client.close()

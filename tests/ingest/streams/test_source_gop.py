@@ -324,3 +324,60 @@ def test_a_shifted_gop_is_the_same_so_much_later(kinds: list[str]) -> None:
         later.video_config,
         later.audio_config,
     )
+
+
+def cut(*tags: GopItem) -> SourceGop:
+    """A GOP whose stream somebody may cut into segments."""
+    cache = SourceGop()
+    cache.keeps_last = True
+    return filled(*tags, cache=cache)
+
+
+def test_who_cuts_the_source_gets_three_whole_gops_before_the_current_one() -> None:
+    gops: list[list[GopItem]] = [
+        [idr(at), sound(at + 1), inter(at + 40)] for at in range(0, 5_000, 1_000)
+    ]
+    cache = cut(*(item for gop in gops for item in gop))
+    kept = [item for gop in gops[1:] for item in gop]
+    assert cache.replay(with_last=True) == [VIDEO, AUDIO, *kept]
+    early = gops[0][1]
+    assert cache.replay(with_last=True, with_sound=True) == [VIDEO, AUDIO, early, *kept]
+    assert cache.replay() == [VIDEO, AUDIO, *gops[-1]]
+    cache.reset()
+    cache.add(VIDEO)
+    cache.add(idr(9_000))
+    assert cache.replay(with_last=True) == [VIDEO, idr(9_000)]
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        [replace(idr(2_000), discontinuity=True)],  # its time does not go on
+        [VIDEO, idr(2_000)],
+        [inter(25_000), idr(26_000)],  # the GOP outgrew its limits
+        [keyframe(15_000), inter(25_000), idr(26_000)],
+    ],
+)
+def test_no_whole_gop_is_kept_that_the_next_does_not_go_on_from(between: list[GopItem]) -> None:
+    cache = cut(idr(0), inter(40), idr(1_000), inter(1_040), *between)
+    times = [item.dts_ms for item in cache.replay(with_last=True) if isinstance(item, VideoUnit)]
+    assert min(times) >= 2_000
+
+
+def test_whole_gops_begin_with_the_sound_that_was_in_force_then() -> None:
+    cache = cut(idr(0), OTHER_AUDIO, sound(20), idr(1_000), sound(1_010))
+    assert cache.replay(with_last=True, with_sound=True) == [
+        *(VIDEO, AUDIO, idr(0), OTHER_AUDIO, sound(20)),
+        *(idr(1_000), sound(1_010)),
+    ]
+
+
+def test_nobody_who_cuts_segments_costs_no_memory() -> None:
+    cache = filled(idr(0), inter(40), idr(1_000))
+    assert cache.replay(with_last=True) == [VIDEO, AUDIO, idr(1_000)]
+    cache.keeps_last = True
+    cache.add(idr(2_000))
+    assert cache.replay(with_last=True) == [VIDEO, AUDIO, idr(1_000), idr(2_000)]
+    cache.keeps_last = False
+    cache.add(idr(3_000))
+    assert cache.replay(with_last=True) == [VIDEO, AUDIO, idr(3_000)]

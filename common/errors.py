@@ -89,6 +89,10 @@ class StunError(ProtocolError):
     """A STUN message that cannot be read, or that its sender may not send."""
 
 
+class TransportStreamError(ProtocolError):
+    """A transport stream is none, or one that nothing here can read."""
+
+
 class LinkError(ProtocolError):
     """A frame or message that no host of a cluster may send to another."""
 

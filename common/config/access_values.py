@@ -106,3 +106,18 @@ class IpAddress(Kind):
 
     def schema(self) -> Json:
         return {"type": "string"}
+
+
+class Passphrase(Kind):
+    """What SRT encrypts with. A problem never shows it."""
+
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str) or not 10 <= len(value.encode()) <= 79:
+            raise ValueError("must be a text of 10 to 79 characters")
+        return value
+
+    def range(self) -> str:
+        return "10 to 79 characters"
+
+    def schema(self) -> Json:
+        return {"type": "string", "minLength": 10, "maxLength": 79}

@@ -15,6 +15,7 @@ from common.config.access_values import HostName
 from common.config.keys import Holds, Table, key, tables
 from common.config.model_cluster import ClusterTable
 from common.config.model_http import ApiTable, WebrtcTable, WebTable
+from common.config.model_listen import ListenTable, SrtTable
 from common.config.model_templates import Amount, CalibrationTable, TemplateTable
 from common.config.settings import (
     ApiSettings,
@@ -26,6 +27,7 @@ from common.config.settings import (
     IngestSettings,
     Settings,
     Software,
+    SrtSettings,
     TlsSettings,
     WebrtcSettings,
     WebSettings,
@@ -35,7 +37,6 @@ from common.config.values import (
     Boolean,
     ByteCount,
     Integer,
-    ListenAddress,
     Milliseconds,
     Name,
     Network,
@@ -60,40 +61,6 @@ class Reading:
     """What a file says of how it is read; no setting of the farm."""
 
     include: tuple[str, ...] = ()
-
-
-class ListenTable(Table):
-    """`[listen]`."""
-
-    rtmp: Annotated[Any, ListenAddress()] = key(
-        Settings,
-        "listen",
-        "where publishers and players connect; with port 0 on any free port, which "
-        "`tfarm status --json` tells",
-        RESTART,
-    )
-    rtmps: Annotated[Any, ListenAddress()] = key(
-        Settings,
-        "listen_tls",
-        "where they connect with TLS (`rtmps://`); needs `tls.certificate`",
-        RESTART,
-        default="nowhere",
-        example="127.0.0.1:1936",
-    )
-    http: Annotated[Any, ListenAddress()] = key(
-        Settings,
-        "listen_http",
-        "where viewers connect by HTTP; with port 0 on any free port",
-        NEW_PROCESSES,
-    )
-    https: Annotated[Any, ListenAddress()] = key(
-        Settings,
-        "listen_https",
-        "where viewers connect by HTTPS; needs `tls.certificate`",
-        RESTART,
-        default="nowhere",
-        example="0.0.0.0:8443",
-    )
 
 
 class SoftwareTable(Table):
@@ -447,6 +414,7 @@ class File(Table):
     api: ApiTable = tables()
     web: WebTable = tables()
     webrtc: WebrtcTable = tables()
+    srt: SrtTable = tables()
     cluster: ClusterTable = tables()
     templates: dict[Annotated[str, Name()], TemplateTable] = tables(
         at_least=1, schema={"propertyNames": Name().schema()}
@@ -489,5 +457,6 @@ SECTIONS: dict[str, type[Any]] = {
     "api": ApiSettings,
     "web": WebSettings,
     "webrtc": WebrtcSettings,
+    "srt": SrtSettings,
     "cluster": ClusterSettings,
 }

@@ -162,6 +162,24 @@ class WebrtcSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SrtSettings:
+    """Publishers by SRT; `Settings.listen_srt` says where."""
+
+    latency_ms: int = 120  # at least: what is lost can be sent again for so long
+    passphrase: str = field(default="", repr=False)  # of all that have none of their own
+    passphrases: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # by APP or APP/KEY
+
+    def passphrase_of(self, app: str, key: str) -> str:
+        """What a publisher of this stream has to encrypt with; "": with none."""
+        own = dict(self.passphrases)
+        return own.get(f"{app}/{key}", own.get(app, self.passphrase))
+
+    def without_passphrases(self) -> "SrtSettings":
+        """The same for who speaks no SRT."""
+        return replace(self, passphrase="", passphrases=())
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSettings:
     """Several hosts as one farm, by etcd."""
 
@@ -233,6 +251,8 @@ class Settings:
     has_standbys: bool = True  # for the kinds whose absence is noticed
     listen_https: Listen | None = None  # for viewers with TLS; None: nowhere
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    listen_srt: Listen | None = None  # UDP, for publishers by SRT; None: nowhere
+    srt: SrtSettings = field(default_factory=SrtSettings)
 
     def template_of(
         self, stream_id: str, overrides: StreamOverrides = NO_OVERRIDES

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
+from common import libsrt
 from common.config.settings import Listen, Settings
 from common.extras import WEBRTC, is_installed
 
@@ -53,6 +54,7 @@ class ChildKind:
     ends_tls: bool = False  # it is given the certificates of `[tls]`, and makes connections
     admits: bool = False  # lets publishers or viewers in, and is told the keys for that
     has_viewers: bool = False  # sends renditions to viewers, and reports them by stream
+    speaks_srt: bool = False  # and is told the passphrases of publishers
     calls_hooks: bool = False  # and is told the secrets that sign what it sends
     # A process with all imports done waits to be its next child (`common/process/standby.py`).
     has_standby: bool = False
@@ -103,6 +105,19 @@ KINDS: Final[dict[str, ChildKind]] = {
             max_descriptors=512,
             sockets=("tags",),
             replacing=Replacing.END,
+        ),
+        ChildKind(
+            "srt",
+            module="ingest.srt",
+            libraries=(),
+            parses_strangers=True,
+            death_costs="publishers by SRT connect anew; players see the last picture meanwhile",
+            count=lambda settings: int(settings.listen_srt is not None and libsrt.is_there()),
+            address=lambda settings: settings.listen_srt or Listen(),
+            protocol="srt",
+            is_sandboxed=True,
+            speaks_srt=True,
+            max_descriptors=512,
         ),
         ChildKind(
             "ingest",
@@ -271,6 +286,8 @@ KINDS: Final[dict[str, ChildKind]] = {
 def settings_for(kind: str, settings: Settings) -> Settings:
     """What a child of a kind is told: keys only where it has a use for them."""
     found = KINDS.get(kind)
+    if found is None or not found.speaks_srt:
+        settings = replace(settings, srt=settings.srt.without_passphrases())
     closed = settings.without_access(has_hooks=found is not None and found.calls_hooks)
     if found is None:
         return closed

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from common.access.refusal import Refusal
 from common.ipc.bus import Bus
 from common.ipc.control_messages import Endpoint
 from common.ipc.envelope import encode
@@ -20,6 +21,8 @@ from common.ipc.identity import ChildId
 from common.ipc.media_link import MediaSender
 from common.ipc.unit_messages import (
     PublishAsk,
+    PublishCheck,
+    PublishChecked,
     PublishCutOff,
     PublishFinished,
     PublishOver,
@@ -31,6 +34,8 @@ from common.ipc.unit_ways import Answer, UnitPublisher
 from common.media.units import Data
 
 log = logging.getLogger("tfarm.common.ipc.unit_link")
+
+MAX_QUESTIONS = 1000  # without an answer, of one link
 
 
 class UnitWay:
@@ -92,15 +97,35 @@ class UnitLinks:
 
         `make` is given the publisher's number.
         """
-        open_links = [link for link in self._links.values() if not link.is_retiring]
-        if not open_links:
-            return None
-        link = max(open_links, key=lambda link: _weight(stream, link.ingest))
+        link = self._link_for(stream)
         number = next(self._numbers)
-        if not link.send((encode(make(number)), *payloads)):
+        if link is None or not link.send((encode(make(number)), *payloads)):
             return None
         link.publishers[number] = publisher
         return UnitWay(link, number)
+
+    def check(
+        self,
+        stream: str,
+        make: Callable[[int], PublishCheck],
+        on_answer: Callable[[Refusal | None], None],
+    ) -> bool:
+        """Ask whether one would be refused at once; False: there is nobody to be asked.
+
+        `on_answer` is called once, or never where the ingest goes.
+        """
+        link = self._link_for(stream)
+        number = next(self._numbers)
+        if link is None or not link.send((encode(make(number)),)):
+            return False
+        link.questions[number] = on_answer
+        if len(link.questions) > MAX_QUESTIONS:
+            del link.questions[next(iter(link.questions))]
+        return True
+
+    def _link_for(self, stream: str) -> "_Link | None":
+        open_links = [link for link in self._links.values() if not link.is_retiring]
+        return max(open_links, key=lambda link: _weight(stream, link.ingest), default=None)
 
     def close(self) -> None:
         for link in self._links.values():
@@ -114,6 +139,7 @@ class _Link(MediaSender):
     def __init__(self, bus: Bus, address: str, ingest: ChildId) -> None:
         self.ingest = ingest
         self.publishers: dict[int, UnitPublisher] = {}
+        self.questions: dict[int, Callable[[Refusal | None], None]] = {}
         self.is_retiring = False
         super().__init__(bus, address, self._on_answer)
 
@@ -121,12 +147,17 @@ class _Link(MediaSender):
         self.cut_off(f"the link to {self.ingest} broke")
 
     def cut_off(self, reason: str) -> None:
+        self.questions.clear()
         publishers = list(self.publishers.values())
         self.publishers.clear()
         for publisher in publishers:
             publisher.on_cut_off(reason)
 
     def _on_answer(self, answer: Any) -> None:
+        if isinstance(answer, PublishChecked):
+            if (on_answer := self.questions.pop(answer.number, None)) is not None:
+                on_answer(answer.refusal)
+            return
         if isinstance(answer, PublishCutOff):
             publisher = self.publishers.pop(answer.number, None)
             if publisher is not None:

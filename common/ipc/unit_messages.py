@@ -75,6 +75,29 @@ class PublishAsk:
     gop: GopTransfer | None = None  # what it has of that, until its next keyframe
 
 
+@message("publish-check")
+@dataclass(frozen=True, slots=True)
+class PublishCheck:
+    """Peer → ingest: would this one be refused at once? Nothing is held by it, no hook is asked."""
+
+    number: int  # of the question, by the peer
+    app: str
+    key: str = field(repr=False)
+    peer: str
+    protocol: str
+    query: dict[str, str] = field(default_factory=dict, repr=False)
+    encoder: str = ""
+
+
+@message("publish-checked")
+@dataclass(frozen=True, slots=True)
+class PublishChecked:
+    """Ingest → peer: the answer. None: not by what is known before it is let in."""
+
+    number: int
+    refusal: Refusal | None = None
+
+
 @message("publish-accepted")
 @dataclass(frozen=True, slots=True)
 class PublishAccepted:
@@ -180,7 +203,10 @@ def check(value: Any, payloads: Sequence[bytes]) -> None:
         case Units():
             _check_units(value, payloads)
         case PublishAsk():
-            _check_ask(value, payloads)
+            _check_wish(value)
+            _check_resume(value, payloads)
+        case PublishCheck():
+            _check_wish(value)
         case PublishOver():
             _check_name("reason", value.reason)
         case _:
@@ -207,13 +233,16 @@ def _check_units(value: Units, payloads: Sequence[bytes]) -> None:
             raise EnvelopeError("a unit's time out of range")
 
 
-def _check_ask(value: PublishAsk, payloads: Sequence[bytes]) -> None:
+def _check_wish(value: PublishAsk | PublishCheck) -> None:
     for what in ("app", "key", "peer", "protocol", "encoder"):
         _check_name(what, getattr(value, what))
     if len(value.query) > MAX_FIELDS or any(
         len(text) > MAX_FIELD for item in value.query.items() for text in item
     ):
         raise EnvelopeError("a query that is too long")
+
+
+def _check_resume(value: PublishAsk, payloads: Sequence[bytes]) -> None:
     resume = value.resume
     if resume is not None and not (
         abs(resume.reference.stream_ms) < MAX_NUMBER

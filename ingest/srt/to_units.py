@@ -29,6 +29,7 @@ from common.mpegts.demuxer import (
     TracksChosen,
     TransportStream,
 )
+from common.mpegts.program import Track
 
 FIRST_MS: Final = 1000
 TICKS: Final = 90_000  # a second
@@ -72,7 +73,7 @@ class StreamUnits:
         self._video_stamp_ms = FIRST_MS
         self._sound = b""  # a part of an ADTS frame
         self._sound_ticks: float | None = None  # when the next frame is
-        self._config = b""  # of the sound, as it was told
+        self._config = b""  # of the sound, as it was reported
 
     def feed(self, data: bytes, now: float) -> None:
         """Take bytes as they came.
@@ -93,6 +94,12 @@ class StreamUnits:
             else:
                 self._choose(event)
 
+    def begin_anew(self) -> None:
+        """Say all again to another ingest; parameter sets come with the next keyframe."""
+        self._config = b""
+        if self.chosen is not None:
+            self._announce(self.chosen.audio)
+
     def take(self) -> tuple[list[UnitItem], list[bytes]]:
         """What was made since the last time."""
         made = self.items, self.payloads
@@ -111,6 +118,9 @@ class StreamUnits:
             raise TransportStreamError(f"{video.codec} is not supported: publish H.264")
         self.chosen = chosen
         self._sound, self._sound_ticks, self._config = b"", None, b""
+        self._announce(audio)
+
+    def _announce(self, audio: Track | None) -> None:
         if audio is not None and audio.codec != "aac":  # AAC says in each frame what it is
             self._put(UnitItem(AUDIO_CONFIG, audio.codec), audio.record)
 
@@ -146,9 +156,9 @@ class StreamUnits:
             )
 
     def _aac(self, pes: PesPacket) -> None:
-        told: int | None = None  # of the first frame that begins in this PES packet
+        stated: int | None = None  # of the first frame that begins in this PES packet
         if pes.pts is not None:
-            told = self._clock.ticks(pes.track.pid, pes.pts)
+            stated = self._clock.ticks(pes.track.pid, pes.pts)
         begin = len(self._sound)
         data = self._sound + pes.data if begin else pes.data
         at = 0
@@ -157,15 +167,15 @@ class StreamUnits:
             if not size or at + size > len(data):
                 break
             frame = data[at : at + size]
-            if told is not None and at >= begin:
-                self._sound_ticks, told = told, None
+            if stated is not None and at >= begin:
+                self._sound_ticks, stated = stated, None
             at += size
             config = config_of_adts(frame)
             if config is not None and self._sound_ticks is not None:
                 self._aac_frame(pes, frame, config.encode(), config.sample_rate)
         self._sound = data[at:]
-        if told is not None and self._sound and at >= begin:
-            self._sound_ticks = told
+        if stated is not None and self._sound and at >= begin:
+            self._sound_ticks = stated
 
     def _aac_frame(self, pes: PesPacket, frame: bytes, record: bytes, rate: int) -> None:
         if record != self._config:

@@ -77,6 +77,17 @@ class Entrance:
         if verdict is not None:
             self._judge(asker, verdict, now)
 
+    def why_not(self, attempt: PublishAttempt, host: str, now: float) -> Refusal | None:
+        """Why this one would be refused, as far as that can be said and nothing be held."""
+        streams = self._streams
+        checked = check_attempt(attempt, streams.settings, streams.bans, host, self._unix_time())
+        if isinstance(checked, Refusal):
+            return checked
+        if checked.needs_hook:  # it may be another stream by then
+            return None
+        refusal = streams.memory.recall(checked.stream, now, host)
+        return refusal or streams.is_in_use(checked.stream, checked.credentials, now)
+
     def answered(self, request_id: int, verdict: HookVerdict, now: float) -> None:
         """A hook has answered; who asked may have left."""
         asker = self._questions.answered(request_id)

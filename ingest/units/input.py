@@ -8,18 +8,28 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from common.access.peer_address import host_of
 from common.access.refusal import Cause, Refusal, RefusalReason
 from common.config.settings import Settings
 from common.errors import EnvelopeError
 from common.ipc.control_messages import Endpoint
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.media_listener import Sender
-from common.ipc.unit_messages import PublishAsk, PublishOver, PublishRefused, Units, check
+from common.ipc.unit_messages import (
+    PublishAsk,
+    PublishCheck,
+    PublishChecked,
+    PublishOver,
+    PublishRefused,
+    Units,
+    check,
+)
 from common.process.log import RateLimit, more
 from ingest.input import InputContext
-from ingest.streams.admission import PublishAttempt, Resumption
+from ingest.streams.admission import PublishAttempt, Resumption, label_of
 from ingest.streams.gop_transfer import unpack
 from ingest.streams.source_gop import SourceGop
 from ingest.units.connection import Phase, UnitConnection
@@ -122,6 +132,8 @@ class UnitsInput:
                 self._streams.media(connection, connection.take(message.items, payloads, now), now)
         elif isinstance(message, PublishAsk):
             self._ask(sender, message, payloads, now)
+        elif isinstance(message, PublishCheck):
+            self._check(sender, message, now)
         elif isinstance(message, PublishOver):
             self._over(sender, message, now)
 
@@ -148,18 +160,20 @@ class UnitsInput:
                     self._complain(sender, error)
             resume = Resumption(ask.resume, gop, ask.gop.format if ask.gop is not None else None)
         publishers[ask.number] = connection
-        query = ask.query
-        attempt = PublishAttempt(
-            ask.number,
-            ask.app,
-            ask.key,
-            query.get("key"),
-            query.get("token"),
-            query,
-            ask.judged,
-            resume,
-        )
+        attempt = replace(_attempt_of(ask), judged=ask.judged, resume=resume)
         self._streams.publish(connection, attempt, now)
+
+    def _check(self, sender: Sender, ask: PublishCheck, now: float) -> None:
+        """Say whether one would be refused by what is known; who guesses keys is not told."""
+        attempt, host = _attempt_of(ask), host_of(ask.peer)
+        refusal = self._streams.entrance.why_not(attempt, host, now)
+        if refusal is not None:
+            if self._admission.answer_delay(host, refusal, now):
+                return
+            label, name = label_of(attempt, self._streams.settings)
+            self._streams.refused += 1
+            self._streams.log.refused(label, ask.peer, refusal, now, name)
+        sender.answer([encode(PublishChecked(ask.number, refusal))])
 
     def _why_not(
         self, sender: Sender, ask: PublishAsk, connection: UnitConnection, now: float
@@ -218,3 +232,8 @@ class UnitsInput:
         self._faults += 1
         if (held := self._lines.allow(time.monotonic())) is not None:
             log.warning("units not read child=%s reason=%s%s", sender.child, error, more(held))
+
+
+def _attempt_of(ask: PublishAsk | PublishCheck) -> PublishAttempt:
+    query = ask.query
+    return PublishAttempt(ask.number, ask.app, ask.key, query.get("key"), query.get("token"), query)

@@ -31,8 +31,9 @@ def address_text(listen: Listen) -> str:
 
 
 def configured_addresses(settings: Settings) -> list[str]:
-    """Where a farm with these settings listens, with TLS and without."""
-    return [address_text(one) for one in (settings.listen, settings.listen_tls) if one is not None]
+    """Where a farm with these settings listens for publishers, whatever their protocol."""
+    listeners = (settings.listen, settings.listen_tls, settings.listen_srt)
+    return [address_text(one) for one in listeners if one is not None]
 
 
 def viewers_addresses(settings: Settings, listening: Sequence[str]) -> Sequence[str]:

@@ -94,6 +94,8 @@ def child_command(
         argv += ["--listen", address_text(listen)]
         if shares_port:
             argv.append("--share-port")
+    if kind.speaks_srt:
+        argv += ["--latency", str(settings.srt.latency_ms)]
     if kind.ends_tls:
         argv += ["--certificate", settings.tls.certificate]
         argv += ["--key", settings.tls.key or settings.tls.certificate]

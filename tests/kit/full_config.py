@@ -10,6 +10,12 @@ rtmp = "[::]:1936"
 rtmps = "0.0.0.0:1937"
 http = "0.0.0.0:8081"
 https = "0.0.0.0:8444"
+srt = "0.0.0.0:9001"
+[srt]
+latency = "250ms"
+passphrase = "a long passphrase"
+[srt.passphrases]
+"live/cam1" = "another passphrase"
 [software]
 workers = 3
 capacity = 250.5

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from common import libsrt
 from common.config.ladder import Pipeline, Template
 from common.config.settings import DEFAULT_RENDITIONS
 from common.extras import WEBRTC, install_words, repair_words
@@ -70,6 +71,7 @@ class Findings:
     certificate_problem: str = ""
     lacks_webrtc: bool = False  # it is configured, and its packages are not installed
     webrtc_problem: str = ""  # they are, and cannot be used
+    lacks_libsrt: bool = False  # likewise
 
     @property
     def is_usable(self) -> bool:
@@ -198,6 +200,8 @@ def advice(found: Findings) -> Iterator[str]:
             f"{found.pip} install --force-reinstall --require-hashes --only-binary :all: "
             f"-r requirements/webrtc.txt; elsewhere {repair_words(WEBRTC)}"
         )
+    if found.lacks_libsrt:
+        yield f"listen.srt: nobody can publish by SRT without its library: {libsrt.INSTALL_WORDS}"
     if found.certificate_problem:
         yield (
             f"TLS: {found.certificate_problem}: put a certificate and its key where "

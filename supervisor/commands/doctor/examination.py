@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from common import libsrt
 from common.access.exposure import exposure
 from common.config.settings import Settings
 from common.extras import WEBRTC, is_installed
@@ -78,6 +79,7 @@ def examine(
         devices=tuple(devices),
         lacks_webrtc=settings.webrtc.is_enabled and not is_installed(WEBRTC),
         webrtc_problem=_webrtc_problem(timeout_s) if settings.webrtc.is_enabled else "",
+        lacks_libsrt=settings.listen_srt is not None and not libsrt.is_there(),
         pip=f"{sys.executable} -m pip",
     )
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from common import libsrt
 from common.access.exposure import exposure, publishers_addresses
 from common.extras import WEBRTC, install_words, is_installed
 from common.ipc.control_messages import DeviceInfo
@@ -80,6 +81,8 @@ class FarmReport:
             log.warning("open to everybody what=%s", words)
         if self._launcher.settings.webrtc.is_enabled and not is_installed(WEBRTC):
             log.info("no viewers by WebRTC install=%s", install_words(WEBRTC))
+        if self._launcher.settings.listen_srt is not None and not libsrt.is_there():
+            log.warning("no publishers by SRT install=%s", libsrt.INSTALL_WORDS)
 
     def _exposure(self) -> str:
         listening = publishers_addresses(self._listening())

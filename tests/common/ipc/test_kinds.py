@@ -11,7 +11,7 @@ from common.config.access import Signing
 from common.config.hooks import Hooks
 from common.config.ladder import Template
 from common.config.limits import StreamLimits
-from common.config.settings import ApiSettings, Settings
+from common.config.settings import ApiSettings, Settings, SrtSettings
 from common.config.stream_keys import StreamKeys
 from common.extras import WEBRTC, is_installed
 from common.ipc.kinds import KINDS, ChildKind, has_devices, settings_for
@@ -52,6 +52,7 @@ def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
     assert counts == {
         "api": 1,
         "audio": 0,
+        "srt": 0,
         "ingest": 1,
         "encoder": 0,
         "egress": 1,
@@ -83,6 +84,7 @@ def test_keys_are_told_to_those_who_have_a_use_for_them_and_to_nobody_else() -> 
         templates=(live,),
         stream_keys={"live/a": limited, "live/b": limited},
         api=ApiSettings(tokens=("f",)),
+        srt=SrtSettings(passphrase="g"),
     )
     for name in (*KINDS, "unheard-of"):
         suited = settings_for(name, settings)
@@ -94,6 +96,7 @@ def test_keys_are_told_to_those_who_have_a_use_for_them_and_to_nobody_else() -> 
             expected = hooks if name == "hooks" else Hooks()
             assert template == replace(live.without_access(), hooks=expected)
             assert suited.stream_keys["live/a"] == StreamKeys(limits=StreamLimits(fps=30))
+        assert suited.srt.passphrase == ("g" if name == "srt" else "")
         assert suited.api.tokens == (("f",) if name == "api" else ())
     for kind in KINDS.values():
         assert not (kind.is_sandboxed and (kind.admits or kind.calls_hooks))
@@ -110,6 +113,7 @@ def test_publishers_end_first_then_players_and_last_who_passes_on_what_they_are_
     assert list(KINDS) == [
         "api",
         "audio",
+        "srt",
         "ingest",
         "worker",
         "encoder",
@@ -132,5 +136,6 @@ def test_only_the_api_gives_commands_for_an_operator_and_none_that_ends_the_farm
 
 def test_who_has_a_codec_or_ends_tls_is_in_a_sandbox() -> None:
     for kind in KINDS.values():
-        assert kind.is_sandboxed == (bool(kind.libraries) or kind.ends_tls), kind.name
+        needs_one = bool(kind.libraries) or kind.ends_tls or kind.speaks_srt
+        assert kind.is_sandboxed == needs_one, kind.name
         assert kind.parses_strangers or kind.name == "encoder"

@@ -19,6 +19,7 @@ from common.ipc.unit_messages import (
     MAX_ITEMS,
     Judged,
     PublishAsk,
+    PublishCheck,
     PublishOver,
     PublishRefused,
     UnitItem,
@@ -29,12 +30,14 @@ from common.media.clock import ClockReference, ResumeTime
 from tests.kit.ingest_ports import STREAM
 
 ASK = PublishAsk(1, "live", "cam", "203.0.113.7:5000", "srt", {"key": "sesame"})
+CHECK = PublishCheck(1, "live", "cam", "203.0.113.7:5000", "srt", {"key": "sesame"})
 RESUME = ResumeTime(ClockReference(40, 1.5), 40, 0)
 GOP = GopTransfer(STREAM, Generation(1), None, (TransferItem(TransferKind.METADATA),))
 VIDEO = UnitItem("video", "h264", 40, 0, 1, 1.5)
 GOOD: list[tuple[Any, list[bytes]]] = [
     (ASK, []),
     (replace(ASK, judged=Judged(Credentials("203.0.113.7", "k1"))), []),
+    (CHECK, []),
     (replace(ASK, resume=RESUME), []),
     (replace(ASK, resume=RESUME, gop=GOP), [b"gop"]),
     (Units(1, ()), []),
@@ -49,6 +52,7 @@ BAD: list[tuple[Any, list[bytes], str]] = [
     (replace(ASK, encoder="a" * 256), [], "encoder of 256"),
     (replace(ASK, query={"a": "b" * 5000}), [], "query"),
     (replace(ASK, query={str(n): "" for n in range(MAX_FIELDS + 1)}), [], "query"),
+    (replace(CHECK, key="a" * 256), [], "key of 256"),
     (ASK, [b"x"], "1 payloads"),
     (replace(ASK, gop=GOP), [b"gop"], "1 payloads"),
     (replace(ASK, resume=RESUME, gop=GOP), [], "0 payloads"),
@@ -82,6 +86,7 @@ def test_what_may_not_is_refused_with_what_is_wrong(
 def test_what_is_a_credential_is_shown_nowhere() -> None:
     assert "cam" not in repr(ASK)
     assert "sesame" not in repr(ASK)
+    assert "cam" not in repr(CHECK)
 
 
 @given(st.lists(st.sampled_from(sorted(KINDS)), max_size=4), st.integers(0, 5))

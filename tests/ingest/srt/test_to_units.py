@@ -203,7 +203,7 @@ def _nals(data: bytes) -> Sequence[bytes]:
 
 def test_all_that_ffmpeg_muxes_is_found_as_ffmpeg_finds_it() -> None:
     data = _muxed()
-    with av.open(io.BytesIO(data), format="mpegts") as demuxer:
+    with av.open(io.BytesIO(data), "r", format="mpegts") as demuxer:
         expected = [
             (packet.stream.type, packet.pts or 0, packet.dts, bytes(packet))
             for packet in demuxer.demux()

@@ -26,6 +26,7 @@ from common.ipc.unit_messages import (
     Judged,
     PublishAccepted,
     PublishAsk,
+    PublishCheck,
     PublishFinished,
     PublishRefused,
     PublishTimed,
@@ -203,6 +204,36 @@ def test_refusals_come_with_their_words(
         assert words in refused.refusal.words
         assert rig.input.connections == 0
         assert rig.admission.open_connections == 0
+
+    around(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("app", "key", "words"),
+    [
+        ("live", "cam", "in use"),
+        ("live", "other", ""),
+        ("nowhere", "cam", "no app"),
+        ("locked", "cam", "publish key"),
+    ],
+)
+def test_who_only_asks_whether_is_told_and_holds_nothing(
+    tmp_path: Path, app: str, key: str, words: str
+) -> None:
+    async def scenario(rig: UnitsRig) -> None:
+        await rig.send_live()
+        answers: list[Refusal | None] = []
+        before = rig.admission.address_usage()
+        assert rig.links.check(
+            f"{app}/{key}",
+            lambda number: PublishCheck(number, app, key, "203.0.113.9:1", "toy"),
+            answers.append,
+        )
+        await until_async(lambda: answers)
+        (answer,) = answers
+        assert words in answer.words if answer is not None else not words
+        assert rig.admission.address_usage() == before
+        assert rig.count(PublishRequest) == 1
 
     around(tmp_path, scenario)
 

@@ -223,6 +223,8 @@ def test_a_certificate_is_named_with_what_is_wrong_with_it_where_tls_is_taken() 
 
 def test_what_viewers_by_webrtc_need_is_said_where_it_is_missing() -> None:
     assert not any("webrtc" in line for line in advice(HOST))
+    (line,) = (one for one in advice(replace(HOST, lacks_libsrt=True)) if "SRT" in one)
+    assert "apt-get install libsrt1.5-openssl" in line
     (line,) = (one for one in advice(replace(HOST, lacks_webrtc=True)) if "WebRTC" in one)
     assert "requirements/webrtc.txt" in line
     assert 'pip install "tfarm[webrtc]"' in line

@@ -1,0 +1,15 @@
+"""common/libsrt.py: the library is found where it can be loaded."""
+
+import ctypes
+from contextlib import suppress
+
+from common import libsrt
+
+
+def test_it_is_found_where_it_can_be_loaded() -> None:
+    can_be_loaded = False
+    for name in libsrt.NAMES:
+        with suppress(OSError):
+            ctypes.CDLL(name)
+            can_be_loaded = True
+    assert libsrt.is_there() == can_be_loaded

@@ -14,7 +14,7 @@ def candidate_addresses(
 ) -> list[tuple[str, int]]:
     """Those that the operator names, or else the bound one, or else those of the interfaces.
 
-    `server_host` is the address of this host that the viewer's request came to: it can be reached
+    `server_host` is the address of this host that the request came to: it can be reached
     there, so that it is the first of several; unless a proxy has asked.
     """
     host, port = bound

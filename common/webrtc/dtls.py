@@ -1,4 +1,4 @@
-"""DTLS and SRTP of one viewer (IO), by aiortc's transport over datagrams that are given to it.
+"""DTLS and SRTP of one peer (IO), by aiortc's transport over datagrams that are given to it.
 
 aiortc does the handshake, the proof of the certificates and the keys. Packets of media pass it by:
 what it has agreed on encrypts them here, without a task or a parse for each.
@@ -28,7 +28,7 @@ MAX_QUEUED: Final = 32  # datagrams of a handshake
 
 
 class Certificate:
-    """The certificate of this process, which every viewer is shown."""
+    """The certificate of this process, which every peer is shown."""
 
     def __init__(self) -> None:
         self.rtc = RTCCertificate.generateCertificate()
@@ -56,7 +56,7 @@ class _Datagrams:
 
 
 class Dtls:
-    """One viewer's."""
+    """One peer's."""
 
     def __init__(
         self,
@@ -99,15 +99,15 @@ class Dtls:
         return protected
 
     def unprotect_rtcp(self, packet: bytes) -> bytes:
-        """An RTCP packet of the viewer's in clear. Raises RtpError for what is not its own."""
+        """An RTCP packet of the peer's in clear. Raises RtpError for what is not its own."""
         try:
             plain: bytes = self._transport._rx_srtp.unprotect_rtcp(packet)
         except (pylibsrtp.Error, ValueError) as error:
-            raise RtpError(f"RTCP that is not the viewer's: {error}") from error
+            raise RtpError(f"RTCP that is not the peer's: {error}") from error
         return plain
 
     def close(self) -> None:
-        """Let the viewer know that it is over, and end."""
+        """Let the peer know that it is over, and end."""
         if not self._task.done():
             self._task.cancel()
 
@@ -118,7 +118,7 @@ class Dtls:
                 await self._transport.start(self._remote)
             if self._transport.state == "connected":
                 # the transport's own task has no use for anything but DTLS: it reads what `feed`
-                # gives it, and ends when the viewer says so
+                # gives it, and ends when the peer says so
                 self.is_open = True
                 self._on_open()
                 task = self._transport._task

@@ -1,6 +1,6 @@
-"""A viewer's SDP offer, read as far as its answer needs (RFC 8866, RFC 8829, RFC 9725). Pure.
+"""An SDP offer, read as far as its answer needs (RFC 8866, RFC 8829, RFC 9725). Pure.
 
-Candidates are not read: the viewer's address is the one that its binding requests come from. All
+Candidates are not read: the peer's address is the one that its binding requests come from. All
 that goes into the answer is checked here; what an offer may hold of anything is bounded.
 """
 

@@ -1,9 +1,9 @@
-"""The UDP port on its way from an `rtc` process to its successor (IO: a Unix socket).
+"""The UDP port on its way from a process to its successor (IO: a Unix socket).
 
 A process that retires gives the socket of its port to its successor, and reads it no more; else
 each of the two would be given some of the other's datagrams. It goes on sending by it. The
 successor reads for both: what is of none of its own sessions goes back over the same connection,
-to each that retires. So sessions stay where they are until their viewers leave, and the port has
+to each that retires. So sessions stay where they are until their peers leave, and the port has
 one reader at any time. If a successor ends, its next start connects anew, and is given the port.
 """
 
@@ -26,7 +26,7 @@ log = logging.getLogger("tfarm.common.webrtc.port_handover")
 
 SOCKET: Final = "datagrams"
 MAGIC: Final = b"TFU1"
-ABSENT_S: Final = 10.0  # without a successor: viewers would be silent for longer, too
+ABSENT_S: Final = 10.0  # without a successor: peers would be silent for longer, too
 READS: Final = 64
 MAX_HOST: Final = 64
 _ADDRESS: Final = struct.Struct("!BHII")  # length of the host's text, port; IPv6: flow, scope
@@ -64,10 +64,12 @@ class PortGiver:
         give: Callable[[], socket.socket | None],
         deliver: Callable[[bytes, Address], object],
         on_absent: Callable[[], object],
+        socket_name: str = SOCKET,
     ) -> None:
         """`give` returns the port's socket, if it has it, and reads it no more.
 
         `deliver` takes what the successor has read; `on_absent`: there is none for too long.
+        `socket_name`: of its kind, in `common.ipc.socket_peers.SENDERS`.
         Raises OSError.
         """
         self._give, self._deliver, self._on_absent = give, deliver, on_absent
@@ -75,7 +77,7 @@ class PortGiver:
         self._links: set[socket.socket] = set()
         self._ip = int(socket.AF_INET)
         self._absent: asyncio.TimerHandle | None = None
-        peers = SocketPeers(SOCKET)
+        peers = SocketPeers(socket_name)
         self._socket = FarmSocket(path, peers, self._take, kind=socket.SOCK_SEQPACKET)
 
     def follow(self, endpoints: Iterable[Endpoint]) -> None:
@@ -142,13 +144,18 @@ class PortTaker:
     """The end of a successor: of all that retire beside it."""
 
     def __init__(
-        self, own: ChildId, take: Callable[[socket.socket], bool], on_change: Callable[[], object]
+        self,
+        own: ChildId,
+        take: Callable[[socket.socket], bool],
+        on_change: Callable[[], object],
+        socket_name: str = SOCKET,
     ) -> None:
         """`take` is given a port, and says whether it has a use for it.
 
-        `on_change`: `may_bind` may be another now.
+        `on_change`: `may_bind` may be another now. `socket_name`: as the giver has it.
         """
         self._own, self._take, self._on_change = own, take, on_change
+        self._socket_name = socket_name
         self._loop = asyncio.get_running_loop()
         self._others: dict[ChildId, bool] = {}  # that run; True: it retires
         self._links: dict[ChildId, socket.socket] = {}
@@ -166,12 +173,13 @@ class PortTaker:
         if self._is_over or any(end.child == self._own and end.is_retiring for end in endpoints):
             return
         self._knows_all = True
-        ends = {end.child: end for end in endpoints if end.datagrams and end.child != self._own}
+        others = {end.child: end for end in endpoints if end.child != self._own}
+        ends = {child: end for child, end in others.items() if self._path(end)}
         self._others = {child: end.is_retiring for child, end in ends.items()}
         self._given &= self._others.keys()
         for child, end in ends.items():
             if end.is_retiring and child not in self._links and child not in self._given:
-                self._connect(child, socket_path(end.datagrams))
+                self._connect(child, socket_path(self._path(end)))
         self._on_change()
 
     def relay(self, datagram: bytes, address: Address) -> None:
@@ -190,6 +198,10 @@ class PortTaker:
         self._is_over = True
         for child in tuple(self._links):
             self._disconnect(child)
+
+    def _path(self, end: Endpoint) -> str:
+        path: str = getattr(end, self._socket_name)
+        return path
 
     def _connect(self, child: ChildId, path: str) -> None:
         link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)

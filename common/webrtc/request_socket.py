@@ -1,4 +1,7 @@
-"""Where the `web` child asks for viewers (IO): a connection each, one message there, one back."""
+"""Where the `web` child asks for those who come to it (IO).
+
+A connection for each request, one message there, one back.
+"""
 
 import asyncio
 import logging
@@ -69,7 +72,7 @@ class RequestSocket:
             try:
                 await asyncio.wait((gone, working), return_when=asyncio.FIRST_COMPLETED)
                 if not working.done():
-                    return  # the viewer has not waited
+                    return  # who asked has not waited
                 await self._loop.sock_sendall(link, encode(working.result()))
             finally:
                 working.cancel()
@@ -77,9 +80,9 @@ class RequestSocket:
                 await asyncio.gather(gone, working, return_exceptions=True)
         except (EnvelopeError, OSError, TimeoutError) as error:
             if (held := self._faults.allow(time.monotonic())) is not None:
-                log.warning("a viewer's request was not read reason=%s%s", error, more(held))
+                log.warning("a request by WebRTC was not read reason=%s%s", error, more(held))
         except Exception:
             if (held := self._faults.allow(time.monotonic())) is not None:
-                log.exception("a viewer's request failed%s", more(held))
+                log.exception("a request by WebRTC failed%s", more(held))
         finally:
             link.close()

@@ -1,6 +1,6 @@
 """STUN as an ICE-lite server needs it (RFC 8489, RFC 8445 7.3): requests in, answers out. Pure.
 
-A viewer's browser proves by the password of its session's answer that an address is its own. What
+A browser proves by the password of its session's answer that an address is its own. What
 proves nothing is given no answer at all: an answer to a forged address would be a service to those
 who attack it.
 """
@@ -40,7 +40,7 @@ class Binding:
 
     transaction: bytes
     to: str  # the user name fragment of the session that it is for
-    by: str  # the viewer's
+    by: str  # the peer's
     nominates: bool  # this address is the one to send to
     is_controlled: bool  # its sender leaves the choice to us: a conflict, as it does to ICE-lite
     _signed: bytes  # the message before MESSAGE-INTEGRITY, its length as if that were the last
@@ -137,7 +137,7 @@ def is_answer(datagram: bytes, transaction: bytes, password: str) -> bool:
 def binding_request(
     user: str, password: str, transaction: bytes, attributes: Sequence[tuple[int, bytes]] = ()
 ) -> bytes:
-    """A request: as viewers send it, and to ask one whether a new address is its own."""
+    """A request: as peers send it, and to ask one whether a new address is its own."""
     body = _attribute(_USERNAME, user.encode())
     body += b"".join(_attribute(name, value) for name, value in attributes)
     return _message(BINDING_REQUEST, transaction, body, password)

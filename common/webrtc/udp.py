@@ -1,4 +1,4 @@
-"""The one UDP port of all viewers (IO)."""
+"""The one UDP port of a process (IO)."""
 
 import asyncio
 import logging

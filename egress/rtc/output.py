@@ -68,7 +68,7 @@ class WhepOutput:
     def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
         found: dict[str, Audience] = {}
         for session in self.sessions.of_stream(stream_id):
-            if session.is_playing:
+            if session.is_connected:
                 name = session.viewer.rendition
                 before = found.get(name, Audience(0, 0))
                 sent = before.sent_bytes + session.octets
@@ -88,7 +88,7 @@ class WhepOutput:
                 0,
             )
             for session in self.sessions
-            if session.is_playing
+            if session.is_connected
         ]
 
     def end_viewer(self, number: int, reason: str) -> None:
@@ -159,7 +159,7 @@ class WhepOutput:
         """Have a viewer take the rendition that its line takes."""
         estimate = session.estimate
         stream = self._context.streams.get(session.stream_id)
-        if estimate is None or stream is None or not session.is_playing:
+        if estimate is None or stream is None or not session.is_connected:
             return
         rendition = stream.renditions.get(estimate.rendition)
         if rendition is not None:

@@ -35,7 +35,6 @@ from egress.streams.subscribers import Start
 log = logging.getLogger("tfarm.egress.rtc.requests")
 
 PROTOCOL: Final = "webrtc"
-MAX_CONNECTING: Final = 200  # sessions whose viewers have not connected yet
 PICTURES: Final = 4  # of a source, that show whether it has B-frames
 PICTURES_S: Final = 1.0  # to wait for them
 LOOK_S: Final = 0.05
@@ -85,7 +84,7 @@ class WhepRequests:
         answer.choose(read)  # before anything is waited for
         if not await self._sessions.has_port():
             raise NotAdmitted(_unavailable("the UDP port of WebRTC is not there (webrtc.listen)"))
-        if self._giving_way(host_of(request.address)) == ():
+        if not self._sessions.may_connect(host_of(request.address), self._exempt()):
             raise NotAdmitted(_unavailable("too many viewers connect just now: try again"))
         wish = self._wish(request)
         try:
@@ -110,17 +109,12 @@ class WhepRequests:
             raise
         asker.octets, asker.on_finish = lambda: session.octets, session.end
         session.on_end = asker.leave
-        self._make_room(asker.host)
+        self._sessions.make_room(asker.host, self._exempt())
         self._sessions.add(session)
         return session
 
-    def _giving_way(self, host: str) -> tuple[Session, ...] | None:
-        exempt = Networks(self._settings.ingest.exempt_networks)
-        return self._sessions.giving_way(host, MAX_CONNECTING, exempt)
-
-    def _make_room(self, host: str) -> None:
-        for session in (self._giving_way(host) or ())[:1]:
-            session.end("its address has the most that do not connect, and others want to")
+    def _exempt(self) -> Networks:
+        return Networks(self._settings.ingest.exempt_networks)
 
     def _created(self, request: WhepOffer, read: offer.Offer, session: Session) -> WhepAnswer:
         port = self._sessions.port

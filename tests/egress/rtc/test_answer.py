@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from common.errors import OfferUnfit, SdpError
 from common.webrtc import offer
+from common.webrtc.description import End
 from egress.rtc import answer
 from tests.kit.sdp import CHROMIUM, SMALL, changed
 
-OURS = answer.Ours(
-    "ours", "p" * 24, "sha-256 AB:CD", [("192.0.2.1", 8189), ("2001:db8::1", 8189)], 7, 11, 12, 13
-)
+END = End("ours", "p" * 24, "sha-256 AB:CD", [("192.0.2.1", 8189), ("2001:db8::1", 8189)], 7)
+OURS = answer.Ours(END, 11, 12, 13)
 
 
 def answered(sdp, profile="42"):

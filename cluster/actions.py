@@ -20,6 +20,7 @@ class What(Enum):
     CLAIM = auto()
     RELEASE = auto()
     TEMPLATES = auto()
+    AGE = auto()  # of another host's last keepalive
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ class ClaimState(Enum):
     UNREGISTERED = auto()  # it is to be claimed
     CLAIMING = auto()
     OWNED = auto()
+    LOOKING = auto()  # another host has its key, and is looked for
     ELSEWHERE = auto()  # another host has it, though it runs here
 
 
@@ -86,6 +87,12 @@ class Claims:
         self._wait_no_more(claim.digest)
         self._elsewhere.discard(claim.digest)
 
+    def look(self, claim: Claim) -> None:
+        """Another host has its key, and may be lost."""
+        claim.state, claim.replaces = ClaimState.LOOKING, 0
+        self._wait_no_more(claim.digest)
+        self._elsewhere.discard(claim.digest)
+
     def leave(self, claim: Claim) -> None:
         """It is another host's."""
         claim.state, claim.replaces = ClaimState.ELSEWHERE, 0
@@ -130,7 +137,7 @@ class Claims:
         """How many are owned, not registered, and another host's."""
         elsewhere = len(self._elsewhere)
         waiting = sum(
-            claim.state in (ClaimState.UNREGISTERED, ClaimState.CLAIMING)
+            claim.state in (ClaimState.UNREGISTERED, ClaimState.CLAIMING, ClaimState.LOOKING)
             for claim in self.by_digest.values()
         )
         return len(self.by_digest) - waiting - elsewhere, waiting, elsewhere

@@ -35,6 +35,7 @@ from common.ipc.cluster_messages import (
     ClaimStream,
     ClusterView,
     HeldStreams,
+    HostReach,
     HostRoom,
     OwnerWanted,
     StreamOwner,
@@ -74,6 +75,8 @@ class Membership:
         claim = self.claims.add(message.stream_id, digest, message.request_id)
         if before is not None and claim.state is ClaimState.OWNED:
             return self._streams.answer(claim, ClaimOutcome.OWNED)
+        if claim.state is ClaimState.LOOKING:
+            return self._streams.say_looking(claim)
         if not self.is_in_touch(now):
             return self._streams.answer(claim, ClaimOutcome.AWAY)
         owner = self.view.owners.get(digest)
@@ -116,6 +119,10 @@ class Membership:
         digest = message.digest or self._digest(message.stream_id)
         return [Say(self._owners.want(digest, message.stream_id, now))]
 
+    def reach(self, message: HostReach, now: float) -> list[Action]:
+        """The relay says whether a host is there."""
+        return [*self._streams.on_reach(message, now), *self._next_calls(now)]
+
     def again(self) -> None:
         """The supervisor is another one: it knows nothing."""
         self._last_view, self._streams.knows_held, self._holding = None, False, []
@@ -155,7 +162,7 @@ class Membership:
         session = self._session
         session.busy[call.what] -= 1
         session.answer_s = max(session.answer_s, call.sent_s)
-        if call.what not in (What.LEASE, What.GRANT):
+        if call.what not in (What.LEASE, What.GRANT, What.AGE):
             if answer.revision < call.revision:
                 self._begin_anew(answer.revision)
                 self._streams.begin_anew(call)
@@ -175,6 +182,8 @@ class Membership:
                 self._own_key.answered(call, answer, now)
             case What.CLAIM:
                 actions = self._streams.answered(call, answer, now)
+            case What.AGE:
+                actions = self._streams.on_age(call, answer, now)
             case What.RELEASE:
                 self.claims.releases.pop(call.digest, None)
             case What.TEMPLATES:
@@ -246,6 +255,7 @@ class Membership:
             asked = messages.transaction([Compare(self._keys.base, create=0)], [put])
             actions += session.call(What.BASE, asked, now)
         actions += self._own_key.write(now)
+        actions += self._streams.look(now)
         return [*actions, *self._streams.release(now), *self._streams.claim(now)]
 
     # ---- inside: answers ----------------------------------------------------------------------

@@ -29,6 +29,7 @@ from common.ipc.cluster_messages import (
     ClaimStream,
     ClusterView,
     HeldStreams,
+    HostReach,
     HostRoom,
     LeaveCluster,
     OwnerWanted,
@@ -105,6 +106,8 @@ class ClusterChild:
                 self._do(core.want(message, now))
             case PushTemplates(text):
                 self._do(core.push(text, now))
+            case HostReach():
+                self._do(core.reach(message, now))
             case LeaveCluster():
                 self._is_leaving = True
             case _:

@@ -10,11 +10,18 @@ from cluster.claim_pace import ClaimPace
 from cluster.claims import Claim, Claims, ClaimState
 from cluster.etcd_session import EtcdSession
 from cluster.keys import Keys, StreamRecord, read_stream, write_stream
+from cluster.looking import Looking, Verdict, Verdicts
 from cluster.own_key import RETRY_S
 from cluster.view import View
 from common.etcd import messages
 from common.etcd.messages import Answer, Compare, KeyValue
-from common.ipc.cluster_messages import NO_STREAM, ClaimOutcome, StreamClaimed, StreamOwner
+from common.ipc.cluster_messages import (
+    NO_STREAM,
+    ClaimOutcome,
+    HostReach,
+    StreamClaimed,
+    StreamOwner,
+)
 
 
 class StreamKeys:
@@ -27,6 +34,7 @@ class StreamKeys:
         self.claims = Claims()
         self.knows_held = False  # all streams that the farm has
         self._pace = ClaimPace()
+        self._looking = Looking(session, view)
 
     # ---- asking -------------------------------------------------------------------------------
 
@@ -93,6 +101,10 @@ class StreamKeys:
         if record is not None and (is_given_up or self._may_replace(record, now)):
             self.claims.lose(claim, replaces=found.mod_revision)
             return []
+        looked = self._looking.begin(digest, record.host, found, now) if record is not None else []
+        if looked:
+            self.claims.look(claim)
+            return [*self.say_looking(claim), *looked]
         self.claims.leave(claim)
         return self.answer(claim, ClaimOutcome.ELSEWHERE)
 
@@ -122,6 +134,41 @@ class StreamKeys:
         self._view.changed.add(claim.digest)
         return [Say(StreamClaimed(number, stream_id, outcome, owner)) for number in requests]
 
+    def say_looking(self, claim: Claim) -> list[Action]:
+        """Tell who waits for a claim that it takes longer: its key's host is looked for."""
+        owner, stream_id = self.owner_of(claim.digest), claim.stream_id
+        return [
+            Say(StreamClaimed(number, stream_id, ClaimOutcome.LOOKING, owner))
+            for number in claim.requests
+        ]
+
+    # ---- whether another host is there --------------------------------------------------------
+
+    def on_reach(self, message: HostReach, now: float) -> list[Action]:
+        """The relay says whether a host is there."""
+        return self._judged(self._looking.on_reach(message, now))
+
+    def on_age(self, call: Call, answer: Answer, now: float) -> list[Action]:
+        """Etcd says when it has heard a host."""
+        return self._judged(self._looking.answered(call, answer, now))
+
+    def look(self, now: float) -> list[Action]:
+        """Go on looking for hosts."""
+        return [*self._judged(self._looking.tick(now)), *self._looking.ask(now)]
+
+    def _judged(self, verdicts: Verdicts) -> list[Action]:
+        actions: list[Action] = []
+        for digest, verdict, revision in verdicts:
+            claim = self.claims.by_digest.get(digest)
+            if claim is None or claim.state is not ClaimState.LOOKING:
+                continue
+            if verdict is Verdict.LOST:
+                self.claims.lose(claim, replaces=revision)
+            else:
+                self.claims.leave(claim)
+                actions += self.answer(claim, ClaimOutcome.ELSEWHERE)
+        return actions
+
     def _may_replace(self, record: StreamRecord, now: float) -> bool:
         """Tell if the host that made a stream's key is gone."""
         own = self._session.own
@@ -148,6 +195,8 @@ class StreamKeys:
     def on_put(self, kv: KeyValue) -> list[Action]:
         """A key was made or replaced: by another host over this one's, the stream is that one's."""
         claim = self.claims.by_digest.get(self._keys.digest_of(kv.key))
+        if claim is not None and claim.state is ClaimState.LOOKING:
+            self._look_again(claim, kv.mod_revision)
         if claim is None or claim.state is not ClaimState.OWNED:
             return []
         own, record = self._session.own, read_stream(kv.value)
@@ -162,6 +211,13 @@ class StreamKeys:
         """A key was deleted, perhaps one of this farm's."""
         claim = self.claims.by_digest.get(digest)
         if claim is not None and claim.state is ClaimState.OWNED and revision > claim.mod_revision:
+            self.claims.lose(claim)
+        elif claim is not None and claim.state is ClaimState.LOOKING:
+            self._look_again(claim, revision)
+
+    def _look_again(self, claim: Claim, revision: int) -> None:
+        """Its key has changed since."""
+        if self._looking.end(claim.digest, revision):
             self.claims.lose(claim)
 
     def claim_what_is_free(self) -> None:

@@ -66,7 +66,8 @@ class Answer:
     succeeded: bool = False  # of a transaction
     kvs: tuple[KeyValue, ...] = ()
     has_more: bool = False
-    ttl_s: int = 0  # of a lease; 0: it is not there
+    ttl_s: int = 0  # that a lease has left; 0: it is not there
+    granted_s: int = 0  # that it had to begin with, where that was asked
     token: str = ""
 
 
@@ -135,6 +136,11 @@ def keep_alive(lease: int) -> Request:
     return Request("/v3/lease/keepalive", {"ID": lease})
 
 
+def time_to_live(lease: int) -> Request:
+    """Ask how long a lease has left; that is whole seconds, rounded down."""
+    return Request("/v3/lease/timetolive", {"ID": lease})
+
+
 def revoke(lease: int) -> Request:
     """End a lease, and with it its keys."""
     return Request("/v3/lease/revoke", {"ID": lease})
@@ -180,6 +186,7 @@ def answer_of(body: bytes) -> Answer:
             tuple(kvs),
             document.get("more") is True,
             max(0, _int(document, "TTL")),
+            max(0, _int(document, "grantedTTL")),
             str(document.get("token", "")),
         )
     except (ValueError, TypeError) as error:

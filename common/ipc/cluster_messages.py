@@ -52,6 +52,7 @@ class ClaimOutcome(StrEnum):
     OWNED = "owned"
     ELSEWHERE = "elsewhere"  # a host that is there has it
     AWAY = "away"  # etcd does not answer: it is claimed again when it does
+    LOOKING = "looking"  # whether the host that has it is there is being found out: another follows
 
 
 @message("claim-stream")
@@ -81,6 +82,33 @@ class StreamClaimed:
     stream_id: StreamId
     outcome: ClaimOutcome
     owner: StreamOwner | None = None
+
+
+class Reach(StrEnum):
+    """What comes of connecting to another host's relay."""
+
+    UP = "up"
+    SILENT = "silent"  # it cannot be reached, which may be the network's fault
+    GONE = "gone"  # a link to it has broken, and nothing of its farm listens there any more
+
+
+@message("host-reach-wanted")
+@dataclass(frozen=True, slots=True)
+class HostReachWanted:
+    """Cluster → supervisor → relay: is this host there? Answered by `HostReach`."""
+
+    host: str
+    relay: str  # HOST:PORT
+    rtmp: str = ""  # likewise; "": it is not known
+
+
+@message("host-reach")
+@dataclass(frozen=True, slots=True)
+class HostReach:
+    """Relay → supervisor → cluster: whether a host is there, within two seconds."""
+
+    host: str
+    reach: Reach
 
 
 @message("release-stream")

@@ -255,20 +255,20 @@ class _PullingLink(_Link):
     def __init__(self, client: "LinkClient", host: Host) -> None:
         super().__init__()
         self._client = client
-        self._host = host
+        self.host = host
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._client.links.add(self)
-        self._host.pulling.connected(self.write)
+        self.host.pulling.connected(self.write)
 
     def data_received(self, data: bytes) -> None:
         now = self.received_s = time.monotonic()
         try:
-            self._client.pulls.on_all_media(self._host, self._host.pulling.feed(data, now), now)
+            self._client.pulls.on_all_media(self.host, self.host.pulling.feed(data, now), now)
         except LinkError as error:
-            self._host.pulling.refuse(str(error))
+            self.host.pulling.refuse(str(error))
             self.end(str(error))
 
     def end(self, reason: str) -> None:
@@ -304,6 +304,11 @@ class LinkClient:
         for key, host in hosts.items():
             if key not in self._tasks:
                 self._tasks[key] = self._loop.create_task(self._keep(host))
+
+    def sending(self, since_s: float) -> set[tuple[str, str]]:
+        """Return name and address of the hosts that have sent something by a link since then."""
+        found = {link.host for link in self.links if link.received_s >= since_s}
+        return {(host.name, host.address) for host in found if host.pulling.is_ready}
 
     async def stop(self) -> None:
         """End all in order."""

@@ -46,7 +46,7 @@ class Links(Protocol):
     def demanded(self, stream: StreamId) -> frozenset[str]: ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Host:
     """One that streams are pulled from."""
 

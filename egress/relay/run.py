@@ -15,7 +15,7 @@ from typing import Any
 from common.config.settings import Listen, Settings
 from common.errors import EnvelopeError
 from common.ipc.child import ChildProcess
-from common.ipc.cluster_messages import OwnerWanted, StreamOwner
+from common.ipc.cluster_messages import HostReachWanted, OwnerWanted, StreamOwner
 from common.ipc.control_messages import EgressRoutes, Endpoint, Heartbeat, Hello
 from common.ipc.egresses import Egresses
 from common.ipc.envelope import decode_frames
@@ -36,6 +36,7 @@ from egress.relay.forwards import Forwards
 from egress.relay.output import RelayOutput
 from egress.relay.publishers import Publishers
 from egress.relay.pulls import Pulls
+from egress.relay.reach import HostReaches
 from egress.run import EgressServer
 
 log = logging.getLogger("tfarm.egress.relay.run")
@@ -77,6 +78,9 @@ class RelayService:
         self._publishers = Publishers(self._unit_links, time.monotonic)
         self._server.publishers = self._publishers
         self._forward_listener = process.listener("forward", self._on_forward_frames)
+        self._reaches = HostReaches(
+            self._client.sending, lambda: self._certificate.contexts[1], process.send
+        )
         self._is_welcome = False
         process.is_idle = lambda: False
 
@@ -131,6 +135,8 @@ class RelayService:
                 self._served.on_owner(message)
                 self._pulls.on_owner(message, now)
                 self._client.follow()
+            case HostReachWanted():
+                self._reaches.want(message)
             case EgressRoutes():
                 self._egresses.route(message)
             case _:
@@ -146,6 +152,7 @@ class RelayService:
         await asyncio.sleep(STOP_S)
 
     def close(self) -> None:
+        self._reaches.close()
         self._client.close()
         self._server.close()
         self._unit_links.close()
@@ -159,6 +166,7 @@ class RelayService:
             await asyncio.sleep(CHECK_S)
             now = time.monotonic()
             self._pulls.tick(now)
+            self._reaches.check(now)
             self._client.follow()
             self._server.check(now)
             self._certificate.check(time.time())

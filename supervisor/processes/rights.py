@@ -15,6 +15,8 @@ from common.ipc.capture_messages import CaptureWritten
 from common.ipc.cluster_messages import (
     ClusterTemplates,
     ClusterView,
+    HostReach,
+    HostReachWanted,
     OwnerWanted,
     StreamClaimed,
     StreamOwner,
@@ -73,6 +75,8 @@ _SENT_BY: Final[Mapping[type, Set[str]]] = {
     HookNotice: _ADMITTING,
     HookAnswer: frozenset({"hooks"}),
     OwnerWanted: frozenset({"relay"}),
+    HostReach: frozenset({"relay"}),
+    HostReachWanted: frozenset({"cluster"}),
     StreamOwner: frozenset({"cluster"}),
     StreamClaimed: frozenset({"cluster"}),
     ClusterView: frozenset({"cluster"}),

@@ -1,9 +1,11 @@
 """cluster/stream_keys.py: who may have a stream, by hosts against a model of etcd."""
 
+import pytest
+
 from cluster.keys import StreamRecord, write_stream
 from common.cluster.digest import stream_digest
 from common.etcd import messages
-from common.ipc.cluster_messages import ClaimOutcome, StreamClaimed
+from common.ipc.cluster_messages import ClaimOutcome, HostReach, Reach, StreamClaimed
 from common.ipc.identity import StreamId
 from tests.kit.cluster_rig import SECRET, Rig, views
 
@@ -22,9 +24,27 @@ def test_a_stream_that_ended_may_be_published_elsewhere_at_once() -> None:
     assert rig.registered() == {DIGEST: "b"}
 
 
-def test_a_dead_hosts_streams_are_free_when_its_lease_ends() -> None:
+@pytest.mark.parametrize("takes_s", [0.0, 2.0, 4.0])
+def test_a_dead_hosts_stream_may_be_had_at_once(takes_s: float) -> None:
+    """Its lease ends after 5 s; its key is replaced before, if it is still as it was seen."""
     rig = Rig("a", "b")
     a, b = rig.hosts
+    a.take(CAM)
+    rig.run(8)
+    epoch = a.owned()[DIGEST]
+    a.is_dead = True
+    rig.run(takes_s)
+    assert b.outcome(b.publish(CAM)) is ClaimOutcome.OWNED
+    assert b.owned()[DIGEST] > epoch
+    rig.run(8)
+    assert rig.registered() == {DIGEST: "b"}, "its lease was the dead host's no more"
+
+
+def test_without_a_relay_a_dead_hosts_streams_are_free_when_its_lease_ends() -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    b.has_relay = False
+    b.start()
     a.take(CAM)
     rig.run(8)
     a.is_dead = True
@@ -34,7 +54,74 @@ def test_a_dead_hosts_streams_are_free_when_its_lease_ends() -> None:
     assert [host.name for host in views(b)[-1].hosts] == ["b"]
     b.take(CAM)
     assert rig.registered() == {DIGEST: "b"}
-    assert len(rig.owners) == 2
+
+
+@pytest.mark.parametrize(
+    ("is_heard", "becomes", "after_s"),
+    [(True, ClaimOutcome.ELSEWHERE, 2.6), (False, ClaimOutcome.OWNED, 2.3)],
+)
+def test_a_host_that_the_relay_cannot_reach_is_lost_if_etcd_does_not_hear_it_either(
+    is_heard: bool, becomes: ClaimOutcome, after_s: float
+) -> None:
+    rig = Rig("a", "b", "d")
+    a, b, _ = rig.hosts
+    a.take(CAM)
+    rig.run(8)
+    rig.broken.append({"a", "b"})
+    a.is_cut = not is_heard
+    rig.run(1.0)
+    number = b.publish(CAM)
+    assert b.outcome(number) is ClaimOutcome.LOOKING
+    rig.run(0.5)
+    assert b.outcome(number) is ClaimOutcome.LOOKING
+    rig.run(after_s - 0.5)
+    assert b.outcome(number) is becomes
+    assert rig.registered() == {DIGEST: "a" if is_heard else "b"}
+
+
+def test_a_relay_that_does_not_answer_is_not_waited_for() -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    a.take(CAM)
+    rig.run(8)
+    b.has_answers = False
+    number = b.publish(CAM)
+    assert b.outcome(number) is ClaimOutcome.LOOKING
+    assert b.outcome(b.publish(CAM)) is ClaimOutcome.LOOKING
+    rig.run(1.7)
+    assert {b.outcome(number), b.outcome(number + 1)} == {ClaimOutcome.ELSEWHERE}
+
+
+@pytest.mark.parametrize("what", ["ends", "is replaced"])
+def test_a_key_that_changes_while_its_host_is_looked_for_is_looked_at_again(what: str) -> None:
+    rig = Rig("a", "b", "d")
+    a, b, other = rig.hosts
+    a.take(CAM)
+    rig.run(8)
+    b.has_answers = False
+    number = b.publish(CAM)
+    a.end(CAM)
+    if what == "is replaced":
+        other.take(CAM)
+    b.has_answers = True
+    rig.run(0.5)
+    is_free = what == "ends"
+    assert b.outcome(number) is (ClaimOutcome.OWNED if is_free else ClaimOutcome.ELSEWHERE)
+    assert rig.registered() == {DIGEST: "b" if is_free else "d"}
+
+
+def test_who_is_not_in_touch_replaces_nothing() -> None:
+    rig = Rig("a", "b")
+    a, b = rig.hosts
+    a.take(CAM)
+    rig.run(8)
+    b.has_answers = False
+    number = b.publish(CAM)
+    a.is_dead = b.is_cut = True
+    rig.run(3.0)
+    b.do(b.core.reach(HostReach("a", Reach.GONE), rig.now))
+    assert rig.registered() == {DIGEST: "a"}
+    assert b.outcome(number) is ClaimOutcome.ELSEWHERE
 
 
 def test_a_host_that_was_cut_off_finds_its_stream_at_another_and_registers_none() -> None:

@@ -140,18 +140,27 @@ def split() -> Row:
         time.sleep(1.5)  # sleep: what follows shows by then
         row = three.judge(f"a host cut off for {SPLIT_S:g} s", KEYS[:2], at)
         mixed = sum(_is_mixed(three, player) for player in three.players(KEYS[:1]))
-        late = [first_new_s(seen_by(p, healed)) for p in at_first]
+        late = [_first_s(three, p, healed) for p in at_first]
         others = max(seen_by(p, at).lost for p in three.players(KEYS[2:]))
+        theirs = [_first_s(three, p, at) for p in three.players(KEYS[:1]) if p not in at_first]
     row.lost, row.first_s = others, max(late)
     row.seen = (
-        f"the other publisher accepted after {accepted_s:.1f} s, the old one "
+        f"the other publisher accepted after {accepted_s:.1f} s and lost {new.losses} times, its "
+        f"pictures at all players there after {max(theirs):.1f} s, the old publisher "
         f"{'' if is_there else 'NOT '}there up to the heal and ended {ended_s:.2f} s after it, "
         f"{mixed} players with both at a time"
     )
     row.limit = "0 mixed, 0 disconnected, monotone, the old owner ends ≤ 2 s after the heal"
     row.ok = not mixed and not row.disconnected and not row.repeated and is_there
-    row.ok = row.ok and ended_s <= 2.0 and not others and row.first_s < math.inf
+    row.ok = row.ok and not new.losses and ended_s <= 2.0 and not others and row.first_s < math.inf
     return row
+
+
+def _first_s(three: ThreeHosts, player: LoadPlayer, at: float) -> float:
+    """When a player got the other publisher's sound."""
+    own = {tag.body for tag in three.other_clip.media if tag.type == 8}
+    own -= {tag.body for tag in three.clip.media}
+    return next((came - at for came, _, body in player.sounds if body in own), math.inf)
 
 
 def _is_mixed(three: ThreeHosts, player: LoadPlayer) -> bool:

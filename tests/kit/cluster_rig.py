@@ -13,6 +13,9 @@ from common.ipc.cluster_messages import (
     ClaimStream,
     ClusterView,
     HeldStreams,
+    HostReach,
+    HostReachWanted,
+    Reach,
     ReleaseStream,
     StreamClaimed,
 )
@@ -30,9 +33,10 @@ class Host:
     def __init__(self, rig: "Rig", name: str, farm: str = "f1") -> None:
         self.rig, self.name, self.farm = rig, name, farm
         self.streams: set[StreamId] = set()  # that its farm has
-        self.is_cut = False  # from etcd
+        self.is_cut = False  # from etcd, and from the other hosts
         self.is_stopped = False  # its cluster child is: SIGSTOP
         self.is_dead = False
+        self.has_relay = self.has_answers = True  # of its relay, about other hosts
         self.said: list[object] = []
         self.answers: dict[int, StreamClaimed] = {}
         self._request = 0
@@ -40,7 +44,8 @@ class Host:
 
     def start(self) -> None:
         """Its cluster child begins, perhaps in the place of another."""
-        own = Self("c", self.name, self.farm, SECRET, 5, relay=f"{self.name}:1936")
+        relay = f"{self.name}:1936" if self.has_relay else ""
+        own = Self("c", self.name, self.farm, SECRET, 5, relay=relay)
         self.core = Membership(own, self.rig.now, 1.8e9 + self.rig.now)
         self._watch: dict[str, object] | None = None
         self._since = 0
@@ -88,6 +93,9 @@ class Host:
             match action:
                 case Say(message):
                     self.said.append(message)
+                    if isinstance(message, HostReachWanted) and self.has_answers:
+                        reach = self.rig.reach(self, message.host)
+                        self.do(self.core.reach(HostReach(message.host, reach), self.rig.now))
                     if isinstance(message, StreamClaimed) and message.request_id:
                         self.answers[message.request_id] = message
                 case StartWatch(request):
@@ -139,6 +147,7 @@ class Rig:
         self.store = EtcdStore()
         self.is_etcd_away = False
         self.loses_answers = False
+        self.broken: list[set[str]] = []  # pairs of hosts without a link
         self.owners: dict[tuple[str, int], str] = {}  # who owned a stream, by epoch
         self.hosts = [Host(self, name) for name in names]
 
@@ -150,6 +159,13 @@ class Rig:
             for host in self.hosts:
                 host.step()
             self.check()
+
+    def reach(self, host: Host, name: str) -> Reach:
+        """What a host's relay finds of another one."""
+        other = next(one for one in self.hosts if one.name == name)
+        if host.is_cut or other.is_cut or {host.name, name} in self.broken:
+            return Reach.SILENT
+        return Reach.GONE if other.is_dead else Reach.UP
 
     def check(self) -> None:
         """An epoch of a stream is one host's, for ever."""

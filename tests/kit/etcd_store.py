@@ -78,6 +78,8 @@ class EtcdStore:
                 return self._grant(document, now)
             case "/v3/lease/keepalive":
                 return {"result": self._keep_alive(document, now)}
+            case "/v3/lease/timetolive":
+                return self._time_to_live(document, now)
             case "/v3/lease/revoke":
                 if int(document["ID"]) not in self.leases:
                     raise Refused(5, "etcdserver: requested lease not found")
@@ -190,6 +192,13 @@ class EtcdStore:
             return self._header() | {"ID": f"{number}"}
         lease.until_s = now + lease.ttl_s
         return self._header() | {"ID": f"{number}", "TTL": f"{lease.ttl_s}"}
+
+    def _time_to_live(self, document: Json, now: float) -> Json:
+        lease = self.leases.get(int(document["ID"]))
+        if lease is None:
+            return self._header() | {"ID": document["ID"], "TTL": "-1"}
+        left = {"TTL": f"{int(lease.until_s - now)}", "grantedTTL": f"{lease.ttl_s}"}
+        return self._header() | {"ID": document["ID"]} | left
 
     def _end_leases(self, numbers: Iterable[int]) -> None:
         for number in numbers:

@@ -10,7 +10,8 @@ that another host owns it, who came to it later (`lost_streams.py`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ from common.ipc.cluster_messages import (
     ClusterTemplates,
     ClusterView,
     HeldStreams,
+    HostReach,
+    HostReachWanted,
     HostRoom,
     LeaveCluster,
     PushTemplates,
@@ -42,8 +45,9 @@ from supervisor.farm.registry.lost_streams import LostStreams
 from supervisor.farm.registry.registry import Templates
 from supervisor.farm.state import FarmState
 
-CLUSTER: Final = "cluster"
+CLUSTER, RELAY = "cluster", "relay"
 CLAIM_S: Final = 0.5
+LOOK_S: Final = 5.0  # for a host to be found lost, or there
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,12 @@ class EtcdRegistry:
             ForwardLost: self._on_forward_lost,
             ClusterTemplates: self._on_templates,
             TemplatesPushed: self._on_pushed,
+            HostReachWanted: partial(self._pass_on, RELAY),
+            HostReach: partial(self._pass_on, CLUSTER),
         }
+
+    def _pass_on(self, kind: str, _: ChildId, message: object, now: float) -> list[Action]:
+        return [Send(child, message) for child in self._state.of_kind(kind)]
 
     # ---- publishers ---------------------------------------------------------------------------
 
@@ -186,6 +195,11 @@ class EtcdRegistry:
 
     def _on_claimed(self, child: ChildId, claimed: StreamClaimed, now: float) -> list[Action]:
         """The cluster child answers, or says what has become of a stream that runs."""
+        if claimed.outcome is ClaimOutcome.LOOKING:
+            pending = self._pending.get(claimed.request_id)
+            if pending is not None:
+                self._pending[claimed.request_id] = replace(pending, deadline_s=now + LOOK_S)
+            return []
         stream_id, pending = claimed.stream_id, self._pending.pop(claimed.request_id, None)
         if stream_id in self._state.streams:
             self._note(claimed, now)

@@ -269,6 +269,7 @@ def test_real_etcd_does_what_the_model_does(tmp_path: Path) -> None:
             messages.grant(7, 5),
             messages.grant(7, 5),
             messages.keep_alive(7),
+            messages.time_to_live(99),
             claim("a", b"v", 7),
             claim("a", b"w", 7),
             messages.transaction([], [lost]),
@@ -287,6 +288,9 @@ def test_real_etcd_does_what_the_model_does(tmp_path: Path) -> None:
                 found.append(await client.call(request, LONG_S))
             except EtcdRefused as refused:
                 found.append((refused.code, str(refused)))
+        await client.call(messages.grant(8, 50), LONG_S)
+        left = await client.call(messages.time_to_live(8), LONG_S)
+        found.append((left.granted_s, left.ttl_s in (49, 50)))  # whole seconds, rounded down
         async with aclosing(client.watch(messages.watch("a", "c", 1))) as answers:
             events: list[messages.Event] = []
             async for answer in answers:

@@ -12,7 +12,10 @@ from common.ipc.cluster_messages import (
     ClaimStream,
     ClusterView,
     HeldStreams,
+    HostReach,
+    HostReachWanted,
     HostRoom,
+    Reach,
     ReleaseStream,
     StreamClaimed,
     StreamOwner,
@@ -30,11 +33,12 @@ from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.status_messages import PublisherStatus
 from common.media.clock import ClockReference
 from supervisor.farm.actions import Action, Send
+from supervisor.farm.registry.etcd import LOOK_S
 from supervisor.farm.registry.lost_streams import GRACE_S
 from tests.kit.children import INGEST0
 from tests.kit.farm_rig import ADDRESS, Rig
 
-CLUSTER0 = ChildId("cluster")
+CLUSTER0, RELAY0 = ChildId("cluster"), ChildId("relay", "0")
 A = StreamId("live/a")
 CLUSTER = ClusterSettings("c", "h1", "/s", ("http://e:1",))
 RELAYED = replace(CLUSTER, cert="/c", key="/k", ca="/ca")
@@ -307,3 +311,34 @@ def test_a_supervisor_that_starts_knows_what_is_forwarded() -> None:
 def status_of(generation: Generation) -> PublisherStatus:
     reference = ClockReference(0, 0.0)
     return PublisherStatus(A, generation, None, ADDRESS, 0.0, True, reference, forwarded_to="h2")
+
+
+def test_a_publisher_waits_while_the_host_that_has_its_stream_is_looked_for() -> None:
+    rig = new_rig()
+    ask(rig)
+    assert sent(answer(rig, 1, ClaimOutcome.LOOKING, OTHER), INGEST0) == []
+    assert sent(rig.tick(LOOK_S - 0.1), INGEST0) == []
+    assert isinstance(sent(answer(rig, 1, ClaimOutcome.OWNED), INGEST0)[0], Placement)
+
+
+def test_who_is_looked_for_in_vain_is_not_waited_for_for_ever() -> None:
+    rig = new_rig()
+    ask(rig)
+    answer(rig, 1, ClaimOutcome.LOOKING, OTHER)
+    assert isinstance(sent(rig.tick(LOOK_S), INGEST0)[0], Placement)
+    assert rig.farm.registry.unregistered == {A}
+
+
+def test_what_runs_goes_on_while_its_host_is_looked_for() -> None:
+    rig = new_rig(in_touch=False)
+    ask(rig)
+    answer(rig, 0, ClaimOutcome.LOOKING, OTHER)
+    assert sent(rig.tick(10.0), INGEST0) == []
+
+
+def test_whether_a_host_is_there_is_asked_of_relays_and_answered_to_the_cluster_child() -> None:
+    rig = new_rig()
+    rig.up(RELAY0)
+    wanted, found = HostReachWanted("h2", "h2:1936"), HostReach("h2", Reach.GONE)
+    assert sent(rig.say(CLUSTER0, wanted), RELAY0) == [wanted]
+    assert sent(rig.say(RELAY0, found), CLUSTER0) == [found]

@@ -117,6 +117,7 @@ class EgressServer:
         self._claims = Claims(lambda uses: process.send(UrlsUsed(uses, time.time())))
         self._hooks = ViewerHooks(process.send, time.monotonic, time.time)
         self._scheduler = FlushScheduler(self._loop, time.monotonic, self._waiting)
+        self._ended: dict[StreamId, ServedStatus] = {}  # for the next heartbeat
         self._soon: dict[StreamId, float] = {}  # streams that are due before the next tick
         self._unreadable, self._checked_s = 0, 0.0
         self._lines, self._denials = RateLimit(), PeerLines()
@@ -292,6 +293,8 @@ class EgressServer:
 
     def _end_stream(self, stream: Stream) -> None:
         self._stream_lines.ended(stream.stream_id, time.monotonic())
+        for last in status.served({stream.stream_id: stream}, self.outputs, self._waiting, 0.0):
+            self._ended[stream.stream_id] = last
         self._streams.remove(stream.stream_id)
         self._demand.forget(stream.stream_id)
         for rendition in stream.renditions.values():
@@ -334,10 +337,12 @@ class EgressServer:
             "queued": self._streams.queued,
             "stale": sum(stream.stale for stream in self._streams.by_id.values()),
         }
+        ended, self._ended = self._ended, {}
         settings = self.settings
         has_others = settings.egress.processes > 1 or settings.web.is_enabled
         return self._process.new_heartbeat(
             served=self._served(),
+            served_last=tuple(ended.values()),
             counters=counters,
             address_usage=(
                 self._by_address.usage() if has_others or self._process.is_retiring else {}

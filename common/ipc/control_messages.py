@@ -100,6 +100,7 @@ class Heartbeat:
     # How long the stages of the frame path took since the process began, by stage; "encode:720p"
     # is of one rendition. Empty: as the last time.
     delays: dict[str, DelayCounts] = field(default_factory=dict)
+    served_last: tuple[ServedStatus, ...] = ()  # streams that have ended since the last one
 
 
 @message("fatal")

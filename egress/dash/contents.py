@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 def presentation(hls: HlsStream[R], names: Sequence[str]) -> Presentation:
     """These renditions and the sound, as far as they can be played now."""
-    tracks = {name: hls.tracks[name] for name in (*names, SOUND) if _is_there(hls, name)}
+    tracks = {name: hls.tracks[name] for name in (*names, SOUND) if hls.is_there(name)}
     windows = [track.window for track in tracks.values()]
     first = min((_first(window) for window in windows), default=0)
     begin = hls.numbering.base_msn
@@ -43,11 +43,6 @@ def presentation(hls: HlsStream[R], names: Sequence[str]) -> Presentation:
         round(1000 * end_s) if hls.has_ended else None,
         hls.numbering.base_msn,
     )
-
-
-def _is_there(hls: HlsStream[R], name: str) -> bool:
-    """Whether a track is described: sound as soon as any is cut, for no period gets it later."""
-    return hls.has_sound if name == SOUND else hls.is_playable(name)
 
 
 def _period(

@@ -241,8 +241,16 @@ class HlsStream(Generic[R]):
         is_long = window.listed_s >= self._hold_back()
         return window.has_ended or (window.has_media and window.has_segment and is_long)
 
+    def is_there(self, name: str) -> bool:
+        """Whether viewers are told of a track: in the playlist of all, and in DASH's description.
+
+        A rendition is once it can be played. The sound is as soon as any is cut, since who is told
+        of a stream without sound does not hear it later; `lacks` waits until it can be played.
+        """
+        return self.has_sound if name == SOUND else self.is_playable(name)
+
     def lacks(self, names: Sequence[str], now: float) -> bool:
-        """Whether some of these tracks, or the sound, are still to come."""
+        """Whether some of these tracks, or the sound, cannot be played yet, and will be soon."""
         may_come = not self._is_sound_known and now < self.opened_s + SOUND_GRACE_S
         if not self.is_playable(SOUND) and (SOUND in self.tracks or may_come):
             return True

@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 def multivariant(hls: HlsStream[R], names: Sequence[str], folder: str = "") -> str:
     """The playlist of these renditions, as far as they can be played, and the sound."""
-    sound = hls.tracks.get(SOUND) if hls.has_sound else None
+    sound = hls.tracks.get(SOUND) if hls.is_there(SOUND) else None
     variants, sound_peak, sound_average = [], 0, 0.0
     has_captions = False
     if sound is not None:

@@ -20,6 +20,7 @@ def take_over(state: FarmState, child: ChildId, beat: Heartbeat, now: float) -> 
         for served in beat.served:
             state.update_served(child, served)
         state.summaries.observe(child, (), (), beat.served, now)
+        state.summaries.on_served_last(child, beat)
     match child.kind:
         case "worker":
             for transcode in beat.transcodes:

@@ -1,8 +1,8 @@
 """What became of each stream, in one line of the log at its end. Pure but for the log.
 
 Children's last reports are kept as they come; counters that began anew (another worker, another
-ingest, an egress that was started again) are added up. When a stream ends, its ingest and
-its worker send their last counts; who is gone has reported about a second before.
+ingest, an egress that was started again) are added up. When a stream ends, its ingest, its worker
+and its egresses send their last counts; who is gone has reported about a second before.
 """
 
 import logging
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
-from common.ipc.control_messages import PublishEnd, SessionEnd
+from common.ipc.control_messages import Heartbeat, PublishEnd, SessionEnd
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.status_messages import PublisherStatus, ServedStatus, TranscodeStatus
 from common.process.log import Counts, RateLimit, more, stream_label
@@ -20,7 +20,7 @@ from supervisor.placement.fleet import Allocation
 
 log = logging.getLogger("tfarm.supervisor.farm.stream_summary")
 
-LAST_COUNTS_S = 2.0  # how long the last counts of an ingest and a worker are waited for
+LAST_COUNTS_S = 2.0  # how long the last counts of children are waited for
 MAX_REPORTS = 4  # of one kind that are kept until they are counted
 MAX_SOURCES = 8  # of one counter that are kept apart: a stream has one worker, two while it moves
 NO_GENERATION = Generation(0)
@@ -89,6 +89,7 @@ class _Course:
     until_s: float = math.inf  # when it is written, once it has ended
     awaits_ingest: bool = True  # its last counts
     awaits_worker: bool = False
+    awaits_egresses: set[ChildId] = field(default_factory=set)  # once it has ended
 
     def place(self, generation: Generation, worker: ChildId | None) -> None:
         self.workers[generation] = worker
@@ -120,6 +121,7 @@ class _Course:
         """Wait for what is still to come; `reason` is for where its ingest gave none."""
         self.reason = self.reason or reason
         self.until_s = now + LAST_COUNTS_S
+        self.awaits_egresses = set(self.players)
 
     def end_session(self, worker: ChildId, last: TranscodeStatus) -> None:
         """Take over the last counts of a session."""
@@ -213,6 +215,20 @@ class StreamSummaries:
             course.end_session(worker, last)
         return []
 
+    def on_served_last(self, egress: ChildId, beat: Heartbeat) -> None:
+        """Take an egress's last counts of streams; of one that it lacks it has said them before."""
+        last = {one.stream_id: one for one in beat.served_last}
+        still = {one.stream_id for one in beat.served}
+        for stream_id, one in last.items():
+            live = self._live.get(stream_id)
+            course = self._ended.get(stream_id, live)
+            if course is not None and (course is not live or one.generation in live.workers):
+                course.served(egress, one)
+        for stream_id, course in tuple(self._ended.items()):
+            if stream_id in last or stream_id not in still:
+                course.awaits_egresses.discard(egress)
+                self._write_if_whole(stream_id)
+
     def close(self, stream_id: StreamId, reason: str) -> None:
         """Its room is given up: the line is due when the last counts are there, or late."""
         course = self._live.pop(stream_id, None)
@@ -247,7 +263,9 @@ class StreamSummaries:
 
     def _write_if_whole(self, stream_id: StreamId) -> None:
         course = self._ended.get(stream_id)
-        if course is not None and not course.awaits_ingest and not course.awaits_worker:
+        if course is None or course.awaits_ingest or course.awaits_worker:
+            return
+        if not course.awaits_egresses:
             self._write(stream_id)
 
     def _write(self, stream_id: StreamId) -> None:

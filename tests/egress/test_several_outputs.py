@@ -88,6 +88,8 @@ def test_several_kinds_take_one_rendition_and_none_costs_another_anything(record
             assert served.counters["recorders"] == 3
             egress.push(StreamClosed(STREAM, Generation(1), "it left", 0))
             played = [event for event in events if isinstance(event, VideoReceived)]
+            [last] = egress.served(lambda beat: bool(beat.served_last)).served_last
+            assert sum(rendition.dropped for rendition in last.renditions) > FRAMES / 2
         until(lambda: read(recorded)["quick"]["ended"] == "it left", 10, "the end is heard")
         found = read(recorded)
     assert found["broken"]["ended"] == "it failed"

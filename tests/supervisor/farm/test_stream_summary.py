@@ -56,13 +56,17 @@ def served(rig: Rig, players: int, delay_ms: float, dropped: int = 0) -> ServedS
     return ServedStatus(A, rig.stream().generation, renditions, stages_ms=stages)
 
 
+def dropping(dropped: int) -> tuple[RenditionStatus, ...]:
+    return (RenditionStatus("720p", dropped=dropped),)
+
+
 def live(rig: Rig) -> None:
     rig.publish("live/a")
     rig.beat(INGEST0, publishers=(publisher(rig, 30, late=1),))
     rig.beat(cpu_worker(0), transcodes=(transcode(rig, 28),))
 
 
-def test_the_line_has_the_last_counts_of_ingest_and_worker_and_is_written_once(
+def test_the_line_has_the_last_counts_of_all_children_and_is_written_once(
     rig: Rig, lines: pytest.LogCaptureFixture
 ) -> None:
     live(rig)
@@ -70,10 +74,14 @@ def test_the_line_has_the_last_counts_of_ingest_and_worker_and_is_written_once(
         rig.tick(1.0)
         rig.beat(EGRESS0, served=(served(rig, players, delay_ms, dropped=4),))
     ended, last = publisher(rig, 100, late=1, broken=2), transcode(rig, 97, late=1)
+    last_served = replace(served(rig, 1, 90.0, dropped=7), stages_ms={})
     generation = rig.stream().generation
     rig.say(INGEST0, PublishEnd(A, generation, "its publisher stopped (unpublish)", ended))
     assert summaries(lines) == []
     rig.say(cpu_worker(0), SessionEnd(cpu_worker(0), last))
+    rig.beat(EGRESS0, served=(last_served,))  # its players are told of the end just now
+    assert summaries(lines) == []
+    rig.beat(EGRESS0, served_last=(replace(last_served, renditions=dropping(7)),))
     (found,) = summaries(lines)
     assert found == {
         "event": "stream summary",
@@ -81,7 +89,7 @@ def test_the_line_has_the_last_counts_of_ingest_and_worker_and_is_written_once(
         "seconds": 3.0,
         "frames_in": 100,
         "frames_out": {"720p": 97, "480p": 97},
-        "dropped": {"late": 1, "broken": 2, "worker": 1, "encoder": 2, "players": 4},
+        "dropped": {"late": 1, "broken": 2, "worker": 1, "encoder": 2, "players": 7},
         "mean_delay_ms": {"720p": 90},
         "most_players": 5,
         "reason": "its publisher stopped (unpublish)",
@@ -102,6 +110,37 @@ def test_who_is_gone_is_not_waited_for_longer_than_two_seconds(
     rig.tick(0.2)
     (found,) = summaries(lines)
     assert (found["frames_in"], found["frames_out"]) == (60, {"720p": 28, "480p": 28})
+
+
+def test_an_egress_whose_stream_ended_before_the_farm_knew_is_not_waited_for(
+    rig: Rig, lines: pytest.LogCaptureFixture
+) -> None:
+    live(rig)
+    rig.beat(EGRESS0, served=(served(rig, 2, 80.0, dropped=1),))
+    last = replace(served(rig, 0, 80.0), renditions=dropping(3), stages_ms={})
+    rig.beat(EGRESS0, served_last=(last,))
+    made = transcode(rig, 97)
+    rig.say(INGEST0, PublishEnd(A, last.generation, "reset", publisher(rig, 60)))
+    rig.say(cpu_worker(0), SessionEnd(cpu_worker(0), made))
+    assert summaries(lines) == []
+    rig.beat(EGRESS0)
+    (found,) = summaries(lines)
+    assert found["dropped"] == {"players": 3}
+
+
+def test_the_last_counts_of_a_stream_are_not_those_of_the_next_of_its_name(
+    rig: Rig, lines: pytest.LogCaptureFixture
+) -> None:
+    live(rig)
+    last = replace(served(rig, 0, 80.0), renditions=dropping(3), stages_ms={})
+    rig.say(INGEST0, PublishEnd(A, last.generation, "reset", publisher(rig, 60)))
+    rig.tick(LAST_COUNTS_S + 0.1)
+    assert len(summaries(lines)) == 1
+    live(rig)
+    rig.beat(EGRESS0, served_last=(last,))
+    rig.say(INGEST0, PublishEnd(A, rig.stream().generation, "reset", publisher(rig, 60)))
+    rig.tick(LAST_COUNTS_S + 0.1)
+    assert "players" not in str(summaries(lines)[1]["dropped"])
 
 
 def test_counts_of_a_worker_before_are_added(rig: Rig, lines: pytest.LogCaptureFixture) -> None:

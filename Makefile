@@ -81,7 +81,7 @@ image-check: $(VENV)/.dev
 # What of deploy/ is for container engines, by validators of its formats.
 manifests: build/manifests/.made
 	build/manifests/bin/hadolint deploy/Containerfile
-	build/manifests/bin/kubernetes-validate --strict --quiet deploy/kubernetes.yaml
+	build/manifests/bin/kubernetes-validate --strict --quiet deploy/kubernetes.yaml deploy/kubernetes-cluster.yaml
 	build/manifests/bin/python -c "import sys, compose_spec; \
 		compose_spec.PyCompose.from_yaml(sys.stdin.read())" < deploy/compose.yaml
 

@@ -2,10 +2,13 @@
 
 import configparser
 import re
+import subprocess
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]  # its stubs are no dependency of ours
 
 from common.access.exposure import exposure
 from common.config.load import load
@@ -13,10 +16,12 @@ from common.config.settings import Settings
 from common.errors import ConfigError, ExitCode
 from common.ipc.kinds import HEARTBEAT_S
 from supervisor.processes.run_dir import SERVICE, default_run_dir
+from tests.kit.etcd import PROGRAM, needs_etcd
 from tfarm import PACKAGES
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 UNIT = DEPLOY / "tfarm.service"
+MANIFESTS = ("kubernetes.yaml", "kubernetes-cluster.yaml")
 
 
 def unit() -> configparser.ConfigParser:
@@ -102,27 +107,106 @@ def test_the_images_user_and_run_directory_are_those_of_the_manifests() -> None:
     parent = Path(run_dir).parent
     assert default_run_dir({"RUNTIME_DIRECTORY": run_dir}, int(user)) == Path(run_dir)
     assert f"- {parent}:uid={user},gid={user},mode=0700" in compose
-    assert f"mountPath: {parent}}}" in kubernetes
-    assert {f"runAs{x}: {user}" in kubernetes for x in ("User", "Group")} == {True}
-    for text in (compose, kubernetes):
+    cluster = (DEPLOY / "kubernetes-cluster.yaml").read_text()
+    for text in (kubernetes, cluster):
+        assert f"mountPath: {parent}}}" in text
+        assert {f"runAs{x}: {user}" in text for x in ("User", "Group")} == {True}
+    for text in (compose, kubernetes, cluster):
         assert f"http://127.0.0.1:{Settings().api.listen.port}/" in text
 
 
-def test_a_pod_has_longer_than_its_drain_takes() -> None:
-    text = (DEPLOY / "kubernetes.yaml").read_text()
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_pod_has_longer_than_its_drain_takes(name: str) -> None:
+    text = (DEPLOY / name).read_text()
     (drain_s,) = re.findall(r'drain, --all, --timeout, "(\d+)"', text)
     (grace_s,) = re.findall(r"terminationGracePeriodSeconds: (\d+)", text)
     assert int(grace_s) >= int(drain_s) + 30
 
 
-def configurations() -> dict[str, str]:
-    """Those that come with the image and with the manifest."""
-    manifest = (DEPLOY / "kubernetes.yaml").read_text()
-    (block,) = re.findall(r"^  tfarm\.toml: \|\n((?:    .*\n|\n)+)", manifest, re.MULTILINE)
-    return {
-        "container.toml": (DEPLOY / "container.toml").read_text(),
-        "kubernetes.yaml": textwrap.dedent(block),
+def objects(name: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """A manifest's objects, by kind and name."""
+    found = yaml.safe_load_all((DEPLOY / name).read_text())
+    return {(one["kind"], one["metadata"]["name"]): one for one in found}
+
+
+def test_on_kubernetes_each_node_is_a_host_of_the_cluster_and_one_at_a_time_is_upgraded() -> None:
+    found = objects("kubernetes-cluster.yaml")
+    farm, etcd = found["DaemonSet", "tfarm"]["spec"], found["StatefulSet", "etcd"]["spec"]
+    assert farm["updateStrategy"]["rollingUpdate"] == {"maxUnavailable": 1}
+    pod = farm["template"]["spec"]
+    assert pod["hostNetwork"]
+    assert pod["dnsPolicy"] == "ClusterFirstWithHostNet"
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    mounts = {
+        one["mountPath"]: volumes[one["name"]] for one in pod["containers"][0]["volumeMounts"]
     }
+    assert mounts["/run/tfarm"]["emptyDir"]["medium"] == "Memory"
+    (folder,) = (path for path, volume in mounts.items() if "hostPath" in volume)
+    text = configurations()["kubernetes-cluster.yaml"]
+    files = re.findall(r'^(?:secret_file|etcd_\w+|cert|key|ca) = "(.*)/.*"', text, re.MULTILINE)
+    assert set(files) == {folder}
+    ports = {port["containerPort"] for port in pod["containers"][0]["ports"]}
+    assert ports == {Settings().listen.port, Settings().cluster.relay.port}
+    assert etcd["replicas"] == 3
+    assert re.findall(r"https://etcd-\d\.etcd:2379", text) == [
+        f"https://etcd-{number}.{etcd['serviceName']}:2379" for number in range(3)
+    ]
+    for one in found.values():  # what selects pods selects some
+        labels = one.get("spec", {}).get("template", {}).get("metadata", {}).get("labels")
+        if labels is not None:
+            assert one["spec"]["selector"]["matchLabels"] == labels
+
+
+def etcd_options() -> dict[str, dict[str, str]]:
+    """How members of etcd are started, by the file that says so."""
+    spec = objects("kubernetes-cluster.yaml")["StatefulSet", "etcd"]["spec"]["template"]["spec"]
+    pairs = (one[2:].partition("=") for one in spec["containers"][0]["command"][1:])
+    default = re.findall(
+        r'^ETCD_(\w+)="(.*)"$', (DEPLOY / "etcd.default").read_text(), re.MULTILINE
+    )
+    return {
+        "kubernetes-cluster.yaml": {name: value or "true" for name, _, value in pairs},
+        "etcd.default": {name.lower().replace("_", "-"): value for name, value in default},
+    }
+
+
+@pytest.mark.parametrize("name", etcd_options())
+def test_members_of_etcd_want_certificates_and_keep_no_history(name: str) -> None:
+    options = etcd_options()[name]
+    assert options["client-cert-auth"] == options["peer-client-cert-auth"] == "true"
+    assert all(
+        url.startswith("https://")
+        for key, value in options.items()
+        if key.endswith("-urls") and "metrics" not in key
+        for url in value.split(",")
+    )
+    assert options["auto-compaction-mode"] == "periodic"
+    assert int(options["election-timeout"]) >= 10 * int(options["heartbeat-interval"])
+    assert len(options["initial-cluster"].split(",")) == 3
+
+
+@needs_etcd
+def test_etcd_knows_these_options() -> None:
+    shown = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, check=True)
+    known = set(re.findall(r"--([a-z0-9-]+)", shown.stdout + shown.stderr))
+    for options in etcd_options().values():
+        assert options.keys() - known == set()
+
+
+def test_a_host_and_its_members_of_etcd_are_the_same_machines() -> None:
+    members = re.findall(r"=https://(\w+):2380", etcd_options()["etcd.default"]["initial-cluster"])
+    text = (DEPLOY / "cluster.toml").read_text()
+    assert re.findall(r"https://(\w+):2379", text) == members
+
+
+def configurations() -> dict[str, str]:
+    """Those that come with the image and with the manifests, and of a cluster's host."""
+    found = {name: (DEPLOY / name).read_text() for name in ("container.toml", "cluster.toml")}
+    for name in MANIFESTS:
+        text = (DEPLOY / name).read_text()
+        (block,) = re.findall(r"^  tfarm\.toml: \|\n((?:    .*\n|\n)+)", text, re.MULTILINE)
+        found[name] = textwrap.dedent(block)
+    return found
 
 
 @pytest.mark.parametrize("name", configurations())

@@ -262,6 +262,8 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         if len(body) > MAX_ANSWER_BYTES:
             response.close()
             raise EtcdAway("its answer is too large")
+    if response.status >= 400 and b"CommonName" in body:  # etcd 3.4 and 3.5, where users are on
+        raise EtcdAway("it refuses a certificate that has a common name, beside a user")
     if response.status >= 400 and not body.startswith(b"{"):
         raise EtcdAway(f"it answers HTTP status {response.status}")
     return bytes(body)

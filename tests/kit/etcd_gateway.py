@@ -44,6 +44,9 @@ class Endpoint:
                 return web.Response()
             case "no-json":
                 return web.Response(body=b"{nothing")
+            case "common-name":
+                words = "CommonName of client sending a request against gateway will be ignored"
+                return web.Response(status=400, text=words)
             case "http-500":
                 return web.Response(status=500, body=b"<html>")
             case "huge":

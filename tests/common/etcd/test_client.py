@@ -76,7 +76,9 @@ def test_calls_that_wait_for_one_endpoint_follow_one_that_found_another() -> Non
     run(scenario)
 
 
-@pytest.mark.parametrize("fault", ["silent", "cut", "huge", "no-json", "http-500", "no-leader"])
+@pytest.mark.parametrize(
+    "fault", ["silent", "cut", "huge", "no-json", "http-500", "no-leader", "common-name"]
+)
 def test_an_endpoint_that_is_not_well_costs_no_answer(fault: str) -> None:
     async def scenario(gateway: EtcdGateway, client: EtcdClient) -> None:
         gateway.endpoints[0].fault = fault
@@ -197,7 +199,9 @@ def test_a_watch_reports_what_changes_and_wants_a_leader() -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize("fault", ["cut", "huge", "no-json", "http-500", "no-leader"])
+@pytest.mark.parametrize(
+    "fault", ["cut", "huge", "no-json", "http-500", "no-leader", "common-name"]
+)
 def test_a_watch_that_cannot_be_had_fails(fault: str) -> None:
     async def scenario(gateway: EtcdGateway, client: EtcdClient) -> None:
         gateway.endpoints[0].fault = fault

@@ -10,6 +10,7 @@ import av
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
+from common.media.pictures import PictureFormat
 from common.media.units import VideoCodec
 from tests.kit.clips import video_frame
 from tests.kit.coded import CodedUnit
@@ -24,6 +25,26 @@ _QUIET = {
     VideoCodec.H265: ("x265-params", "pools=none:frame-threads=1:log-level=none"),
     VideoCodec.AV1: ("svtav1-params", "lp=1:pred-struct=1:rc=2"),
 }
+
+
+PLAIN_PICTURES = PictureFormat(
+    width=640,
+    height=360,
+    sar=Fraction(4, 3),
+    profile=1,
+    compat=0,
+    level=30,
+    fps=Fraction(25),
+    reorder_frames=0,
+    interlaced=False,
+    chroma_format=1,
+    bit_depth=8,
+    bit_depth_chroma=8,
+    full_range=True,
+    colour_primaries=9,
+    colour_transfer=16,
+    colour_matrix=9,
+)
 
 
 @dataclass(frozen=True)

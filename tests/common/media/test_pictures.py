@@ -5,27 +5,9 @@ from fractions import Fraction
 
 import pytest
 
-from common.media.pictures import PictureFormat, config_of
+from common.media.pictures import config_of
 from common.media.units import Colour, VideoCodec, VideoConfig
-
-PLAIN = PictureFormat(
-    width=640,
-    height=360,
-    sar=Fraction(4, 3),
-    profile=1,
-    compat=0,
-    level=30,
-    fps=Fraction(25),
-    reorder_frames=0,
-    interlaced=False,
-    chroma_format=1,
-    bit_depth=8,
-    bit_depth_chroma=8,
-    full_range=True,
-    colour_primaries=9,
-    colour_transfer=16,
-    colour_matrix=9,
-)
+from tests.kit.coded_video import PLAIN_PICTURES
 
 
 @pytest.mark.parametrize(
@@ -36,14 +18,14 @@ def test_a_sample_of_more_than_8_bits_takes_two_bytes(
     chroma: int, luma_bits: int, chroma_bits: int, bits: int
 ) -> None:
     pictures = replace(
-        PLAIN, chroma_format=chroma, bit_depth=luma_bits, bit_depth_chroma=chroma_bits
+        PLAIN_PICTURES, chroma_format=chroma, bit_depth=luma_bits, bit_depth_chroma=chroma_bits
     )
     assert pictures.bits_per_pixel == bits
     assert pictures.depth == max(luma_bits, chroma_bits)
 
 
 def test_a_configuration_says_the_same() -> None:
-    assert config_of(VideoCodec.AV1, b"record", PLAIN, 8) == VideoConfig(
+    assert config_of(VideoCodec.AV1, b"record", PLAIN_PICTURES, 8) == VideoConfig(
         VideoCodec.AV1,
         b"record",
         640,

@@ -132,3 +132,37 @@ def test_what_cannot_be_opened_ends_with_words(
         driver.run()
         assert driver.ended is not None
         assert words in driver.ended.reason
+
+
+HDR = (
+    CodedSpec(
+        VideoCodec.H265,
+        320,
+        180,
+        frames=20,
+        fps=Fraction(30),
+        pixel_format="yuv420p10le",
+        colour=(9, 16, 9),
+    ),
+    CodedSpec(
+        VideoCodec.AV1,
+        320,
+        180,
+        frames=20,
+        fps=Fraction(30),
+        pixel_format="yuv420p10le",
+        colour=(9, 18, 9),
+    ),
+)
+
+
+@pytest.mark.parametrize("spec", [*HDR, replace(HDR[0], colour=(1, 1, 1))])
+def test_renditions_of_ten_bits_and_hdr_are_sdr_of_eight(spec: CodedSpec) -> None:
+    made = coded_video(spec)
+    outputs = transcode(source(made), template(LADDER))
+    for name, size in (("big", (320, 180)), ("small", (160, 90))):
+        check(outputs[name], size)
+        frame = outputs[name].decode()[0]
+        assert (frame.color_primaries, frame.color_trc, frame.colorspace) == (1, 1, 1)
+        assert frame.color_range == 1
+    assert outputs["big"].pts_ms == [unit.pts_ms for unit in made.units]

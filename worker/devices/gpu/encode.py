@@ -29,6 +29,7 @@ from worker.devices.gpu.context import GpuContext, Stream
 from worker.devices.gpu.memory import DeviceFrame, GpuSurface
 from worker.devices.gpu.nvenc import Failure, encoder_options, read_failure
 from worker.devices.gpu.plan import black_luma
+from worker.devices.tone_mapping import shown_format
 
 _MILLISECONDS = Fraction(1, 1000)
 _PICTURES = frozenset({NalType.SLICE, NalType.IDR})
@@ -66,11 +67,11 @@ class NvencEncoder:
         self._rendition = rendition
         self._stream = Stream()
         self._cuda = CudaContext(device_id=0, primary_ctx=True, cuda_stream=self._stream.pointer)
-        self._codec: VideoCodecContext | None = _make(rendition, pictures, fps)
+        self._codec: VideoCodecContext | None = _make(rendition, shown_format(pictures), fps)
         # One a frame of the scaler's pool. Each holds its frame's memory until the encoder closes.
         self._videos: dict[int, VideoFrame] = {}
         self._black = _black_frame(
-            rendition.width, rendition.height, black_luma(pictures.full_range)
+            rendition.width, rendition.height, black_luma(shown_format(pictures).full_range)
         )
         self._needs_idr = True
         with lock:

@@ -35,6 +35,7 @@ from worker.devices.gpu.memory import (
 )
 from worker.devices.gpu.plan import MAX_RENDITIONS, THREADS, Fit, PicturePlan, plan_picture
 from worker.devices.letterbox import fit_picture, rendition_picture
+from worker.devices.tone_mapping import shown_format
 from worker.pool.memory import PicturePool
 
 _KERNEL_SOURCE = Path(__file__).with_name("scale.cu")
@@ -82,7 +83,7 @@ class GpuScaler:
         self._context = context
         self._renditions = ladder.renditions
         self._first_format = (pictures.width, pictures.height, pictures.sar)
-        self._full_range = pictures.full_range
+        self._full_range = shown_format(pictures).full_range
         self._hybrid = hybrid
         self._stream: Stream | None = None
         self._events: list[Event] = []  # free ones

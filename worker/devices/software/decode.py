@@ -129,8 +129,10 @@ class SoftDecoder:
         assert isinstance(picture, SoftPicture)
         frame = picture.frame
         component = frame.format.components[0]
-        if component.bits != 8 or not component.is_luma:
+        if not component.is_luma:
             return None
+        if component.bits != 8:
+            frame = frame.reformat(format="yuv420p")  # once a second
         plane = frame.planes[0]
         return grid_of(memoryview(plane), plane.line_size, frame.width, frame.height)
 

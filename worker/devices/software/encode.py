@@ -26,6 +26,7 @@ from common.errors import AvcError, DeviceLost, EncodeFailed
 from common.media.pictures import PictureFormat
 from worker.devices.backend import EncodedUnit, Surface
 from worker.devices.software.decode import MILLISECONDS
+from worker.devices.tone_mapping import shown_format
 from worker.devices.turns import Turns
 
 # NVENC's names for how much time to take, and what x264 calls the like.
@@ -65,14 +66,15 @@ class X264Encoder:
         threads: int = 1,
         turns: Turns | None = None,
     ) -> None:
-        """`turns` is entered for each picture.
+        """`pictures`: the source's. `turns` is entered for each picture.
 
         Raises EncodeFailed, DeviceLost.
         """
         self._turns = turns or nullcontext()
         self._rendition = rendition
         try:
-            self._context = _open(rendition, pictures, fps, pixel_format, threads)
+            shown = shown_format(pictures)
+            self._context = _open(rendition, shown, fps, pixel_format, threads)
             self._config = AvcConfig.parse(self._context.extradata or b"")
         except (MemoryError, av.error.MemoryError) as error:
             raise DeviceLost("out of memory opening an encoder") from error

@@ -3,7 +3,8 @@
 A rendition's graph scales bicubically straight into its rectangle of the frame (`pad` lends `scale`
 its buffer) and leaves the rest black; pixel format and range become the encoder's. The work is done
 in the encoder's thread, so that renditions scale in parallel. A picture that is already what the
-rendition wants is handed on as it is.
+rendition wants is handed on as it is. HDR and wide gamut become SDR behind the scaling
+(`tone_mapping.py`).
 
 A small rendition is scaled from a larger one of the same picture, which has fewer samples to read,
 where that one was scaled from the source itself: more than one step in between would show
@@ -12,9 +13,11 @@ where that one was scaled from the source itself: more than one step in between 
 
 import threading
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import av.error
 import av.filter
+from av.filter.context import FilterContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 
@@ -24,6 +27,8 @@ from common.media.pictures import PictureFormat
 from worker.devices.backend import Picture
 from worker.devices.letterbox import Rectangle, fit_picture, rendition_picture
 from worker.devices.software.decode import MILLISECONDS, SoftPicture, buffer_arguments
+from worker.devices.software.tone_mapping import add_tone_mapping, hald_image
+from worker.devices.tone_mapping import BT709, BT2020, HLG, PQ, shown_format
 
 # The larger rendition has at least so many rows for one of the smaller: less is another filter's
 # work on almost the same samples.
@@ -33,7 +38,7 @@ MAX_FORMS = 2  # of pictures at a time: the source's, and those of a larger rend
 
 def pixel_format(pictures: PictureFormat) -> str:
     """Return what the renditions of a source are made of: 4:2:0 of 8 bits in the source's range."""
-    return "yuvj420p" if pictures.full_range else "yuv420p"
+    return "yuvj420p" if shown_format(pictures).full_range else "yuv420p"
 
 
 class SoftSurface:
@@ -97,6 +102,23 @@ class SoftScaler:
         self._renditions = []
 
 
+class _Graph(NamedTuple):
+    """A filter graph, and where pictures are pushed in."""
+
+    graph: av.filter.Graph
+    source: FilterContext
+
+
+def _mapped_transfer(picture: SoftPicture, frame: VideoFrame) -> int:
+    """The transfer of a source's own frame whose tones renditions cannot show; 0: they can."""
+    if frame is not picture.frame:
+        return 0  # it is a larger rendition's
+    transfer = int(frame.color_trc)
+    if transfer in (PQ, HLG):
+        return transfer
+    return BT709 if int(frame.color_primaries) == BT2020 else 0
+
+
 class _RenditionScaler:
     """Scales for one rendition; its graphs are made anew when the pictures change their form."""
 
@@ -106,9 +128,10 @@ class _RenditionScaler:
         self._rendition = rendition
         self._fitted_to = (pictures.width, pictures.height, pictures.sar)
         self._format = format_name
-        self._range = ColorRange.JPEG if pictures.full_range else ColorRange.MPEG
+        is_full = shown_format(pictures).full_range
+        self._range = ColorRange.JPEG if is_full else ColorRange.MPEG
         # by the form of the pictures that it is for; None: they are left as they are
-        self._graphs: dict[tuple[object, ...], av.filter.Graph | None] = {}
+        self._graphs: dict[tuple[object, ...], _Graph | None] = {}
         # Where a smaller rendition has dropped pictures, its thread may come for a later one's.
         self._lock = threading.Lock()
 
@@ -123,11 +146,11 @@ class _RenditionScaler:
 
     def _scale(self, picture: SoftPicture, frame: VideoFrame) -> VideoFrame:
         try:
-            graph = self._graph_for(picture, frame)
-            if graph is None:
+            made = self._graph_for(picture, frame)
+            if made is None:
                 return frame
-            graph.vpush(frame)
-            scaled = graph.vpull()
+            made.source.push(frame)
+            scaled = made.graph.vpull()
         except (MemoryError, av.error.MemoryError) as error:
             raise DeviceLost("out of memory in the scaler") from error
         except (av.error.FFmpegError, OverflowError) as error:
@@ -138,16 +161,27 @@ class _RenditionScaler:
         scaled.time_base = MILLISECONDS
         return scaled
 
-    def _graph_for(self, picture: SoftPicture, frame: VideoFrame) -> av.filter.Graph | None:
+    def _graph_for(self, picture: SoftPicture, frame: VideoFrame) -> "_Graph | None":
         name = frame.format.name
-        form = (frame.width, frame.height, name, picture.sar, frame.color_range, frame.colorspace)
+        form = (
+            frame.width,
+            frame.height,
+            name,
+            picture.sar,
+            frame.color_range,
+            frame.colorspace,
+            transfer := _mapped_transfer(picture, frame),
+        )
         if form not in self._graphs:
             if len(self._graphs) >= MAX_FORMS:
                 self._graphs.clear()
-            self._graphs[form] = self._make_graph(picture, frame)
+            self._graphs[form] = self._make_graph(picture, frame, transfer)
         return self._graphs[form]
 
-    def _make_graph(self, picture: SoftPicture, frame: VideoFrame) -> av.filter.Graph | None:
+    def _make_graph(
+        self, picture: SoftPicture, frame: VideoFrame, transfer: int
+    ) -> "_Graph | None":
+        """`transfer`: that of tones to be mapped; 0: there are none."""
         rendition = self._rendition
         place = self._place(picture)
         fills = (place.width, place.height) == (rendition.width, rendition.height)
@@ -155,21 +189,31 @@ class _RenditionScaler:
             fills
             and (frame.width, frame.height) == (rendition.width, rendition.height)
             and frame.format.name == self._format
+            and not transfer
         ):
             return None
         graph = av.filter.Graph()
         graph.threads = 1
         out_range = "pc" if self._range is ColorRange.JPEG else "tv"
-        nodes = [
-            graph.add("buffer", buffer_arguments(frame)),
-            graph.add("scale", f"{place.width}:{place.height}:flags=bicubic:out_range={out_range}"),
-            graph.add("format", self._format),
-        ]
+        source = graph.add("buffer", buffer_arguments(frame))
+        size = f"{place.width}:{place.height}:flags=bicubic"
+        table: FilterContext | None = None
+        if transfer:
+            matrix = "bt709" if frame.colorspace == BT709 else "bt2020"
+            scaled = graph.add("scale", f"{size}:in_color_matrix={matrix}")
+            last, table = add_tone_mapping(graph, scaled)
+        else:
+            scaled = last = graph.add("scale", f"{size}:out_range={out_range}")
+        source.link_to(scaled)
+        nodes = [last, graph.add("format", self._format)]
         if not fills:
             pad = f"{rendition.width}:{rendition.height}:{place.x}:{place.y}:black"
             nodes.append(graph.add("pad", pad))
         graph.link_nodes(*nodes, graph.add("buffersink")).configure()
-        return graph
+        if table is not None:
+            table.push(hald_image(transfer))
+            table.push(None)
+        return _Graph(graph, source)
 
     def _place(self, picture: SoftPicture) -> Rectangle:
         if self.is_for(picture):

@@ -3,6 +3,7 @@
 import threading
 import time
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -208,7 +209,7 @@ class CountingGraph:
         self.most_inside = 0
         self._frames: list[Any] = []
 
-    def vpush(self, frame: Any) -> None:
+    def push(self, frame: Any) -> None:
         self.inside += 1
         self.most_inside = max(self.most_inside, self.inside)
         time.sleep(0.02)
@@ -225,7 +226,9 @@ def test_a_rendition_scales_one_picture_at_a_time_though_smaller_renditions_want
 ) -> None:
     picture, sps = decoded(SourceSpec(frames=1))
     graph = CountingGraph()
-    monkeypatch.setattr(_RenditionScaler, "_make_graph", lambda *_: graph)
+    monkeypatch.setattr(
+        _RenditionScaler, "_make_graph", lambda *_: SimpleNamespace(graph=graph, source=graph)
+    )
     scaler = SoftScaler(ladder(sps, WIDE), sps)
     surfaces = [scaler.scale(picture, [0])[0] for _ in range(2)]
     threads = [threading.Thread(target=surface.prepare) for surface in surfaces]

@@ -88,12 +88,17 @@ class SrtPublisher:
             self._leave(refusal.words)
             self._end(refusal, refusal.words)
             return
+        self._pass_on()
+
+    def _pass_on(self) -> None:
         items, payloads = self._units.take()
         for at in range(0, len(items), MAX_ITEMS):
             self._send(items[at : at + MAX_ITEMS], payloads[at : at + MAX_ITEMS])
 
     def closed(self) -> None:
         """Its socket has ended."""
+        self._units.end()
+        self._pass_on()
         self._leave("the caller closed the connection, or nothing came of it any more")
         self._end(None, "the caller is gone")
 

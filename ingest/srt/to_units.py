@@ -7,6 +7,7 @@ ahead of it, such as sound, is not below 0 then.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from common.codecs.aac import ADTS_SYNC, adts_header_bytes, config_of_adts
@@ -28,12 +29,15 @@ from common.mpegts.demuxer import (
     PesPacket,
     TracksChosen,
     TransportStream,
+    TsEvent,
 )
 from common.mpegts.program import Track
 
 FIRST_MS: Final = 1000
 TICKS: Final = 90_000  # a second
+SERVED_VIDEO: Final = frozenset(("h264", "h265"))
 SERVED_AUDIO: Final = frozenset(("aac", "opus"))
+_NAMED: Final = frozenset(VideoCodec)
 _ADTS_BYTES: Final = 7  # of a header, at least
 _MAX_ADTS_BYTES: Final = 8191  # of a frame: its length has 13 bits
 _AAC_SAMPLES: Final = 1024  # of a frame
@@ -81,7 +85,15 @@ class StreamUnits:
         Raises:
             TransportStreamError: nothing of it can be served, with words for its publisher.
         """
-        for event in self.stream.feed(data, now):
+        self._take_all(self.stream.feed(data, now))
+
+    def end(self) -> None:
+        """Nothing more comes: what waits for the next of its track is whole. Raises nothing."""
+        with suppress(TransportStreamError):
+            self._take_all(self.stream.flush())
+
+    def _take_all(self, events: Sequence[TsEvent]) -> None:
+        for event in events:
             if isinstance(event, PesPacket):
                 if event.track.is_video:
                     self._picture(event)
@@ -114,8 +126,10 @@ class StreamUnits:
 
     def _choose(self, chosen: TracksChosen) -> None:
         video, audio = chosen.video, chosen.audio
-        if video is not None and video.codec not in set(VideoCodec):
-            raise TransportStreamError(f"{video.codec} is not supported: publish H.264")
+        if video is not None and video.codec not in SERVED_VIDEO:
+            name = VideoCodec(video.codec).label if video.codec in _NAMED else video.codec
+            words = f"{name} in a transport stream is not supported: publish H.264 or H.265"
+            raise TransportStreamError(words)
         self.chosen = chosen
         self._sound, self._sound_ticks, self._config = b"", None, b""
         self._announce(audio)

@@ -1,11 +1,12 @@
 """What a publisher's units hold that another process took out of its protocol.
 
 Pure, one `UnitReader` a publisher, over the stream's Timeline. Nothing is believed that can be
-seen: pictures go the way of RTMP's through `ingest.streams.h264_input`, which finds parameter sets,
-keyframes and borders. What cannot be read comes out as `Dropped`; nothing raises.
+seen: pictures go the way of RTMP's through `ingest.streams.video_input`, which finds parameter
+sets, keyframes and borders. What cannot be read comes out as `Dropped`; nothing raises.
 """
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 from common.codecs.aac import frame_ms
 from common.codecs.h264_access_units import MessageFacts
@@ -36,7 +37,6 @@ from common.media.units import (
 )
 from ingest.streams.clock.source_times import SourceTimes
 from ingest.streams.clock.timeline import Timeline
-from ingest.streams.h264_input import H264Input
 from ingest.streams.media_events import (
     AudioOmitted,
     Dropped,
@@ -44,6 +44,7 @@ from ingest.streams.media_events import (
     Metadata,
     UnsupportedVideo,
 )
+from ingest.streams.video_input import VIDEO_INPUTS, VideoInput
 
 MAX_RECORD_BYTES = 16 * 1024  # kept, and sent to every player; real ones have 30 to 200
 MAX_REASON = 200  # bytes
@@ -63,7 +64,9 @@ class UnitReader:
         self._is_timed = False
         self._last_s = 0.0  # arrivals go up
         self._times = SourceTimes(timeline)
-        self._h264 = H264Input(self._times)
+        self._codec: str = VideoCodec.H264  # of the pictures
+        self._pictures: VideoInput = VIDEO_INPUTS[VideoCodec.H264](self._times)
+        self._fps: Fraction | None = None  # that its metadata declares
         self._audio: AudioConfig | None = None
         self._frame_ms: float | None = None
         self._reported: set[str] = set()  # codecs that nobody can be given
@@ -94,7 +97,7 @@ class UnitReader:
 
     def flush(self, before_s: float) -> Sequence[MediaEvent]:
         """What waits for more of its picture, if the last of it came before then."""
-        return [*self._h264.flush(before_s), *self._times.take_notices()]
+        return [*self._pictures.flush(before_s), *self._times.take_notices()]
 
     # ---- inside -------------------------------------------------------------------------------
 
@@ -104,13 +107,22 @@ class UnitReader:
             self.timed = PublishTimed(self._number, stamp_ms, unit.dts_ms)
 
     def _video(self, item: UnitItem, payload: bytes, received_s: float) -> Sequence[MediaEvent]:
-        if item.codec != VideoCodec.H264:
+        if item.codec != self._codec and not self._changes_to(item.codec):
             return self._unsupported(item)
         is_key = bool(item.flags & KEY)
         stamp = item.stamp_ms & _STAMP_MASK
-        return self._h264.message(
+        return self._pictures.message(
             payload, MessageFacts(stamp, item.composition_ms, is_key, received_s)
         )
+
+    def _changes_to(self, name: str) -> bool:
+        """Take pictures of another codec from now on; False: it is none that is taken."""
+        if name not in VIDEO_INPUTS:
+            return False
+        codec = VideoCodec(name)
+        self._codec, self._pictures = codec, VIDEO_INPUTS[codec](self._times)
+        self._pictures.declare_rate(self._fps)
+        return True
 
     def _sound(self, item: UnitItem, payload: bytes, received_s: float) -> Sequence[MediaEvent]:
         config = self._audio
@@ -126,9 +138,9 @@ class UnitReader:
 
     def _other(self, item: UnitItem, payload: bytes, received_s: float) -> Sequence[MediaEvent]:
         if item.kind == VIDEO_CONFIG:
-            if item.codec != VideoCodec.H264:
+            if item.codec != self._codec and not self._changes_to(item.codec):
                 return self._unsupported(item)
-            return self._h264.record(payload)
+            return self._pictures.record(payload)
         if item.kind == AUDIO_CONFIG:
             return self._configured(item, payload)
         if item.kind == METADATA:
@@ -161,7 +173,8 @@ class UnitReader:
     def _metadata(self, payload: bytes) -> Sequence[MediaEvent]:
         members = metadata_members(payload)
         fps = declared_rate(members.get("framerate"))
-        self._h264.declare_rate(fps)
+        self._fps = fps
+        self._pictures.declare_rate(fps)
         return [Metadata(payload, fps, declared_size(members))]
 
     def _unsupported(self, item: UnitItem) -> Sequence[MediaEvent]:

@@ -101,14 +101,16 @@ def refused(clip: Path, to: str) -> str:
 
 def test_a_lossy_line_costs_no_picture_and_refusals_are_shown(farm: Farm, clip: MakeClip) -> None:
     port, source = port_of(farm), clip(SPEC)
-    with lossy(port, Line(loss=0.05)) as proxy:
-        with publisher(source, url(proxy.address[1], "publish:live/cam")):
-            farm.wait_stream("cam", timeout=20)
-            recording = record(farm.url("cam", "source"), enough=frames(90))
-            assert not recording.decode_error
-            assert recording.number_steps(SPEC.frames) == {1}
-            assert proxy.lost > 10, "there was something to mend"
-            assert "Application-defined" in refused(source, url(port, "publish:live/cam"))
+    with (
+        lossy(port, Line(loss=0.05)) as proxy,
+        publisher(source, url(proxy.address[1], "publish:live/cam")),
+    ):
+        farm.wait_stream("cam", timeout=20)
+        recording = record(farm.url("cam", "source"), enough=frames(90))
+        assert not recording.decode_error
+        assert recording.number_steps(SPEC.frames) == {1}
+        assert proxy.lost > 10, "there was something to mend"
+        assert "Application-defined" in refused(source, url(port, "publish:live/cam"))
     wrong = {"passphrase": "another passphrase"}
     assert "Incorrect passphrase" in refused(source, url(port, "publish:live/coded", **wrong))
     with publisher(source, url(port, "publish:live/coded", passphrase=PASSPHRASE)):

@@ -129,7 +129,7 @@ def test_what_is_no_picture_is_lost() -> None:
 
 
 def test_video_that_nobody_can_be_given_ends_it_with_words() -> None:
-    with pytest.raises(TransportStreamError, match="MPEG-2 video in .* not supported"):
+    with pytest.raises(TransportStreamError, match="MPEG-2 video in a transport stream"):
         read(TsWriter().tables(((VIDEO_PID, 0x02, b""),)))
 
 

@@ -7,6 +7,7 @@ an ingest do by `units` (`unit_messages.py`), but that the request names the hos
 
 from dataclasses import dataclass, field
 
+from common.access.refusal import Refusal
 from common.config.ladder import Template
 from common.ipc.envelope import message
 from common.ipc.identity import Generation, StreamId
@@ -42,6 +43,7 @@ class ForwardLost:
     stream_id: StreamId
     generation: Generation
     reason: str
+    refusal: Refusal | None = None  # the host's, which has no room
 
 
 @message("forward-ask")

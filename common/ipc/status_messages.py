@@ -73,6 +73,7 @@ class PublisherStatus:
     overrides: StreamOverrides = NO_OVERRIDES  # of what its app has
     epoch_ms: int | None = None  # Unix time at which its stream time was 0; None: no media yet
     forwarded_to: str = ""  # the host that has the stream; "": it is here
+    by_host: str = ""  # the host that its publisher came to, if another one
 
 
 @dataclass(frozen=True, slots=True)

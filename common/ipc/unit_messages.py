@@ -51,6 +51,7 @@ class Judged:
     overrides: StreamOverrides = NO_OVERRIDES
     # The epoch of a claim of the stream: its owner gives it up for this, or cannot be reached.
     replaces: int = 0
+    host: str = ""  # that one's name
 
 
 @message("publish-ask")

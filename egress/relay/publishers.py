@@ -148,7 +148,7 @@ def _ask_of(
         key,
         ask.address,
         f"host {host}",
-        judged=Judged(ask.credentials, ask.overrides, ask.replaces),
+        judged=Judged(ask.credentials, ask.overrides, ask.replaces, host),
         resume=resume,
         gop=gop,
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from common.access.refusal import Refusal, RefusalReason
 from common.ipc.control_messages import GopTransfer, Placement, PublishEnd
 from common.ipc.forward_messages import ForwardAsk, ForwardLost, ForwardTo
 from common.ipc.identity import StreamId, split_stream_id
@@ -110,6 +111,7 @@ class Forwards:
         if stream is None or stream.forward is None or connection is None:
             return  # it ends just now
         stream.forward.lost_s = now
+        stream.next_forward = forward
         resume = stream.resume_time()
         transfer = stream.transfer() if resume is not None else None
         gop, payloads = transfer if transfer is not None else (None, [])
@@ -142,12 +144,8 @@ class Forwards:
             self._begin(forward, answer, now)
         elif isinstance(answer, PublishAccepted):
             self._go_on(forward, stream)
-        elif isinstance(answer, PublishRefused) and message.request_id:
-            queued = self._streams.requests.get(message.request_id)
-            if queued is not None:
-                self._streams.refuse_queued(queued, answer.refusal, now)
-        elif isinstance(answer, PublishRefused) and stream is not None and stream.forward:
-            self._streams.end_for(stream, answer.refusal, now)
+        elif isinstance(answer, PublishRefused):
+            self._refused(forward, stream, answer.refusal, now)
 
     def cut_off(self, forward: Forward, reason: str) -> None:
         """The way is gone, or did not come to be: the supervisor says what is next."""
@@ -162,7 +160,7 @@ class Forwards:
             self._report(ForwardLost(0, message.stream_id, forward.generation, reason))
             return
         is_waiting = self._streams.requests.get(message.request_id) is not None
-        if is_waiting or (not message.request_id and stream is not None):
+        if is_waiting or (stream is not None and stream.next_forward is forward):
             self._report(
                 ForwardLost(message.request_id, message.stream_id, forward.generation, reason)
             )
@@ -202,9 +200,26 @@ class Forwards:
         who = queued.credentials
         self._streams.begin(queued.connection, queued.attempt, stream, who, now)
 
+    def _refused(
+        self, forward: Forward, stream: Stream | None, refusal: Refusal, now: float
+    ) -> None:
+        """The host does not take a publisher; where it has no room, another one may have some."""
+        message = forward.message
+        queued = self._streams.requests.get(message.request_id)
+        is_next = stream is not None and stream.next_forward is forward
+        if queued is None and not is_next:
+            return
+        if refusal.reason is RefusalReason.FULL:
+            who = message.request_id, message.stream_id, message.generation
+            self._report(ForwardLost(*who, f"host {message.host} is full", refusal))
+        elif queued is not None:
+            self._streams.refuse_queued(queued, refusal, now)
+        elif stream is not None:
+            self._streams.end_for(stream, refusal, now)
+
     def _go_on(self, forward: Forward, stream: Stream | None) -> None:
         """Another host takes a publisher whose owner is lost."""
-        if stream is None or stream.forward is None:
+        if stream is None or stream.next_forward is not forward:
             forward.over("its publisher left", is_meant=False)
             return
         stream.forward_by(forward)

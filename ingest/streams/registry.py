@@ -262,6 +262,7 @@ class Streams:
         self.captures.begin(connection, stream.stream_id)
         self.entrance.begin(connection, attempt, stream.stream_id, now)
         stream.arrive(connection.peer, now, credentials)
+        stream.by_host = attempt.judged.host if attempt.judged is not None else ""
         connection.accept_publish(attempt.request_id, stream.timeline, now, stream.audio_before)
         self.log.info("publish started", stream.stream_id, "peer=%s", connection.peer)
 

@@ -97,12 +97,14 @@ class Stream:
         if resume is not None:
             self.timeline = Timeline.continuing(resume.reference, resume.end_ms)
         self.forward: Forward | None = forward
+        self.next_forward: Forward | None = None  # that was asked for, and has no answer yet
         self._resume_after_ms: int | None = None  # of what begins here next
         self._context = context
         self._placed, self._epochs = placed, context.epochs
         self._epoch_ms = resume.epoch_ms if resume is not None else None
         self._report, self._clock = context.report, context.clock
         self._since_unix, self._unix_time = since_unix, context.unix_time
+        self.by_host = ""  # that its publisher came to, if another one
         self.owner = Credentials()  # of the publisher, or of the last one
         self._address, self._was_open = "", False  # of the publisher; whether egress knows it
         self.absence: Absence | None = None  # while the stream is held
@@ -178,7 +180,7 @@ class Stream:
             self.end(reason)
             return
         self.state = StreamState.HELD
-        self._address = ""
+        self._address = self.by_host = ""
         self.absence = Absence(now + hold_ms / 1000)
         self.doctor.restart()
         media = self.media
@@ -218,7 +220,7 @@ class Stream:
         output = self.media.egress
         self._set_time(self.forward)
         if forward is not None:
-            self.forward = forward
+            self.forward, self.next_forward = forward, None
             self._placed = replace(self._placed, generation=forward.generation)
         if isinstance(output, ForwardOutput):
             output.use(forward.way if forward is not None else None)
@@ -232,7 +234,7 @@ class Stream:
 
     def _begin_here(self, placed: Placement) -> None:
         """The host that had it is lost, and this one has it now: nothing of it need begin anew."""
-        forward, self.forward = self.forward, None
+        forward, self.forward, self.next_forward = self.forward, None, None
         self._set_time(forward)
         if forward is not None:
             forward.over("its stream goes on elsewhere", is_meant=False)
@@ -398,6 +400,7 @@ class Stream:
             overrides=self.overrides,
             epoch_ms=self._epoch_ms,
             forwarded_to=self.forward.host if self.forward is not None else "",
+            by_host=self.by_host,
         )
 
     # ---- inside -------------------------------------------------------------------------------

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from common.rtmp.blocking_client import RtmpPublisher
 from tests.kit.certificates import Authority
-from tests.kit.clients import Player, Publisher, Recording, play_on
+from tests.kit.clients import Player, Publisher, Recording, play_on, refusal_of
 from tests.kit.clips import ClipSpec
 from tests.kit.cluster_farms import cluster_table
 from tests.kit.etcd import Etcd, free_ports, needs_etcd
@@ -63,6 +65,13 @@ def counter(farm: Farm, name: str) -> int:
     return int(farm.child("relay")["counters"].get(name, 0))
 
 
+def forwarded(farm: Farm) -> list[dict[str, Any]]:
+    """The rows of publishers here whose streams other hosts have."""
+    found = farm.status()["cluster"]["forwarded"]
+    assert isinstance(found, list)
+    return found
+
+
 def assert_whole(recording: Recording, clip: ClipSpec) -> None:
     """Every picture of the publisher's, once, in order of time."""
     assert recording.number_steps(clip.frames) == {1}
@@ -111,3 +120,33 @@ def test_every_way_to_watch_works_where_the_stream_is_not(
         assert by_hls.recording.audio
         with urllib.request.urlopen(f"http://{web}/live/all/index.mpd", timeout=10) as answer:
             assert b"<MPD" in answer.read()
+
+
+def test_a_publisher_may_come_to_any_host(farms: tuple[Farm, Farm], clip: MakeClip) -> None:
+    """Its stream begins where there is room; who comes for it elsewhere is judged by its owner."""
+    here, there = farms
+    spec = ClipSpec(seconds=8.0)
+    assert there.cli("drain", "--all").returncode == 0
+    try:
+        with Publisher(there.url("far"), clip(spec), loop=True):
+            at_owner, at_publisher = Player(here.url("far", "240p")), Player(there.url("far"))
+            with at_owner, at_publisher:
+                play_on(at_owner, at_publisher, ms=1000)
+                assert refusal_of(RtmpPublisher(there.url("far"), 30)) == (
+                    "NetStream.Publish.BadName",
+                    "the stream key is in use",
+                )
+                until(lambda: forwarded(there), 5, "status has it", every=0.2)
+                (row,) = forwarded(there)
+                until(lambda: here.streams()["far"]["by_host"] == "host-b", 5, "and the owner's")
+                publisher = here.streams()["far"]["publisher"]
+                assert (row["host"], row["publisher"]) == ("host-a", publisher)
+                assert "far" not in there.streams()
+                assert row["stream"] in there.cli("cluster", "status").stdout
+            assert_whole(at_owner.recording, spec)
+            assert_whole(at_publisher.recording, spec)
+        here.wait_gone("far")
+        until(lambda: not forwarded(there), 5, "its row is gone", every=0.2)
+        assert "live/far" not in here.log() + there.log()
+    finally:
+        there.cli("undrain", "--all")

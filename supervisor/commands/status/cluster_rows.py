@@ -1,8 +1,10 @@
 """What status says of a cluster of hosts: its document, and lines for people. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from common.process.log import stream_label
 from common.words import counted, duration
 from supervisor.farm.farm import Farm
 
@@ -29,7 +31,28 @@ def cluster_document(farm: Farm) -> Json | None:
         }
     else:
         found = asdict(view) | {"hosts": [asdict(host) for host in view.hosts]}
-    return {"name": cluster.name, "host": cluster.host, **found}
+    own = {"name": cluster.name, "host": cluster.host}
+    return {**own, **found, "forwarded": _forwarded(farm)}
+
+
+def _forwarded(farm: Farm) -> list[Json]:
+    """The publishers here whose streams other hosts have; streams by their labels."""
+    beats = [child.heartbeat for child in farm.state.children.values() if child.heartbeat]
+    return [
+        {
+            "stream": stream_label(status.stream_id),
+            "host": status.forwarded_to,
+            "publisher": status.address,
+            "since_unix": status.since_unix,
+            "fps": round(status.fps, 2),
+            "bitrate_bps": round(status.bitrate_bps),
+            "frames": status.frames,
+            "dropped": sum(status.dropped.values()),
+        }
+        for beat in beats
+        for status in beat.publishers
+        if status.forwarded_to
+    ]
 
 
 def cluster_line(cluster: Json, now_unix: float) -> tuple[str, bool]:
@@ -45,7 +68,9 @@ def cluster_line(cluster: Json, now_unix: float) -> tuple[str, bool]:
         streams.append(f"{cluster['unregistered']} not yet")
     if cluster["elsewhere"]:
         streams.append(f"{cluster['elsewhere']} owned by another host, too")
-    is_wrong = not cluster["is_in_touch"] or len(streams) > 1
+    if cluster.get("forwarded"):
+        streams.append(f"{counted(len(cluster['forwarded']), 'publisher')} forwarded")
+    is_wrong = not cluster["is_in_touch"] or bool(cluster["unregistered"] or cluster["elsewhere"])
     return f"{words}; {', '.join(streams)}", is_wrong
 
 
@@ -63,15 +88,26 @@ def cluster_page(cluster: Json, now_unix: float) -> list[str]:
         first = (host["name"], str(host["streams"]), free or "-")
         templates = str(host["templates_revision"] or "-")
         rows.append((*first, host["rtmp"], relay, host["version"], templates, state))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        lines.append("  ".join(cells).rstrip())
+    lines += _columns(rows)
     refusing = {host["name"]: host["templates_problem"] for host in cluster["hosts"]}
     if any(refusing.values()):
         words = (f"{host} refuses templates: {why}" for host, why in refusing.items() if why)
         lines += ["", *words]
+    if cluster.get("forwarded"):
+        forwarded = [("FORWARDED", "TO HOST", "PUBLISHER", "FPS", "MBIT/S", "DROPPED")]
+        for row in cluster["forwarded"]:
+            figures = f"{row['fps']:.0f}", f"{row['bitrate_bps'] / 1e6:.1f}", str(row["dropped"])
+            forwarded.append((row["stream"], row["host"], row["publisher"], *figures))
+        lines += ["", *_columns(forwarded)]
     wrong = {url: fault for url, fault in cluster["endpoints"].items() if fault}
     if wrong:
         lines += ["", *(f"etcd {url}: {fault}" for url, fault in wrong.items())]
     return lines
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -297,6 +297,7 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts, sound: AudioLevels | N
         "is_registered": stream.stream_id not in farm.registry.unregistered,
         "away_s": _away_s(stream, facts.now_s),
         "publisher": stream.address,
+        "by_host": publisher.by_host if publisher else "",
         "ingest": str(stream.ingest),
         "since_unix": publisher.since_unix if publisher else 0.0,
         "generation": stream.generation,

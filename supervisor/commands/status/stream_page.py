@@ -91,7 +91,8 @@ def _publisher(stream: Json, now_unix: float, width: int) -> list[Line]:
     lines = wrap(f"{name_of(stream)}  {stream['state']}", width, "bold")
     since = stream["since_unix"]
     if stream["is_live"]:
-        who = f"{stream['publisher']} by {stream['ingest']}"
+        by_host = f" at host {stream['by_host']}," if stream.get("by_host") else ""
+        who = f"{stream['publisher']}{by_host} by {stream['ingest']}"
         lines += _fact("publisher", f"{who}, for {duration(now_unix - since)}", width)
     elif since:
         lines += _fact(

@@ -13,6 +13,7 @@ others are said to have leaves the last word to this: a takeover of one's own st
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.access.address_limits import too_many_publishes
@@ -20,7 +21,7 @@ from common.access.authorise import publish_entry_names
 from common.access.credentials import may_succeed, not_its_own
 from common.access.peer_address import host_of, subscriber
 from common.access.refusal import Cause, Refusal, RefusalReason
-from common.config.ladder import Pipeline
+from common.config.ladder import Pipeline, SourceFormat
 from common.config.limits import too_many_publishers
 from common.ipc.control_messages import (
     PublisherBack,
@@ -51,6 +52,9 @@ from supervisor.farm.state import FarmState
 from supervisor.farm.stream import NO_INGEST, Stream, WithoutIngest
 from supervisor.placement.fleet import NoRoom, Room
 
+# With what is known of the source.
+GiveAway = Callable[[RequestedStream, SourceFormat | None, float], list[Action]]
+
 _TAKEN = Refusal(RefusalReason.NAME_IN_USE, "the stream is already being published")
 
 REVOKE_S = 1.0  # for the ingest that has a stream to say whether it gives it up
@@ -77,6 +81,8 @@ class Admission:
         self._revoking: dict[int, Revoking] = {}
         self._last_revoke = 0
         self.closed = ""  # why no new stream is taken, if none is
+        # Gives a request that there is no room for to another host; nothing: none takes it.
+        self.give_away: GiveAway = lambda requested, source, now: []
 
     @property
     def queued(self) -> int:
@@ -181,7 +187,7 @@ class Admission:
 
     def _decide_if_open(self, requested: RequestedStream, now: float) -> list[Action]:
         if self.closed:
-            return [_refuse(requested, full(self.closed))]
+            return self.give_away(requested, None, now) or [_refuse(requested, full(self.closed))]
         if why := self._beyond_template(requested.request.stream_id):
             return [_refuse(requested, full(why))]
         return self._decide(requested, now)
@@ -202,7 +208,10 @@ class Admission:
         remembered = self._refused_sources.recall(request.stream_id, request.credentials)
         found = look(state, self._isolation, requested, remembered, len(self._queued), now)
         if isinstance(found, Refuse):
-            return [_refuse(requested, found.refusal)]
+            is_full = found.refusal.reason is RefusalReason.FULL and remembered is not None
+            source = remembered.format if is_full and remembered is not None else None
+            given = self.give_away(requested, source, now) if source is not None else []
+            return given or [_refuse(requested, found.refusal)]
         actions = self._isolate(requested, found, now)
         stream = found.stream
         match found.best:
@@ -218,6 +227,8 @@ class Admission:
                 state.put(stream, room, now)
                 return [*actions, state.announce(stream, request.request_id)]
             case Queue(deadline_s):
+                if given := self._give_away_queued(requested, now):
+                    return [*actions, *given]
                 queued = RequestedStream(requested.ingest, request, deadline_s)
                 self._queued.append(queued)
                 if requested.deadline_s is None:
@@ -225,7 +236,15 @@ class Admission:
                     actions.append(Send(requested.ingest, wait))
                 return actions
             case Refuse(refusal, why_full):
+                if given := self.give_away(requested, None, now):
+                    return [*actions, *given]
                 return [*actions, self._refuse_full(requested, stream, refusal, why_full, now)]
+
+    def _give_away_queued(self, requested: RequestedStream, now: float) -> list[Action]:
+        """Nothing waits for room that another host has, but for devices that start."""
+        is_up = any(device.is_up for device in self._state.fleet.devices.values())
+        is_first = requested.deadline_s is None
+        return self.give_away(requested, None, now) if is_up and is_first else []
 
     def _isolate(self, requested: RequestedStream, found: Found, now: float) -> list[Action]:
         is_again = requested.deadline_s is not None

@@ -16,6 +16,7 @@ from math import inf
 from typing import Any, Final
 
 from common.access.refusal import Refusal, RefusalReason
+from common.config.ladder import SourceFormat
 from common.ipc.cluster_messages import (
     MAX_HELD,
     ClaimOutcome,
@@ -38,8 +39,10 @@ from common.ipc.forward_messages import ForwardLost
 from common.ipc.identity import ChildId, StreamId
 from common.ipc.status_messages import PublisherStatus
 from supervisor.farm.actions import Action, Send
+from supervisor.farm.admission.candidates import RequestedStream
 from supervisor.farm.admission.publish_requests import Admission
 from supervisor.farm.registry.forwards import MAX_TRIES, Forwarded, Forwards
+from supervisor.farm.registry.host_choice import HostChoices, units_for
 from supervisor.farm.registry.host_room import host_room
 from supervisor.farm.registry.lost_streams import LostStreams
 from supervisor.farm.registry.registry import Templates
@@ -75,6 +78,10 @@ class EtcdRegistry:
         self.templates = Templates()
         self._lost = LostStreams(state)
         self.forwards = Forwards(state)
+        own = state.settings.cluster
+        self._choices = HostChoices(own.host, f"{own.name}/{own.host}")
+        self._epochs: dict[StreamId, int] = {}  # of claims whose streams are not here yet
+        admission.give_away = self._give_away
 
     @property
     def handlers(self) -> dict[type, Callable[[ChildId, Any, float], list[Action]]]:
@@ -132,7 +139,12 @@ class EtcdRegistry:
         if way is None:
             return []
         request = way.request
-        self._state.note(lost.stream_id, f"{lost.reason}", now)
+        self._state.note(lost.stream_id, lost.reason, now)
+        if lost.refusal is not None:
+            self._choices.refused(way.host, now)
+            requested = RequestedStream(ingest, request)
+            refused = Refused(request.request_id, lost.stream_id, lost.refusal)
+            return self._give_away(requested, None, now) or [Send(ingest, refused)]
         if lost.stream_id in self._state.streams:
             self.forwards.forget(ingest, lost.stream_id)
             return self._admission.request(ingest, request, now)
@@ -206,15 +218,15 @@ class EtcdRegistry:
         if pending is None:
             return []
         if claimed.outcome is not ClaimOutcome.ELSEWHERE:
-            self.forwards.forget(pending.ingest, stream_id)
+            self._epochs[stream_id] = claimed.owner.epoch if claimed.owner is not None else 0
             if claimed.outcome is ClaimOutcome.OWNED:
                 self.unregistered.discard(stream_id)
             else:
                 self.unregistered.add(stream_id)
-            return [
-                *self._admission.request(pending.ingest, pending.request, now),
-                *self._follow_streams(),
-            ]
+            actions = self._admission.request(pending.ingest, pending.request, now)
+            if stream_id in self._state.streams:
+                self.forwards.forget(pending.ingest, stream_id)
+            return [*actions, *self._follow_streams()]
         ingest, request, owner = pending.ingest, pending.request, claimed.owner
         if stream_id in self._state.streams:  # let in meanwhile, by another request
             self.forwards.forget(ingest, stream_id)
@@ -227,6 +239,24 @@ class EtcdRegistry:
             self._state.note(stream_id, f"refused: {_where(owner)} has it", now)
             sent = [Send(ingest, Refused(request.request_id, stream_id, _elsewhere(owner)))]
         return [*sent, *self._release([stream_id])]
+
+    def _give_away(
+        self, requested: RequestedStream, source: SourceFormat | None, now: float
+    ) -> list[Action]:
+        """Have a stream that there is no room for begin at a host that has some; none: nothing."""
+        ingest, request = requested.ingest, requested.request
+        template = self._state.settings.template_of(request.stream_id, request.overrides)
+        tried = self.forwards.tried(ingest, request.stream_id)
+        is_in_touch = self.view is not None and self.view.is_in_touch
+        if not self._may_forward(request) or template is None or not is_in_touch:
+            return []
+        if self.view is None or len(tried) >= MAX_TRIES or request.stream_id in self._state.streams:
+            return []
+        host = self._choices.choose(self.view.hosts, units_for(template, source), now, tried)
+        if host is None:
+            return []
+        place, epoch = (host.name, host.relay), self._epochs.get(request.stream_id, 0)
+        return self.forwards.to(ingest, request, place, replaces=epoch, now=now)
 
     def _may_forward(self, request: PublishRequest) -> bool:
         """Tell if its publisher may go to another host: it has not come from one."""
@@ -302,6 +332,8 @@ class EtcdRegistry:
     def _release(self, stream_ids: Iterable[StreamId]) -> list[Action]:
         child, names = self._child(), tuple(stream_ids)
         self._claimed.difference_update(names)
+        for name in names:
+            self._epochs.pop(name, None)
         self.unregistered.difference_update(names)
         return [Send(child, ReleaseStream(name)) for name in names] if child is not None else []
 

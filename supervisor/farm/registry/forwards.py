@@ -26,7 +26,12 @@ class Forwarded:
     generation: Generation
     host: str
     epoch: int = 0  # of the host's claim; 0: it is to make one
-    tries: int = 1  # so many ways were taken for this request
+    tried: tuple[str, ...] = ()  # the hosts that were asked for this request, in order
+
+    @property
+    def tries(self) -> int:
+        """How many ways were taken for this request."""
+        return len(self.tried)
 
 
 class Forwards:
@@ -56,17 +61,21 @@ class Forwards:
         template = self._state.settings.template_of(request.stream_id, request.overrides)
         if template is None:
             return []
-        known = self._ways.get((ingest, request.stream_id))
-        tries = known.tries + 1 if known is not None else 1
         name, relay = host
         generation = next_generation(self._state)
-        way = Forwarded(request, generation, name, epoch, tries)
+        tried = (*self.tried(ingest, request.stream_id), name)
+        way = Forwarded(request, generation, name, epoch, tried)
         self._ways[ingest, request.stream_id] = way
         self._state.note(request.stream_id, f"forwarded to host {name}", now)
         message = ForwardTo(
             request.request_id, request.stream_id, generation, template, name, relay, replaces
         )
         return [Send(ingest, message)]
+
+    def tried(self, ingest: ChildId, stream_id: StreamId) -> tuple[str, ...]:
+        """The hosts that were asked for a request."""
+        known = self._ways.get((ingest, stream_id))
+        return known.tried if known is not None else ()
 
     def lost(self, ingest: ChildId, lost: ForwardLost) -> Forwarded | None:
         """A way is gone; returns what it was, for the next one. None: it was not in force."""
@@ -84,7 +93,7 @@ class Forwards:
             key = ingest, status.stream_id
             known = self._ways.get(key)
             if known is not None and known.generation == status.generation:
-                self._ways[key] = replace(known, tries=0)
+                self._ways[key] = replace(known, tried=())
             elif known is None or known.generation < status.generation:
                 request = PublishRequest(
                     0,

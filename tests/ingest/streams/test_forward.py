@@ -292,3 +292,15 @@ def test_a_placement_comes_in_place_of_a_way(rig: ForwardRig) -> None:
     assert rig.peer.accepted == [7]
     (status,) = rig.streams.statuses(100.0)
     assert status.forwarded_to == ""
+
+
+def test_a_host_that_is_full_leaves_it_to_the_supervisor(rig: ForwardRig) -> None:
+    full = Refusal(RefusalReason.FULL, "there is no room")
+    rig.ask()
+    rig.say(PublishRefused(0, full))
+    lost = rig.last(ForwardLost)
+    assert (lost.request_id, lost.refusal) == (rig.last(PublishRequest).request_id, full)
+    assert rig.peer.told == []
+    rig.to(2, request=lost.request_id)
+    rig.say(PublishAccepted(1))
+    assert rig.peer.accepted == [7]

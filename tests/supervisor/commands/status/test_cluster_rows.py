@@ -1,9 +1,12 @@
 """supervisor/commands/status/cluster_rows.py."""
 
+from dataclasses import replace
+
 from common.config.settings import ClusterSettings, Settings
 from common.ipc.cluster_messages import ClusterView, HostView
 from common.ipc.identity import ChildId
 from supervisor.commands.status.cluster_rows import cluster_document, cluster_line, cluster_page
+from tests.kit.children import INGEST0
 from tests.kit.farm_rig import Rig
 
 CLUSTER = ClusterSettings("studio", "h1", "/s", ("http://e:1",))
@@ -64,3 +67,23 @@ def test_what_is_wrong_is_said() -> None:
     assert is_wrong
     assert words.endswith("3 not yet, 1 owned by another host, too")
     assert cluster_page(found, 2.0)[-1] == "etcd http://e:1: x"
+
+
+def test_publishers_whose_streams_other_hosts_have_are_rows() -> None:
+    rig = Rig(Settings(cluster=CLUSTER))
+    rig.up(ChildId("cluster"))
+    rig.say(ChildId("cluster"), ClusterView(True, 1_000.0, "", HOSTS, 2, 0, 0, {}))
+    status = rig.publisher(stream="live/secret")
+    forwarded = replace(status, forwarded_to="h2", fps=25.0, bitrate_bps=2e6, dropped={"x": 3})
+    rig.beat(INGEST0, publishers=(forwarded, status))
+    found = cluster_document(rig.farm)
+    assert found is not None
+    (row,) = found["forwarded"]
+    assert (row["host"], row["publisher"], row["dropped"]) == ("h2", status.address, 3)
+    assert "secret" not in str(found)
+    words, is_wrong = cluster_line(found, 1_060.0)
+    assert words.endswith("2 streams registered, 1 publisher forwarded")
+    assert not is_wrong
+    header, line = cluster_page(found, 1_060.0)[-2:]
+    assert header.split() == ["FORWARDED", "TO", "HOST", "PUBLISHER", "FPS", "MBIT/S", "DROPPED"]
+    assert line.split() == [row["stream"], "h2", status.address, "25", "2.0", "3"]

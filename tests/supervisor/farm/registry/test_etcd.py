@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from common.access.refusal import RefusalReason
-from common.config.settings import ClusterSettings, Settings
+from common.access.refusal import Refusal, RefusalReason
+from common.config.settings import ClusterSettings, Settings, Software
 from common.ipc.cluster_messages import (
     ClaimOutcome,
     ClaimStream,
@@ -15,6 +15,7 @@ from common.ipc.cluster_messages import (
     HostReach,
     HostReachWanted,
     HostRoom,
+    HostView,
     Reach,
     ReleaseStream,
     StreamClaimed,
@@ -342,3 +343,73 @@ def test_whether_a_host_is_there_is_asked_of_relays_and_answered_to_the_cluster_
     wanted, found = HostReachWanted("h2", "h2:1936"), HostReach("h2", Reach.GONE)
     assert sent(rig.say(CLUSTER0, wanted), RELAY0) == [wanted]
     assert sent(rig.say(RELAY0, found), CLUSTER0) == [found]
+
+
+# ---- streams that there is no room for ------------------------------------------------------
+
+HOST = HostView("h3", relay="h3:1936", free={"software": 50.0}, capacity={"software": 100.0})
+
+
+def full_rig(*hosts: HostView) -> Rig:
+    """A farm that has no room, beside these."""
+    rig = Rig(Settings(cluster=RELAYED, software=Software(capacity=0.01)))
+    rig.up(CLUSTER0)
+    rig.say(CLUSTER0, ClusterView(True, hosts=hosts))
+    return rig
+
+
+def owned(epoch: int = 21) -> StreamOwner:
+    return StreamOwner("0" * 64, A, "h1", "h1:1936", epoch, is_here=True)
+
+
+def test_a_stream_without_room_here_begins_at_a_host_that_has_some() -> None:
+    rig = full_rig(HOST)
+    ask(rig, number=5)
+    actions = answer(rig, 1, ClaimOutcome.OWNED, owned())
+    (to,) = sent(actions, INGEST0)
+    assert isinstance(to, ForwardTo)
+    assert (to.request_id, to.host, to.replaces) == (5, "h3", 21), "it has the claim of this host"
+    assert sent(actions, CLUSTER0) == [ReleaseStream(A)]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        replace(HOST, is_draining=True),
+        replace(HOST, is_missing=True),
+        replace(HOST, relay=""),
+        replace(HOST, free={"software": 0.0}),
+        replace(HOST, name="h1"),
+    ],
+)
+def test_without_such_a_host_it_is_refused_as_ever(host: HostView) -> None:
+    rig = full_rig(host)
+    ask(rig, number=5)
+    (refused,) = sent(answer(rig, 1, ClaimOutcome.OWNED, owned()), INGEST0)
+    assert refused.refusal.reason is RefusalReason.FULL
+
+
+def test_who_comes_from_another_host_is_refused_here_for_that_to_choose_again() -> None:
+    rig = full_rig(HOST)
+    rig.say(INGEST0, PublishRequest(1, A, ADDRESS, is_forwarded=True))
+    (refused,) = sent(answer(rig, 1, ClaimOutcome.OWNED, owned()), INGEST0)
+    assert refused.refusal.reason is RefusalReason.FULL
+
+
+def test_a_host_that_is_full_after_all_is_not_asked_again() -> None:
+    rig = full_rig(HOST, replace(HOST, name="h4", relay="h4:1936"))
+    ask(rig, number=5)
+    (to,) = sent(answer(rig, 1, ClaimOutcome.OWNED, owned()), INGEST0)
+    full = Refusal(RefusalReason.FULL, "there is no room there")
+    (again,) = sent(rig.say(INGEST0, ForwardLost(5, A, to.generation, "full", full)), INGEST0)
+    assert {to.host, again.host} == {"h3", "h4"}
+    (refused,) = sent(rig.say(INGEST0, ForwardLost(5, A, again.generation, "full", full)), INGEST0)
+    assert refused == Refused(5, A, full)
+
+
+def test_a_farm_that_is_drained_gives_new_streams_away() -> None:
+    rig = full_rig(HOST)
+    rig.farm.admission.closed = "the farm is drained"
+    ask(rig, number=5)
+    (to,) = sent(answer(rig, 1, ClaimOutcome.OWNED, owned()), INGEST0)
+    assert to.host == "h3"

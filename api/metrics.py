@@ -139,6 +139,26 @@ METRICS: Final = (
     _metric("device_queue_seconds", "The longest queue of media before its decoders.", "device"),
     _metric("host_used", "What is booked of what devices share, in units.", "resource"),
     _metric("host_capacity", "How much of it there is.", "resource"),
+    # other hosts of a cluster; a farm that is alone has none of these
+    _metric("cluster_in_touch", "1: this host is registered, and etcd answers."),
+    _metric("cluster_hosts", "Hosts that it knows: ready, draining, missing.", "state"),
+    _metric(
+        "cluster_streams",
+        "This farm's streams: owned, unregistered (not yet in etcd), or elsewhere (another host "
+        "owns them, too).",
+        "state",
+    ),
+    _metric("cluster_etcd_up", "1: this member answered when it was asked last.", "endpoint"),
+    _metric("cluster_templates_refused", "1: it does not take the shared templates."),
+    _metric("cluster_calls_total", "Requests to etcd: answered, failed.", "outcome"),
+    _metric("cluster_claims_total", "Claims of streams that etcd answered."),
+    _metric("cluster_claim_seconds_total", "How long these took together."),
+    _metric(
+        "link_hosts", "Hosts that media goes to (out), and that it comes from (in).", "direction"
+    ),
+    _metric("link_streams", "Streams that cross to players elsewhere.", "direction"),
+    _metric("link_publishers", "Publishers whose stream is at another host.", "direction"),
+    _metric("link_dropped_total", "Tags that a link was too slow for."),
     # one stream
     _metric(
         "stream_info",
@@ -312,11 +332,41 @@ def _add_parts(found: _Samples, figures: FarmFigures) -> None:
             found.add("device_memory_used_bytes", use["memory_bytes"], device=name)
         for engine, share in device["engines"].items():
             found.add("device_engine_ratio", share, device=name, engine=engine)
+    _add_cluster(found, figures)
     for resource, amounts in figures.host.items():
         if (used := amounts["used"]) is not None:
             found.add("host_used", used, resource=resource)
         if (capacity := amounts["capacity"]) is not None:
             found.add("host_capacity", capacity, resource=resource)
+
+
+# What relays count, by metric and direction.
+_LINKS: Final = {
+    "relay hosts": ("link_hosts", "out"),
+    "relay pulled from": ("link_hosts", "in"),
+    "relay streams": ("link_streams", "out"),
+    "relay pulled streams": ("link_streams", "in"),
+    "relay forwarded": ("link_publishers", "out"),
+    "relay publishers": ("link_publishers", "in"),
+}
+
+
+def _add_cluster(found: _Samples, figures: FarmFigures) -> None:
+    """Other hosts, and the links to them."""
+    cluster = figures.cluster
+    if cluster is None:
+        return
+    found.add("cluster_in_touch", cluster.is_in_touch)
+    found.add("cluster_templates_refused", cluster.refuses_templates)
+    for state, count in cluster.hosts.items():
+        found.add("cluster_hosts", count, state=state)
+    for state, count in cluster.streams.items():
+        found.add("cluster_streams", count, state=state)
+    for url, is_up in cluster.etcd.items():
+        found.add("cluster_etcd_up", is_up, endpoint=url)
+    relays = [child.counters for child in figures.children if child.kind == "relay"]
+    for counter, (name, direction) in _LINKS.items() if relays else ():
+        found.add(name, sum(one.get(counter, 0) for one in relays), direction=direction)
 
 
 def _add_streams(found: _Samples, figures: FarmFigures) -> None:

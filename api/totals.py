@@ -112,10 +112,25 @@ _HOOKS: Final[Mapping[str, Total]] = {
 }
 
 
+def _of_cluster(counters: Mapping[str, int]) -> Counts:
+    failed = counters.get("failures", 0)
+    return {
+        ("cluster_calls", "answered"): counters.get("calls", 0) - failed,
+        ("cluster_calls", "failed"): failed,
+        ("cluster_claims",): counters.get("claims", 0),
+        ("cluster_claim_seconds",): counters.get("claims ms", 0) / 1000,
+    }
+
+
 def _of_child(child: ChildFigures) -> Iterator[tuple[Hashable, Counts]]:
     if child.kind == "hooks":
         found = {total: child.counters.get(name, 0) for name, total in _HOOKS.items()}
         yield (child.name, "hooks", child.since), found
+    if child.kind == "cluster":
+        yield (child.name, "cluster", child.since), _of_cluster(child.counters)
+    if child.kind == "relay":
+        dropped: dict[Total, float] = {("link_dropped",): child.counters.get("relay dropped", 0)}
+        yield (child.name, "relay", child.since), dropped
     # of the supervisor's own count: it has none of itself
     yield (child.name, "restarts"), {("child_restarts", child.kind): child.restarts}
     if child.delays:

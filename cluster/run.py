@@ -44,6 +44,7 @@ log = logging.getLogger("tfarm.cluster.run")
 TICK_S = 0.2
 CALL_S = 2.0
 URGENT = frozenset({What.LEASE, What.GRANT, What.HOST})  # without which others take this for gone
+LOOK_S = 10.0  # at the members that are not asked otherwise
 END_S = 1.0  # for the keys to go at a clean end
 MAX_FILE_BYTES = 64 * 1024
 
@@ -58,7 +59,7 @@ class ClusterChild:
         self._watch: asyncio.Task[None] | None = None
         self._was_in_touch: bool | None = None
         self._is_leaving = False  # the cluster: this farm ends
-        self._counts = {"calls": 0, "failures": 0, "watches": 0}
+        self._counts = {"calls": 0, "failures": 0, "watches": 0, "claims": 0, "claims ms": 0}
 
     def hello(self) -> Hello:
         return self._process.new_hello(Endpoint(self._process.child, self._process.boot_id))
@@ -114,7 +115,7 @@ class ClusterChild:
                 log.warning("unexpected control message kind=%s", type(message).__name__)
 
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
-        return (self._tick(),)
+        return self._tick(), self._look()
 
     async def end(self) -> None:
         """Leave the cluster, if the farm ends: its streams may begin elsewhere at once.
@@ -159,6 +160,12 @@ class ClusterChild:
             if self._core is not None:
                 self._do(self._core.tick(time.monotonic(), time.time()))
 
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if self._client is not None:
+                await self._client.look()
+
     def _do(self, actions: Sequence[Action]) -> None:
         assert self._client is not None
         for action in actions:
@@ -186,7 +193,11 @@ class ClusterChild:
             self._counts["failures"] += 1
             self._do(self._core.failed(call, error, time.monotonic()))
         else:
-            self._do(self._core.answered(call, answer, time.monotonic()))
+            now = time.monotonic()
+            if call.what is What.CLAIM:
+                self._counts["claims"] += 1
+                self._counts["claims ms"] += round((now - call.sent_s) * 1000)
+            self._do(self._core.answered(call, answer, now))
 
     async def _follow(self, request: Request) -> None:
         assert self._client is not None

@@ -25,6 +25,7 @@ from common.etcd.messages import (
     WatchAnswer,
     answer_of,
     authenticate,
+    maintenance_status,
     watch_answer_of,
 )
 
@@ -113,6 +114,11 @@ class EtcdClient:
                 return await self._authenticated(request, is_urgent)
         except TimeoutError:
             raise EtcdAway(f"no answer within {timeout_s:.3g} s") from None
+
+    async def look(self) -> None:
+        """Ask the endpoints that are not asked otherwise, so that `faults` is true of them."""
+        others = [number for number in range(len(self._endpoints)) if number != self._preferred]
+        await asyncio.gather(*map(self._look_at, others))
 
     async def watch(self, request: Request) -> AsyncGenerator[WatchAnswer, None]:
         """Report what changes, from one endpoint, until that fails.
@@ -217,6 +223,16 @@ class EtcdClient:
             raise
         self.faults[url] = ""
         return answer
+
+    async def _look_at(self, number: int) -> None:
+        asked = maintenance_status()
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await self._ask(number, asked.path, asked.body())
+        except TimeoutError:
+            self.faults[self._endpoints[number]] = f"no answer within {CONNECT_S:.3g} s"
+        except EtcdError:
+            pass  # it is noted
 
     async def _post(self, url: str, path: str, body: bytes) -> bytes:
         try:

@@ -157,6 +157,11 @@ def authenticate(user: str, password: str) -> Request:
     return Request("/v3/auth/authenticate", {"name": user, "password": password})
 
 
+def maintenance_status() -> Request:
+    """Ask how a member is; no user is needed."""
+    return Request("/v3/maintenance/status", {})
+
+
 def prefix_end(prefix: str) -> str:
     """The end of the range of all keys with a prefix of ASCII."""
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)

@@ -98,7 +98,7 @@ class ChildFigures(NamedTuple):
     restarts: int
     memory_bytes: int
     cpu_percent: float
-    counters: Mapping[str, int]  # of hooks alone
+    counters: Mapping[str, int]  # of hooks, cluster and relay alone
     delays: Sequence["Delays"]
 
 
@@ -109,6 +109,16 @@ class Refusals(NamedTuple):
     reason: str
     cause: str
     times: int
+
+
+class ClusterFigures(NamedTuple):
+    """What a host of a cluster knows of it."""
+
+    is_in_touch: bool  # with etcd
+    hosts: Mapping[str, int]  # by state: ready, draining, missing
+    streams: Mapping[str, int]  # of this farm, by state: owned, unregistered, elsewhere
+    etcd: Mapping[str, bool]  # by member's URL: whether it answered last
+    refuses_templates: bool
 
 
 class FarmFigures(NamedTuple):
@@ -126,6 +136,7 @@ class FarmFigures(NamedTuple):
     refused: Sequence[Refusals]
     streams: Sequence[StreamFigures]
     stages_ms: Mapping[str, Sequence[float]]  # p50 and p99 of each, of the slowest stream
+    cluster: ClusterFigures | None = None  # None: this farm is alone
 
 
 def read_figures(values: Sequence[Any]) -> FarmFigures:
@@ -135,6 +146,7 @@ def read_figures(values: Sequence[Any]) -> FarmFigures:
         children=[_child(row) for row in found.children],
         refused=[Refusals(*row[:4]) for row in found.refused],
         streams=[_stream(row) for row in found.streams],
+        cluster=ClusterFigures(*found.cluster[:5]) if found.cluster else None,
     )
 
 

@@ -1,5 +1,6 @@
 """Metrics: their names, units and labels, and that the page has just these."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import api.metrics
 from api.exposition import asks_for_open_metrics, expose
 from api.metrics import METRICS, PREFIX, Kind, with_metrics
 from api.totals import Totals
-from common.ipc.figures import ChildFigures, Delays, FarmFigures
+from common.ipc.figures import ChildFigures, ClusterFigures, Delays, FarmFigures, read_figures
 from common.process.log import key_hash
 from common.process.stage_times import DELAY_BOUNDS_S
 from tests.api.test_reads import whole
@@ -36,6 +37,25 @@ def with_delays(figures: FarmFigures, counters: dict[str, int] | None = None) ->
     worker = ChildFigures("worker:cpu:7", "worker", "b1", True, 0, 1, 0.0, {}, delays)
     hooks = ChildFigures("hooks:0", "hooks", "b2", True, 0, 1, 0.0, counters or {}, [])
     return figures._replace(children=[*figures.children, worker, hooks])
+
+
+def with_cluster(figures: FarmFigures) -> FarmFigures:
+    """These figures, as a host of a cluster has them."""
+    cluster = ClusterFigures(
+        True,
+        {"ready": 2, "draining": 1, "missing": 0},
+        {"owned": 5, "unregistered": 1, "elsewhere": 0},
+        {"https://e1:2379": True, "https://e2:2379": False},
+        False,
+    )
+    counted = {"calls": 9, "failures": 2, "claims": 4, "claims ms": 20}
+    links = {"relay hosts": 2, "relay pulled streams": 3, "relay forwarded": 1, "relay dropped": 7}
+    children = [
+        ChildFigures("cluster:0", "cluster", "b1", True, 0, 1, 0.0, counted, []),
+        ChildFigures("relay:0", "relay", "b2", True, 0, 1, 0.0, links, []),
+        ChildFigures("relay:1", "relay", "b3", True, 0, 1, 0.0, links, []),
+    ]
+    return figures._replace(cluster=cluster, children=[*figures.children, *children])
 
 
 def exposed(figures: FarmFigures, accept: str = "", **options: Any) -> tuple[str, str]:
@@ -93,7 +113,8 @@ def test_every_metric_is_given_where_there_is_something_to_say(whole: Any) -> No
         | {"use": {"compute": 0.25, "decode": 0.5, "encode": 0.0, "memory_bytes": 1 << 21}}
         for device in document["devices"]
     ]
-    given = {name for name, _ in samples(with_delays(figures_of(document)))}
+    figures = with_cluster(with_delays(figures_of(document)))
+    given = {name for name, _ in samples(figures)}
     histogram = PREFIX + "stage_delay_seconds"
     parts = {histogram + end for end in ("_bucket", "_count", "_sum")}
     assert parts < given
@@ -237,3 +258,24 @@ def test_families_are_of_the_kind_that_the_page_says() -> None:
 )
 def test_open_metrics_is_given_to_who_asks_for_it(accept: str, is_open: bool) -> None:
     assert asks_for_open_metrics(accept) is is_open
+
+
+def test_a_host_of_a_cluster_counts_hosts_streams_members_and_links(whole: dict[str, Any]) -> None:
+    alone = figures_of(whole)
+    assert not [name for name, _ in samples(alone) if "cluster" in name or "link" in name]
+    found = samples(with_cluster(alone))
+    assert value(found, "cluster_in_touch") == 1
+    assert value(found, "cluster_hosts", state="draining") == 1
+    assert value(found, "cluster_streams", state="unregistered") == 1
+    assert value(found, "cluster_etcd_up", endpoint="https://e2:2379") == 0
+    assert value(found, "cluster_templates_refused") == 0
+    assert value(found, "cluster_calls_total", outcome="answered") == 7
+    assert value(found, "cluster_calls_total", outcome="failed") == 2
+    assert value(found, "cluster_claims_total") == 4
+    assert value(found, "cluster_claim_seconds_total") == 0.02
+    assert value(found, "link_hosts", direction="out") == 4
+    assert value(found, "link_streams", direction="in") == 6
+    assert value(found, "link_publishers", direction="out") == 2
+    assert value(found, "link_dropped_total") == 14
+    figures = with_cluster(alone)
+    assert read_figures(json.loads(json.dumps(figures))).cluster == figures.cluster

@@ -177,6 +177,30 @@ CASES: Final = (
         "farm:9180: 2 notices about the source live/1",
         {"app": "live", "stream": "live/1"},
     ),
+    Case(
+        "TfarmClusterOutOfTouch",
+        *_both("tfarm_cluster_in_touch", "", "0x60", "1x60"),
+        "farm:9180: not in touch with etcd",
+    ),
+    Case(
+        "TfarmEtcdMemberDown",
+        *_both("tfarm_cluster_etcd_up", 'endpoint="https://e1:2379"', "0x60", "1x60"),
+        "farm:9180: https://e1:2379 does not answer",
+        {"endpoint": "https://e1:2379"},
+    ),
+    Case(
+        "TfarmStreamsUnregistered",
+        _of("tfarm_cluster_streams", "2x60", 'state="elsewhere"')
+        | _of("tfarm_cluster_in_touch", "1x60"),
+        _of("tfarm_cluster_streams", "2x60", 'state="unregistered"')
+        | _of("tfarm_cluster_in_touch", "0x60"),  # an alert of its own
+        "farm:9180: 2 streams that are not this host's for the others",
+    ),
+    Case(
+        "TfarmTemplatesRefused",
+        *_both("tfarm_cluster_templates_refused", "", "1x60", "0x60"),
+        "farm:9180: it does not take the templates of all hosts",
+    ),
 )
 
 

@@ -74,6 +74,11 @@ def cluster_line(cluster: Json, now_unix: float) -> tuple[str, bool]:
     return f"{words}; {', '.join(streams)}", is_wrong
 
 
+def state_of(is_draining: bool, is_missing: bool) -> str:
+    """A host's state, in a word."""
+    return "missing" if is_missing else "draining" if is_draining else "ready"
+
+
 def cluster_page(cluster: Json, now_unix: float) -> list[str]:
     """What `tfarm cluster status` prints."""
     lines = [cluster_line(cluster, now_unix)[0], ""]
@@ -83,7 +88,7 @@ def cluster_page(cluster: Json, now_unix: float) -> list[str]:
             f"{name} {host['free'].get(name, 0.0):.0f} of {capacity:.0f}"
             for name, capacity in host["capacity"].items()
         )
-        state = "missing" if host["is_missing"] else "draining" if host["is_draining"] else "ready"
+        state = state_of(host["is_draining"], host["is_missing"])
         relay = host["relay"] or "-"
         first = (host["name"], str(host["streams"]), free or "-")
         templates = str(host["templates_revision"] or "-")

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from common.config.ladder import SOURCE
+from common.ipc.cluster_messages import ClusterView
 from common.ipc.figures import (
     ChildFigures,
+    ClusterFigures,
     Delays,
     FarmFigures,
     Made,
@@ -22,6 +24,7 @@ from common.ipc.identity import ChildId, split_stream_id
 from common.ipc.status_messages import AudioLevels, TranscodeStatus
 from common.process.log import stream_label
 from common.process.stage_times import DELAY_BOUNDS_S, DelayCounts
+from supervisor.commands.status.cluster_rows import state_of
 from supervisor.commands.status.document import (
     ChildFacts,
     FarmFacts,
@@ -54,6 +57,7 @@ STAGES: Final = frozenset(
     )
 )
 TOTAL: Final = "total:"
+COUNTING: Final = frozenset({"hooks", "cluster", "relay"})  # kinds whose own counters are metrics
 
 
 def figures(facts: FarmFacts, farm: Farm) -> FarmFigures:
@@ -83,12 +87,30 @@ def figures(facts: FarmFacts, farm: Farm) -> FarmFigures:
             for name, stream in state.streams.items()
         ],
         stages_ms=_slowest(quantiles.values()),
+        cluster=_cluster(farm),
     )
+
+
+def _cluster(farm: Farm) -> ClusterFigures | None:
+    if not farm.state.settings.cluster.is_enabled:
+        return None
+    view = farm.registry.view or ClusterView(unregistered=len(farm.state.streams))
+    hosts = dict.fromkeys(("ready", "draining", "missing"), 0)
+    for host in view.hosts:
+        hosts[state_of(host.is_draining, host.is_missing)] += 1
+    streams = {
+        "owned": view.owned,
+        "unregistered": view.unregistered,
+        "elsewhere": view.elsewhere,
+    }
+    etcd = {url: not fault for url, fault in view.endpoints.items()}
+    refuses = bool(farm.registry.templates.problem)
+    return ClusterFigures(view.is_in_touch, hosts, streams, etcd, refuses)
 
 
 def _child(facts: ChildFacts, known: Child | None, names: set[str]) -> ChildFigures:
     beat = known.heartbeat if known is not None else None
-    has_counters = facts.name.kind == "hooks" and beat is not None
+    has_counters = facts.name.kind in COUNTING and beat is not None
     return ChildFigures(
         name=str(facts.name),
         kind=facts.name.kind,

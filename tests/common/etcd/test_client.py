@@ -67,6 +67,19 @@ def test_where_all_endpoints_are_slow_few_calls_make_them_slower_yet() -> None:
     run(scenario)
 
 
+def test_what_is_said_of_an_endpoint_that_nothing_is_asked_of_is_true() -> None:
+    async def scenario(gateway: EtcdGateway, client: EtcdClient) -> None:
+        gateway.endpoints[0].fault = "no-json"
+        assert await client.call(READ, LONG_S) == Answer(1)
+        assert client.faults[gateway.urls[0]]
+        gateway.endpoints[0].fault, gateway.endpoints[2].fault = "", "cut"
+        await client.look()
+        assert [bool(client.faults[url]) for url in gateway.urls] == [False, False, True]
+        assert gateway.endpoints[1].requests == ["/v3/kv/range"], "it answers anyhow"
+
+    run(scenario)
+
+
 def test_calls_that_wait_for_one_endpoint_follow_one_that_found_another() -> None:
     async def scenario(gateway: EtcdGateway, client: EtcdClient) -> None:
         gateway.endpoints[0].fault = "silent"

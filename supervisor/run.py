@@ -13,6 +13,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,9 @@ class Supervisor:
                     tasks.create_task(self._watchdog.watch()),
                 )
                 await self._begin()
-                late = self._loop.call_later(ANNOUNCE_TIMEOUT_S, self._announce_farm)
+                late = self._loop.call_later(
+                    ANNOUNCE_TIMEOUT_S, partial(self._announce_farm, at_last=True)
+                )
                 on_lost = self._executor.on_gpu_lost
                 gpus = self.report.gpu_watch = watch_gpus(self._launcher.gpus, on_lost)
                 await self._stop.wait()
@@ -277,8 +280,7 @@ class Supervisor:
         self._executor.execute(self.farm.child_up(hello, self._loop.time()))
         self._report_topology()
         self._start_further()
-        if set(self._launcher.children) <= set(self.farm.hellos):
-            self._announce_farm()
+        self._announce_farm()
 
     def _welcome_adopted(self) -> None:
         """Welcome them all at once: a topology with half of them would part the running streams.
@@ -342,12 +344,14 @@ class Supervisor:
         is_first = child not in self._ever_ready and not self._is_announced
         if KINDS[child.kind].is_vital and has_failed and is_first:
             self._fail(f"{child} cannot start: {machine.reason}")
+        self._announce_farm()
 
     # ---- for people -------------------------------------------------------------------------
 
-    def _announce_farm(self) -> None:
-        """Print where the farm is, and report to systemd; once."""
-        if self._is_announced or self._stop.is_set():
+    def _announce_farm(self, *, at_last: bool = False) -> None:
+        """Print where the farm is, and report to systemd; once all are there, or `at_last`."""
+        are_there = self.farm.hellos.keys() | self.children.given_up >= set(self._launcher.children)
+        if self._is_announced or self._stop.is_set() or not (are_there or at_last):
             return
         self._is_announced = True
         self._announce(self.report.banner())

@@ -50,7 +50,9 @@ class ViewerHandover:
     async def hand_over(
         self, request: web.Request, stream_id: str, message: object
     ) -> web.StreamResponse:
-        """Let an egress answer, the stream's home first. Raises NotHandedOver."""
+        """Let an egress answer a GET, the stream's home first. Raises NotHandedOver."""
+        if request.method != "GET":  # whoever is sent the stream sends its body
+            raise web.HTTPMethodNotAllowed(request.method, ["GET"])
         addresses = [self._egresses[egress] for egress in self._in_order(stream_id)]
         return await hand_over(request, addresses, message)
 

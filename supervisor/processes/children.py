@@ -209,6 +209,10 @@ class Children:
         """Return those that are to stay."""
         return [name for name, child in self.by_id.items() if not child.is_removed]
 
+    @property
+    def given_up(self) -> set[ChildId]:
+        return {n for n, child in self.by_id.items() if child.machine.state is ChildState.FATAL}
+
     def pids(self) -> list[int]:
         return [child.process.pid for child in self.by_id.values() if child.process is not None]
 

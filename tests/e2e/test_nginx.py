@@ -24,7 +24,9 @@ pytestmark = [pytest.mark.e2e, needs_program("nginx")]
 MakeClip = Callable[[ClipSpec], Path]
 CONFIG = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 # A viewer's wait for a publisher ends before nginx gives up.
-FARM = WEB_CONFIG.replace('wait = "30s"', 'wait = "5s"') + 'trusted_proxies = ["127.0.0.1/32"]\n'
+FARM = WEB_CONFIG.replace('wait = "30s"', 'wait = "5s"') + (
+    'trusted_proxies = ["127.0.0.1/32"]\nprocesses = 2\n'
+)
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,8 @@ def ask(
         ("GET", "/" + "a" * 3000, 414, "at most 2048 bytes"),
         ("GET", "/live/cam?key=" + "a" * 3000, 414, "at most 2048 bytes"),
         ("OPTIONS", "/live/cam/whatever", 204, ""),
+        ("HEAD", "/live/cam1/720p.flv", 405, ""),
+        ("HEAD", "/live/cam1.flv", 405, ""),
         ("POST", "/live/cam/720p/whep", 415, "application/sdp"),
         ("POST", "/live/cam/a%20b/whep", 415, "application/sdp"),
         ("PATCH", "/live/cam/720p/whep/session", 405, "has all candidates"),

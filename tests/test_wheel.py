@@ -63,6 +63,7 @@ def test_the_wheel_takes_one_import_name(wheel: Path) -> None:
     inside = {name.split("/")[2] for name in names if name.startswith("tfarm/packages/")}
     assert inside == set(tfarm.PACKAGES)
     assert "tfarm/packages/worker/devices/gpu/scale.cu" in names  # what is no Python, too
+    assert "tfarm/packages/worker/devices/gpu/to_nv12.cu" in names
 
 
 def test_packages_of_the_same_names_are_neither_hurt_nor_imported(environment: Path) -> None:

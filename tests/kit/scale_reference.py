@@ -13,7 +13,7 @@ BLACK_CHROMA = 128
 
 
 def scale_nv12(
-    source: NDArray[np.uint8], height: int, fit: Fit, *, full_range: bool = False
+    source: NDArray[np.generic], height: int, fit: Fit, *, full_range: bool = False
 ) -> NDArray[np.float64]:
     """One NV12 frame, shape (height * 3 // 2, width), fitted into a frame; not rounded.
 

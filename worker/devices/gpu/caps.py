@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from common.errors import BootFailed
 from common.media.pictures import PictureFormat
 from common.media.units import VideoCodec
+from worker.devices.tone_mapping import needs_mapping
 
 CODECS = {"H.264": 4, "HEVC": 8, "VP9": 10, "AV1": 11}  # cudaVideoCodec
 _PROFILES = (66, 77, 100)  # Baseline, Main, High
@@ -101,7 +102,7 @@ class GpuCaps:
 
 _NONE = DecoderCaps(is_supported=False)
 # AV1 is not among them: no GPU that has it was there to try it, and software decodes it.
-DECODED = ((VideoCodec.H264, 8), (VideoCodec.H265, 8))
+DECODED = ((VideoCodec.H264, 8), (VideoCodec.H265, 8), (VideoCodec.H265, 10))
 
 
 def ask_all() -> GpuCaps:
@@ -121,13 +122,17 @@ def refusal(
     if pictures.chroma_format != 1:
         name = _CHROMA_NAMES.get(pictures.chroma_format, str(pictures.chroma_format))
         return f"{name} chroma: the GPU path takes 4:2:0"
-    if pictures.depth > 8:
-        return f"{pictures.depth}-bit {codec.label}: the GPU path takes 8 bits"
+    if (codec, pictures.depth) not in DECODED:
+        depths = " or ".join(str(depth) for known, depth in DECODED if known is codec)
+        return f"{pictures.depth}-bit {codec.label}: the GPU path takes {depths} bits"
+    if pictures.depth == 8 and needs_mapping(pictures):
+        return "HDR or BT.2020 in 8 bits: the GPU path takes it in 10 bits"
     if codec is VideoCodec.H264 and pictures.profile not in _PROFILES:
         name = _OTHER_PROFILES.get(pictures.profile, f"number {pictures.profile}")
         return f"H.264 profile {name}: NVDEC takes Baseline, Main and High"
     if not caps.is_supported:
-        return f"this GPU decodes no {codec.label}"
+        of_depth = "" if pictures.depth == 8 else f" of {pictures.depth} bits"
+        return f"this GPU decodes no {codec.label}{of_depth}"
     size = f"{pictures.width}x{pictures.height}"
     if pictures.width > caps.max_width or pictures.height > caps.max_height:
         return f"{size} exceeds NVDEC's {caps.max_width}x{caps.max_height}"

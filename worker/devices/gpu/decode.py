@@ -5,6 +5,9 @@ in display order where something is. A picture's memory is the decoder's and is 
 next call; that is ordered by the stream, on which the decoder, the scaler and nothing else of the
 session work. Interlaced pictures are deinterlaced by NVDEC itself (adaptive mode).
 
+Pictures of 10 bits become NV12 right behind their decoding, and HDR SDR with it (`to_nv12.py`): all
+that follows takes 8 bits.
+
 NVDEC conceals damage inside a slice, and the package only prints a line about it: that is where
 `is_damaged` comes from (`nvdec_errors.py`), for all pictures of the call, which is one where
 nothing is reordered. Also noticed is a unit that cannot be read, one that the package refuses, and
@@ -31,6 +34,7 @@ from worker.devices.gpu.context import GpuContext, Stream
 from worker.devices.gpu.luma_rows import LumaRows
 from worker.devices.gpu.nvdec_errors import damaged_pictures
 from worker.devices.gpu.snapshot import gpu_jpeg
+from worker.devices.gpu.to_nv12 import Nv12Converter
 from worker.devices.source import DecoderConfig
 
 # H.264 lets 16 pictures wait for reordering; more units without a picture are a decoder that hangs
@@ -116,6 +120,7 @@ class GpuDecoder:
         self._decoder: Any = self._make((pictures.width, pictures.height))
         self._packet, self._flags = _packet()
         self._rows: LumaRows | None = None
+        self._converter = Nv12Converter()
 
     def decode(self, data: bytes, dts_ms: int, pts_ms: int) -> list[GpuPicture]:
         self._retire()
@@ -143,7 +148,7 @@ class GpuDecoder:
     def reconfigure(self, config: DecoderConfig, pictures: PictureFormat) -> list[GpuPicture]:
         config = self._checked(config, pictures)
         ready = self.flush()
-        is_other = config.codec is not self._config.codec
+        is_other = config.codec is not self._config.codec or pictures.depth != self._format.depth
         if is_other or config.sps != self._config.sps:
             self._config = config
             self._follow_size((pictures.width, pictures.height), in_place=not is_other)
@@ -199,7 +204,8 @@ class GpuDecoder:
             raise DecodeFailed(str(error)) from error
         self._checked(self._config, info)
         pictures = self.flush()
-        self._follow_size((info.width, info.height), in_place=not pictures)
+        is_same_depth = info.depth == self._format.depth
+        self._follow_size((info.width, info.height), in_place=is_same_depth and not pictures)
         self._resize()
         self._config, self._format = replace(self._config, sps=sps), info
         self._needs_sets = False  # the unit brings its own
@@ -290,7 +296,36 @@ class GpuDecoder:
             raise failure from error
 
     def _pictures(self, frames: Sequence[Any]) -> list[GpuPicture]:
+        if self._format.depth > 8:
+            return [self._converted(frame, index) for index, frame in enumerate(frames)]
         return [self._picture(frame) for frame in frames]
+
+    def _converted(self, frame: Any, index: int) -> GpuPicture:
+        """A picture of 16-bit samples as one of 8."""
+        rows, width = (int(side) for side in frame.shape)
+        height = rows * 2 // 3
+        # the package gives strides in samples or in bytes, by the way that it was asked
+        pitch = max(int(frame.strides[0]), 2 * width)
+        luma, chroma = int(frame.GetPtrToPlane(0)), int(frame.GetPtrToPlane(1))
+        try:
+            made = self._converter.convert(
+                self._format, luma, chroma, pitch, (width, height), index, self._stream
+            )
+        except Exception as error:
+            failure = DecodeFailed(f"conversion to 8 bits: {error}")
+            raise self._context.failure(error, failure) from error
+        return GpuPicture(
+            pts_ms=int(frame.timestamp),
+            width=width,
+            height=height,
+            sar=self._format.sar,
+            is_damaged=self._is_damaged,
+            luma=made.pointer,
+            chroma=made.pointer + height * made.pitch,
+            pitch=made.pitch,
+            stream=self._stream,
+            owner=(frame, made),
+        )
 
     def _picture(self, frame: Any) -> GpuPicture:
         rows, width = frame.shape

@@ -32,6 +32,7 @@ from worker.devices.gpu.encode import NvencEncoder, NvencRefused, keep_log_lines
 from worker.devices.gpu.nvdec_errors import watch_damage
 from worker.devices.gpu.nvenc import Failure, Refusal
 from worker.devices.gpu.scale import GpuScaler, compile_kernels
+from worker.devices.gpu.to_nv12 import compile_kernel
 from worker.devices.software.encode import X264Encoder
 from worker.devices.source import DecoderConfig
 from worker.devices.turns import Turns
@@ -96,6 +97,7 @@ class GpuBackend:
         if not self.caps.is_supported:
             raise BootFailed(f"{self._context.name} decodes no H.264")
         compile_kernels()
+        compile_kernel()
         failure = try_encoder(self._context, self._lock) if allow_nvenc else None
         path, notes = judge(failure, allow_nvenc=allow_nvenc)
         _, total = self._context.memory()

@@ -34,9 +34,12 @@ from common.link.publish_messages import (
 
 VERSION: Final = 2  # of the link; a host takes those of the version before it, too
 OLDEST_VERSION: Final = 1
+TREE_VERSION: Final = 2  # from which on a host asks others, if it is told to
 MAX_RENDITIONS: Final = 32  # of one stream
 MAX_STREAMS: Final = 4096  # that one host wants of another
 MAX_POSITIONS: Final = 1024  # in one message
+MAX_RELAYS: Final = 64  # that a host names for another one to ask
+MAX_PATH: Final = 16  # hosts that a stream came by
 MAX_NAME: Final = 255  # characters of a host, a cluster, a rendition, a reason
 MAX_TIME_MS: Final = 1 << 53
 MAX_COMPOSITION_MS: Final = 1 << 23  # FLV has 24 bits, signed
@@ -56,6 +59,7 @@ class LinkGreeting:
     cluster: str
     host: str
     boot: str  # of the host's relay: another one has none of what was wanted before
+    relay: str = ""  # HOST:PORT where others reach it; "": they cannot
 
 
 @message("link-refused")
@@ -83,6 +87,22 @@ class LinkUnwanted:
     stream: str
 
 
+class Relay(NamedTuple):
+    """A host, and where its relay is."""
+
+    host: str
+    address: str  # HOST:PORT
+
+
+@message("link-instead")
+@dataclass(frozen=True, slots=True)
+class LinkInstead:
+    """A wanted stream does not come from here: these have it. None named: ask its owner anew."""
+
+    stream: str
+    relays: tuple[Relay, ...] = ()
+
+
 @message("link-opened")
 @dataclass(frozen=True, slots=True)
 class LinkOpened:
@@ -98,6 +118,7 @@ class LinkOpened:
     renditions: tuple[str, ...]  # the transcoded ones
     overrides: StreamOverrides = NO_OVERRIDES
     zero_unix_ms: int | None = None  # Unix time at stream time 0; None: it is to come
+    path: tuple[str, ...] = ()  # the hosts that it came by, the owner first, the sender last
 
 
 @message("link-closed")
@@ -175,6 +196,7 @@ Message = (
     | LinkWanted
     | LinkUnwanted
     | LinkTaken
+    | LinkInstead
     | LinkOpened
     | LinkClosed
     | LinkHeaders
@@ -222,17 +244,20 @@ def check(message: Any, payloads: Sequence[bytes]) -> None:
             _check_video(message.video)
             expected = 2
         case LinkGreeting():
-            _check_name(message.cluster, message.host, message.boot)
+            _check_name(message.cluster, message.host, message.boot, message.relay)
         case LinkRefused():
             _check_name(message.reason)
         case LinkWanted():
-            _check_renditions(message.renditions)
-            if not message.renditions:
-                raise LinkError("a stream is wanted without a rendition")
+            _check_renditions(message.renditions, least=1)
         case LinkUnwanted():
             pass
+        case LinkInstead():
+            _check_count(message.relays, MAX_RELAYS, "hosts to ask instead")
+            _check_name(*[text for relay in message.relays for text in relay])
         case LinkOpened():
             _check_renditions(message.renditions)
+            _check_count(message.path, MAX_PATH, "hosts on the way")
+            _check_name(*message.path)
             _check_number(message.epoch, message.generation, message.zero_unix_ms or 0)
             _check_template(message.template)
         case LinkClosed():
@@ -283,16 +308,19 @@ def _check_template(template: Template) -> None:
 
 def _check_taken(message: LinkTaken) -> None:
     _check_number(message.size)
-    if len(message.positions) > MAX_POSITIONS:
-        raise LinkError(f"positions of {len(message.positions)} streams")
+    _check_count(message.positions, MAX_POSITIONS, "positions")
     for position in message.positions:
         if not is_digest(position.stream) or not -MAX_TIME_MS < position.pts_ms < MAX_TIME_MS:
             raise LinkError("a position that is no stream's")
 
 
-def _check_renditions(names: Sequence[str]) -> None:
-    if len(names) > MAX_RENDITIONS:
-        raise LinkError(f"{len(names)} renditions of a stream, where {MAX_RENDITIONS} are the most")
+def _check_count(found: Sequence[object], most: int, what: str, least: int = 0) -> None:
+    if not least <= len(found) <= most:
+        raise LinkError(f"{len(found)} {what}, where {least} to {most} may be")
+
+
+def _check_renditions(names: Sequence[str], least: int = 0) -> None:
+    _check_count(names, MAX_RENDITIONS, "renditions of a stream", least)
     _check_name(*names)
 
 

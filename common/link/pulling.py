@@ -24,6 +24,7 @@ from common.link.messages import (
     LinkClosed,
     LinkGreeting,
     LinkHeaders,
+    LinkInstead,
     LinkOpened,
     LinkRefused,
     LinkTag,
@@ -47,7 +48,7 @@ KEEP_S: Final = 10.0  # a rendition after its last player
 TAKEN_BYTES: Final = 1024 * 1024  # of frames, after which the other end is told: of 8 in its window
 TAKEN_S: Final = 1.0  # likewise, and to show that this host is there
 
-Media = LinkOpened | LinkClosed | LinkHeaders | LinkTags
+Media = LinkOpened | LinkClosed | LinkHeaders | LinkTags | LinkInstead
 
 
 @dataclass(slots=True)
@@ -94,6 +95,11 @@ class Pulling:
         self._is_greeted = False
         self._taken = 0
         self._taken_s = 0.0
+
+    @property
+    def own_host(self) -> str:
+        """How this host calls itself."""
+        return self._own.host
 
     @property
     def is_ready(self) -> bool:
@@ -165,6 +171,8 @@ class Pulling:
             ) if self.forwarding is not None:
                 self.forwarding.take(message)
                 return None
+            case LinkInstead(stream):
+                return message if self._streams.pop(stream, None) is not None else None
             case _:
                 raise LinkError(f"{type(message).__name__} from the end that serves")
         pulled = self._streams.get(message.stream)

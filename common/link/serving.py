@@ -7,7 +7,7 @@ rendition that begins its GOP first. Sound and data stand in every rendition and
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from common.errors import LinkError
@@ -17,11 +17,13 @@ from common.link.backlog import Backlog, Parts
 from common.link.frames import MAX_PAYLOADS, Frame, FrameReader, frame_size, to_parts
 from common.link.messages import (
     MAX_AGE_S,
+    MAX_RELAYS,
     MAX_STREAMS,
     OLDEST_VERSION,
     LinkClosed,
     LinkGreeting,
     LinkHeaders,
+    LinkInstead,
     LinkOpened,
     LinkRefused,
     LinkTag,
@@ -30,6 +32,7 @@ from common.link.messages import (
     LinkUnwanted,
     LinkWanted,
     Message,
+    Relay,
     read_message,
 )
 from common.link.publish_messages import LinkPublish, LinkPublishEnd, LinkUnits
@@ -200,6 +203,7 @@ class Serving:
     def opened(self, message: LinkOpened) -> None:
         """A wanted stream is here, or has another ladder, generation or epoch."""
         served = self._streams.get(message.stream)
+        message = replace(message, path=(*message.path, self._own.host))
         if served is not None and served.opened != message:
             served.opened, served.shown_s = message, self._clock()
             self._say(message)
@@ -215,6 +219,11 @@ class Serving:
             for name in (*served.renditions, SHARED):
                 self.backlog.forget((stream, name))
             self._say(LinkClosed(stream, epoch, reason[:200], hold_ms))
+
+    def instead(self, stream: str, relays: Sequence[Relay] = ()) -> None:
+        """It is not to be had here, but of these; none named: the owner is to be asked anew."""
+        if self._unwant(stream) is not None:
+            self._say(LinkInstead(stream, tuple(relays[:MAX_RELAYS])))
 
     def headers(
         self, stream: str, rendition: str, video: RenditionVideo, script: bytes, header: bytes
@@ -254,6 +263,30 @@ class Serving:
         self._batch = None
         if batch:
             self._wire(batch)
+
+    def pass_on(
+        self, message: LinkHeaders | LinkTags, payloads: Sequence[bytes], envelope: bytes
+    ) -> None:
+        """Send what has come of another host, as it came; the envelope is the message's."""
+        served = self._streams.get(message.stream)
+        if served is None or served.opened is None:
+            return
+        parts, size = to_parts(envelope, payloads), frame_size(envelope, payloads)
+        if isinstance(message, LinkHeaders):
+            self.backlog.put(parts, size)
+            return
+        name, tags = message.rendition, message.tags
+        if name not in served.renditions and name != SHARED:
+            return
+        served.shown_s = self._clock()
+        if not tags or (name == SHARED and tags[-1].flags & HEADER):
+            self.backlog.put(parts, size)
+            return
+        first = tags[0].flags
+        begins, is_replay = name == SHARED or first & KEY != 0, first & REPLAY != 0
+        end_ms = tags[-1].dts_ms
+        key = message.stream, name
+        self.backlog.put_media(key, parts, size, end_ms, begins=begins, is_replay=is_replay)
 
     def tick(self) -> None:
         """Say that silent streams are there; to be called once a second."""

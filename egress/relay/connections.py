@@ -267,6 +267,8 @@ class _PullingLink(_Link):
         now = self.received_s = time.monotonic()
         try:
             self._client.pulls.on_all_media(self.host, self.host.pulling.feed(data, now), now)
+            if len(self._client.pulls.hosts) != self._client.followed:
+                self._client.follow()  # another host is to be asked
         except LinkError as error:
             self.host.pulling.refuse(str(error))
             self.end(str(error))
@@ -292,6 +294,7 @@ class LinkClient:
         self.pulls = pulls
         self._context = context
         self.links: set[_PullingLink] = set()
+        self.followed = 0  # hosts
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
         self._lines = _lines()
@@ -299,6 +302,7 @@ class LinkClient:
     def follow(self) -> None:
         """Connect to the hosts that streams are pulled from, and leave the others."""
         hosts = self.pulls.hosts
+        self.followed = len(hosts)
         for key in [key for key in self._tasks if key not in hosts]:
             self._tasks.pop(key).cancel()
         for key, host in hosts.items():
@@ -341,6 +345,7 @@ class LinkClient:
                 if link is not None:
                     link.close()
                 self.pulls.on_lost(host, time.monotonic(), reason)
+                self.follow()
             if (held := self._lines.allow(host.name, time.monotonic())) is not None:
                 log.warning(
                     "no link to a host host=%s peer=%s reason=%s%s",

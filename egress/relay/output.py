@@ -9,16 +9,20 @@ supervisor; and the epoch under which this host has it.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from common.config.settings import Settings
 from common.ipc.cluster_messages import OwnerWanted, StreamOwner
 from common.ipc.control_messages import Endpoint
+from common.ipc.envelope import encode
 from common.ipc.identity import StreamId
-from common.link.messages import LinkOpened
+from common.link.messages import TREE_VERSION, LinkClosed, LinkInstead, LinkOpened, Relay
+from common.link.pulling import Media
 from common.link.serving import Demanded, Serving
+from common.link.tree import instead
 from egress.output import Audience, OutputContext, ViewerStatus
 from egress.relay.feed import Feed
+from egress.relay.played_stream import PlayedStream
 from egress.streams.stream import Stream
 
 PROTOCOL: Final = "relay"
@@ -42,6 +46,40 @@ class Peer:
     serving: Serving
     wanted: dict[str, _Wanted] = field(default_factory=dict)  # by digest
 
+    @property
+    def knows_tree(self) -> bool:
+        """Tell if it can be told to ask others."""
+        greeting = self.serving.peer
+        return greeting is not None and greeting.version >= TREE_VERSION
+
+    @property
+    def relay(self) -> Relay:
+        """Who it is, and where it can be asked by others; "": nowhere."""
+        greeting = self.serving.peer
+        if greeting is None:
+            return Relay("", "")
+        return Relay(greeting.host, greeting.relay if self.knows_tree else "")
+
+
+class Played(Protocol):
+    """Streams of other hosts that come here, to be passed on: `egress.relay.pulls.Pulls`."""
+
+    def begin_branch(self, digest: str, /) -> PlayedStream | None: ...
+
+    def is_pulled(self, digest: str, /) -> bool: ...
+
+    def on_branch(self, digest: str, now: float, /) -> None: ...
+
+
+class _NothingPlayed:
+    def begin_branch(self, digest: str, /) -> PlayedStream | None:
+        return None
+
+    def is_pulled(self, digest: str, /) -> bool:
+        return False
+
+    def on_branch(self, digest: str, now: float, /) -> None: ...
+
 
 class RelayOutput:
     """An `Output`."""
@@ -57,6 +95,7 @@ class RelayOutput:
         self._digests: dict[StreamId, str] = {}
         self._asked_s: dict[str, float] = {}
         self._dropped = 0  # by connections that are gone
+        self.played: Played = _NothingPlayed()
 
     # ---- the other hosts ----------------------------------------------------------------------
 
@@ -78,6 +117,11 @@ class RelayOutput:
         if not demanded.renditions:
             self._unwant(peer, digest)
             return
+        if digest not in peer.wanted and peer.knows_tree:
+            others = self._others(peer, digest)
+            if others or self._is_on_its_way(digest):
+                serving.instead(digest, others)
+                return
         wanted = peer.wanted.setdefault(digest, _Wanted(()))
         before, wanted.renditions = wanted.renditions, demanded.renditions
         for name in before:
@@ -87,6 +131,8 @@ class RelayOutput:
             self._follow(peer, digest)
         else:
             self._ask_owner(digest, self._context.clock())
+            names = [name for name in wanted.renditions if name not in before]
+            self._begin_branch(peer, digest, names, is_first=not before)
 
     def on_owner(self, owner: StreamOwner) -> None:
         """The cluster child has said who has a stream."""
@@ -99,11 +145,68 @@ class RelayOutput:
                 return  # the claim is to be made anew: until then the one before holds
             self._owned[digest] = owner
             self._digests[owner.stream_id] = digest
-        elif not owner.host or not self._forget(digest):
+        elif not owner.host or not (self._forget(digest) or owner.is_certain):
             return  # nobody has it: it ends here by itself
+        elif not self.played.is_pulled(digest):
+            self.release(digest)
+            return
         for peer in self._peers.values():
             if digest in peer.wanted:
                 self._follow(peer, digest)
+
+    # ---- what other hosts have ----------------------------------------------------------------
+
+    def wanted_of(self, digest: str) -> frozenset[str]:
+        """The renditions of a stream of another host that further ones take from this one."""
+        if digest in self._owned:
+            return frozenset()
+        found = [peer.wanted[digest].renditions for peer in self._taking(digest)]
+        return frozenset().union(*found)
+
+    def pass_on(self, message: Media, payloads: Sequence[bytes]) -> None:
+        """Something of a stream has come here that further hosts take from this one."""
+        peers = self._taking(message.stream)
+        if not peers or message.stream in self._owned or isinstance(message, LinkInstead):
+            return
+        envelope = encode(message)
+        for peer in peers:
+            if isinstance(message, LinkOpened):
+                peer.serving.opened(message)
+            elif isinstance(message, LinkClosed):
+                peer.serving.closed(message.stream, message.reason, message.hold_ms)
+            else:
+                peer.serving.pass_on(message, payloads, envelope)
+
+    def release(self, digest: str) -> None:
+        """A stream comes to this host no more: those who took it from here ask its owner."""
+        if digest not in self._owned:
+            for peer in self._taking(digest):
+                if peer.knows_tree:
+                    del peer.wanted[digest]
+                    peer.serving.instead(digest)
+
+    def _taking(self, digest: str) -> Sequence[Peer]:
+        return [peer for peer in self._peers.values() if digest in peer.wanted]
+
+    def _others(self, peer: Peer, digest: str) -> Sequence[Relay]:
+        """Whom it is to ask in place of this host; (): nobody."""
+        return instead(peer.relay.host, [other.relay for other in self._taking(digest)])
+
+    def _is_on_its_way(self, digest: str) -> bool:
+        """Tell if this host itself looks for who sends it: two might wait for each other."""
+        is_pulled = digest not in self._owned and self.played.is_pulled(digest)
+        return is_pulled and self.played.begin_branch(digest) is None
+
+    def _begin_branch(
+        self, peer: Peer, digest: str, names: Sequence[str], *, is_first: bool
+    ) -> None:
+        stream = self.played.begin_branch(digest)
+        if stream is not None and stream.link is not None:
+            peer.serving.opened(stream.link)
+            begin = stream.passed_on(names, self._context.clock(), is_first=is_first)
+            for message, payloads in begin:
+                peer.serving.pass_on(message, payloads, encode(message))
+        self.played.on_branch(digest, self._context.clock())
 
     # ---- the output ---------------------------------------------------------------------------
 

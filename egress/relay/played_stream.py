@@ -22,13 +22,15 @@ from common.ipc.media_messages import (
     TagHeader,
     Tags,
 )
-from common.link.messages import LinkHeaders, LinkOpened, LinkTags
+from common.link.messages import MAX_AGE_S, LinkHeaders, LinkOpened, LinkTag, LinkTags
 from common.link.pulling import arrived
 from common.media.gop_buffer import GopBuffer
 
 Frames = Sequence[bytes]
 Key = tuple[StreamId, Generation, str]
 MAX_SHARED: Final = 2_000  # tags of sound and data that are kept
+MAX_RUN: Final = 128  # tags that are passed on in one message …
+MAX_RUN_BYTES: Final = 1024 * 1024  # … and bytes, but for a single larger one
 _VIDEO: Final = 9
 
 
@@ -54,6 +56,7 @@ class PlayedStream:
         self.last_pts_ms: int | None = None
         self._stream_id = stream_id
         self._relay = relay
+        self.link: LinkOpened | None = None  # as it came, while it is open
         self._opening: StreamOpen | None = None
         self._renditions: dict[str, _Rendition] = {}
         self._shared = _Shared(stream_id, generation)
@@ -68,6 +71,7 @@ class PlayedStream:
 
     def opened(self, message: LinkOpened) -> Out:
         """The stream is there, or has another ladder."""
+        self.link = message
         self.hold_ms = message.template.hold_ms
         self._opening = StreamOpen(
             self._stream_id,
@@ -121,7 +125,7 @@ class PlayedStream:
         """It is over, or its owner is away; what may come of it later is numbered on."""
         if self._opening is None:
             return []
-        self._opening = None
+        self._opening = self.link = None
         self._shared.clear()
         for rendition in self._renditions.values():
             rendition.clear()
@@ -136,6 +140,28 @@ class PlayedStream:
             yield self.key(SHARED), self._shared
             for name, rendition in self._renditions.items():
                 yield self.key(name), rendition
+
+    def passed_on(
+        self, names: Iterable[str], now: float, *, is_first: bool
+    ) -> Iterable[tuple[LinkHeaders | LinkTags, Sequence[bytes]]]:
+        """What a further host is sent that begins to take these renditions.
+
+        `is_first`: it took none before, so the sound comes with them.
+        """
+        link = self.link
+        if link is None:
+            return
+        ids = link.stream, link.epoch, link.generation
+        if is_first:
+            for run in _runs(self._shared.kept()):
+                yield LinkTags(*ids, SHARED, _crossing(run, now)), [tag.body for tag in run]
+        for name in names:
+            rendition = self._renditions.get(name)
+            if rendition is None:
+                continue
+            yield LinkHeaders(*ids, name, rendition.video), rendition.headers
+            for run in _runs([_again(tag) for tag in rendition.gop]):
+                yield LinkTags(*ids, name, _crossing(run, now)), [tag.body for tag in run]
 
     def _rendition(self, name: str) -> "_Rendition":
         found = self._renditions.get(name)
@@ -184,9 +210,13 @@ class _Shared:
     def catch_up(self, *, with_last: bool = False) -> Iterable[Frames]:
         """The opening, the sound's header, and what is kept."""
         yield self.opening
-        tags = [*([self._header] if self._header is not None else []), *map(_again, self._kept)]
+        tags = self.kept()
         if tags:
             yield self._repeated(tags)
+
+    def kept(self) -> Sequence[_Kept]:
+        """The header, and what is kept, as a replay."""
+        return [*([self._header] if self._header is not None else []), *map(_again, self._kept)]
 
     def _repeated(self, tags: Sequence[_Kept]) -> Frames:
         return _message(self._stream_id, self._generation, SHARED, 0, tags, 0.0)
@@ -200,7 +230,7 @@ class _Rendition:
     ) -> None:
         self._ids = stream_id, generation, name
         self._relay = relay
-        self._video = RenditionVideo("", 0, 0)
+        self.video = RenditionVideo("", 0, 0)
         self._script = self._header = b""
         self._next_number = 0
         self._gop = GopBuffer[_Kept]()
@@ -211,13 +241,23 @@ class _Rendition:
         entries = self._gop.entries
         return entries[0].head.dts_ms if entries else None
 
+    @property
+    def headers(self) -> Sequence[bytes]:
+        """onMetaData and the sequence header."""
+        return self._script, self._header
+
+    @property
+    def gop(self) -> Sequence[_Kept]:
+        """The tags since the last keyframe."""
+        return self._gop.entries
+
     def clear(self) -> None:
         """Keep nothing but the numbers."""
         self._gop.clear()
 
     def begin(self, video: RenditionVideo, script: bytes, header: bytes) -> Frames:
         """Headers from the next keyframe on."""
-        self._video, self._script = video, script
+        self.video, self._script = video, script
         self._header = header or self._header
         return self._open(self._next_number)
 
@@ -239,12 +279,33 @@ class _Rendition:
             yield _message(*self._ids, first, kept, 0.0)
 
     def _open(self, first_number: int) -> Frames:
-        message = RenditionOpen(*self._ids, first_number, self._video)
+        message = RenditionOpen(*self._ids, first_number, self.video)
         return [encode(message), self._script, self._header]
 
 
 def _again(tag: _Kept) -> _Kept:
     return _Kept(tag.head._replace(flags=tag.head.flags | REPLAY), tag.body)
+
+
+def _runs(tags: Sequence[_Kept]) -> Iterable[Sequence[_Kept]]:
+    """Cut what is kept into messages; a header goes alone."""
+    run, size = list[_Kept](), 0
+    for tag in tags:
+        is_full = len(run) >= MAX_RUN or size + len(tag.body) > MAX_RUN_BYTES
+        if run and (is_full or run[-1].head.flags & HEADER):
+            yield run
+            run, size = [], 0
+        run.append(tag)
+        size += len(tag.body)
+    if run:
+        yield run
+
+
+def _crossing(tags: Sequence[_Kept], now: float) -> tuple[LinkTag, ...]:
+    """The tags with their ages in place of times."""
+    return tuple(
+        [LinkTag(*head[:5], min(max(0.0, now - head.received_s), MAX_AGE_S)) for head, _ in tags]
+    )
 
 
 def _message(

@@ -5,7 +5,7 @@ to the egresses, what of them is watched. A stream whose owner changes goes on u
 generation; one whose owner is away is held as its template has it, for whoever has it next.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Final, Protocol
@@ -14,8 +14,17 @@ from common.ipc.cluster_messages import OwnerWanted, StreamOwner
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.relay_messages import RemotePlay, RemotePlayEnd
 from common.link.forwarding import Event, Forwarding
-from common.link.messages import LinkClosed, LinkGreeting, LinkHeaders, LinkOpened, LinkTags
+from common.link.messages import (
+    LinkClosed,
+    LinkGreeting,
+    LinkHeaders,
+    LinkInstead,
+    LinkOpened,
+    LinkTags,
+    Relay,
+)
 from common.link.pulling import Media, Pulling
+from common.link.tree import ParentSearch, may_take
 from egress.relay.played_stream import Frames, Key, Out, PlayedStream
 
 ASK_AGAIN_S: Final = 5.0  # changes are reported for 15 s after the last time
@@ -46,6 +55,25 @@ class Links(Protocol):
     def demanded(self, stream: StreamId) -> frozenset[str]: ...
 
 
+class Branches(Protocol):
+    """Hosts that take streams of others from this one: `egress.relay.output.RelayOutput`."""
+
+    def wanted_of(self, digest: str, /) -> frozenset[str]: ...
+
+    def pass_on(self, message: Media, payloads: Frames, /) -> None: ...
+
+    def release(self, digest: str, /) -> None: ...
+
+
+class _NoBranches:
+    def wanted_of(self, digest: str, /) -> frozenset[str]:
+        return frozenset()
+
+    def pass_on(self, message: Media, payloads: Frames, /) -> None: ...
+
+    def release(self, digest: str, /) -> None: ...
+
+
 @dataclass(slots=True, eq=False)
 class Host:
     """One that streams are pulled from."""
@@ -63,6 +91,8 @@ class _Play:
 
     play: RemotePlay
     owner: StreamOwner | None = None
+    parent: ParentSearch | None = None  # of whom it comes, while there is an owner …
+    is_sent: bool = False  # … who has let this host in
     stream: PlayedStream | None = None
     asked_s: float = -inf
     unheard_s: float | None = None  # since when its owner is not there
@@ -78,6 +108,7 @@ class Pulls:
         `on_forwarded` gets what hosts say of publishers whose streams they have.
         """
         self.hosts: dict[tuple[str, str], Host] = {}
+        self.branches: Branches = _NoBranches()
         self.keep_s = 10.0
         self._relay = relay
         self._links = links
@@ -95,6 +126,7 @@ class Pulls:
     def counters(self) -> Mapping[str, int]:
         return {
             "relay pulled streams": sum(map(_is_open, self._plays.values())),
+            "relay pulled by way of others": sum(map(_is_by_way, self._plays.values())),
             "relay pulled from": sum(host.pulling.is_ready for host in self.hosts.values()),
             "relay stale": self._stale + sum(h.pulling.stale for h in self.hosts.values()),
         }
@@ -111,7 +143,7 @@ class Pulls:
         if play is None:
             play = self._plays[message.stream_id] = _Play(message)
         if play.stream is not None and play.stream.generation < message.generation:
-            self._leave_owner(play)  # it begins anew: with its headers, and a GOP
+            self._leave(play)  # it begins anew: with its headers, and a GOP
         play.play, play.confirm_s = message, inf
         self._ask_owner(play, now)
         self._pull(play, now)
@@ -122,7 +154,8 @@ class Pulls:
         if play is not None:
             if play.owner is not None:
                 self._by_digest.pop(play.owner.digest, None)
-            self._leave_owner(play)
+                self.branches.release(play.owner.digest)
+            self._leave(play)
             self._close(play, message.reason, message.hold_ms)
             if play.stream is not None:
                 self._links.forget(message.stream_id, play.stream.generation)
@@ -140,10 +173,13 @@ class Pulls:
         known = play.owner
         if known is not None and not owner.relay and owner.host in ("", known.host):
             return  # the registry has lost sight of it: its link says what becomes of it
-        if known is not None and (known.host, known.relay) != (owner.host, owner.relay):
-            self._leave_owner(play)
+        is_known = known is not None and (known.host, known.relay) == (owner.host, owner.relay)
+        if not is_known:
+            self._leave(play)
+            play.parent = None
         play.owner = owner if owner.relay and not owner.is_here else None
         if play.owner is None:
+            play.parent = None
             if play.unheard_s is None and _is_open(play):
                 play.unheard_s = now
             return
@@ -154,7 +190,9 @@ class Pulls:
         play = self._plays.get(stream_id)
         host = self._host_of(play) if play is not None else None
         if play is not None and play.owner is not None and host is not None and play.stream:
-            host.pulling.demand(play.owner.digest, self._links.demanded(stream_id), now)
+            digest = play.owner.digest
+            names = self._links.demanded(stream_id) | self.branches.wanted_of(digest)
+            host.pulling.demand(digest, names, now)
 
     def forwarding(self, name: str, address: str, now: float) -> Forwarding | None:
         """The publishers whose streams a host has; None: this host is not configured yet."""
@@ -175,10 +213,20 @@ class Pulls:
 
     def on_media(self, host: Host, message: Media, payloads: Frames, now: float) -> None:
         """A host has sent something of a stream that is pulled from it."""
-        play = self._plays.get(self._by_digest.get(message.stream, StreamId("")))
-        if play is None or play.owner is None or self._host_of(play) is not host:
+        play = self._play_of(message.stream)
+        if play is None or self._host_of(play) is not host:
             return
+        if isinstance(message, LinkInstead):
+            self._ask_another(play, message.relays, now)
+            return
+        if isinstance(message, LinkOpened):
+            if not may_take(host.pulling.own_host, message.path):
+                self._leave(play)
+                self._ask_another(play, (), now)
+                return
+            play.is_sent = True
         play.unheard_s = None
+        self.branches.pass_on(message, payloads)
         if isinstance(message, LinkOpened):
             self._open(play, message, now)
         elif play.stream is None or not play.stream.is_open:
@@ -204,8 +252,34 @@ class Pulls:
         """The connection to a host is gone; it is tried again."""
         host.pulling.lost(reason)
         for play in self._plays.values():
-            if self._host_of(play) is host and play.unheard_s is None:
+            if self._host_of(play) is not host or play.parent is None or play.owner is None:
+                continue
+            if play.unheard_s is None:
                 play.unheard_s = now
+            self.branches.release(play.owner.digest)
+            play.is_sent = False
+            if not play.parent.is_at_owner:
+                self._leave(play)
+                play.parent.lost(now)
+                self._pull(play, now)
+
+    def begin_branch(self, digest: str) -> PlayedStream | None:
+        """Return a stream that comes from another host, for a further one; None: it does not."""
+        play = self._play_of(digest)
+        if play is None or play.stream is None or not play.is_sent or not play.stream.is_open:
+            return None
+        return play.stream
+
+    def is_pulled(self, digest: str) -> bool:
+        """Tell if it comes of another host, or is to come."""
+        play = self._play_of(digest)
+        return play is not None and play.parent is not None
+
+    def on_branch(self, digest: str, now: float) -> None:
+        """Others of its renditions are wanted by further hosts than before."""
+        play = self._play_of(digest)
+        if play is not None:
+            self.on_demand(play.play.stream_id, now)
 
     def tick(self, now: float) -> None:
         """Ask again, report, and let go of what is over; to be called once a second."""
@@ -218,6 +292,8 @@ class Pulls:
                 self.on_play_end(RemotePlayEnd(play.play.stream_id, "nobody wants it"), now)
         positions: dict[str, int] = {}
         for play in self._plays.values():
+            if play.parent is not None and play.parent.tick(now) is not None:
+                self._pull(play, now)
             reached = play.stream.last_pts_ms if play.stream is not None else None
             if play.owner is not None and reached is not None:
                 positions[play.owner.digest] = reached
@@ -238,17 +314,43 @@ class Pulls:
             play.asked_s = now
             self._ask(OwnerWanted(stream_id=play.play.stream_id))
 
+    def _play_of(self, digest: str) -> _Play | None:
+        return self._plays.get(self._by_digest.get(digest, StreamId("")))
+
     def _host_of(self, play: _Play) -> Host | None:
-        owner = play.owner
-        return self.hosts.get((owner.host, owner.relay)) if owner is not None else None
+        """Whom it is pulled from."""
+        parent = play.parent.parent if play.parent is not None else None
+        return self.hosts.get(parent) if parent is not None else None
 
     def _pull(self, play: _Play, now: float) -> None:
         owner = play.owner
         if owner is None or self._own is None:
             return
-        host = self._host(owner.host, owner.relay, self._own, now)
+        if play.parent is None:
+            play.parent = ParentSearch(self._own.host, Relay(owner.host, owner.relay))
+        parent = play.parent.parent
+        if parent is None:
+            return
+        host = self._host(*parent, self._own, now)
         self._by_digest[owner.digest] = owner.stream_id
-        host.pulling.pull(owner.digest, owner.epoch, play.play.renditions, now)
+        is_new = owner.digest not in host.pulling.streams
+        begin = play.play.renditions if is_new else ()  # then what is watched counts
+        host.pulling.pull(owner.digest, owner.epoch, begin, now)
+        self.on_demand(play.play.stream_id, now)
+
+    def _ask_another(self, play: _Play, relays: Sequence[Relay], now: float) -> None:
+        """Whoever it was asked of does not send it."""
+        if play.parent is None or play.owner is None:
+            return
+        if play.unheard_s is None:
+            play.unheard_s = now
+        self.branches.release(play.owner.digest)
+        was_sent, play.is_sent = play.is_sent, False
+        if was_sent and not play.parent.is_at_owner:
+            play.parent.released()
+        else:
+            play.parent.refused(relays, now)
+        self._pull(play, now)
 
     def _host(self, name: str, address: str, own: LinkGreeting, now: float) -> Host:
         host = self.hosts.get((name, address))
@@ -258,8 +360,10 @@ class Pulls:
             host = self.hosts[name, address] = Host(name, address, pulling, now, forwarding)
         return host
 
-    def _leave_owner(self, play: _Play) -> None:
+    def _leave(self, play: _Play) -> None:
+        """Pull it from that host no more."""
         owner, host = play.owner, self._host_of(play)
+        play.is_sent = False
         if owner is not None and host is not None:
             host.pulling.drop(owner.digest)
 
@@ -284,3 +388,7 @@ class Pulls:
 
 def _is_open(play: _Play) -> bool:
     return play.stream is not None and play.stream.is_open
+
+
+def _is_by_way(play: _Play) -> bool:
+    return _is_open(play) and play.parent is not None and not play.parent.is_at_owner

@@ -73,6 +73,7 @@ class RelayService:
         self._client = LinkClient(self._pulls, lambda: self._certificate.contexts[1])
         later = asyncio.get_running_loop().call_later
         self._forwards = Forwards(self._pulls, time.monotonic, later)
+        self._served.played, self._pulls.branches = self._pulls, self._served
         self._pulls.on_forwarded = self._forwards.on_event
         self._unit_links = UnitLinks(process.bus)
         self._publishers = Publishers(self._unit_links, time.monotonic)
@@ -104,7 +105,7 @@ class RelayService:
         self._egress.configure(settings)
         cluster = settings.cluster
         boot = self._process.boot_id
-        self._own = LinkGreeting(VERSION, cluster.name, cluster.host, boot)
+        self._own = LinkGreeting(VERSION, cluster.name, cluster.host, boot, cluster.relay_shown)
         self._pulls.configure(self._own, cluster.keep_s)
         if self._is_welcome:  # not at the start, when they were read a moment ago
             self._certificate.load()

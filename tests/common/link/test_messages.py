@@ -45,7 +45,7 @@ GOOD: list[tuple[Any, list[bytes]]] = [
 BAD: list[tuple[Any, list[bytes], str]] = [
     (LinkGreeting(1, "farm", "h" * 256, "b"), [], "characters"),
     (LinkRefused("w" * 256), [], "characters"),
-    (LinkWanted(STREAM, ()), [], "without a rendition"),
+    (LinkWanted(STREAM, ()), [], "0 renditions of a stream"),
     (LinkWanted(STREAM, ("a",) * (MAX_RENDITIONS + 1)), [], "renditions"),
     (LinkWanted("live/cam", ("720p",)), [], "digest"),
     (LinkWanted("AB" * 32, ("720p",)), [], "digest"),

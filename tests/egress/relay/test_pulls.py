@@ -228,7 +228,7 @@ def test_an_owner_that_stays_away_has_its_players_held(rig: Rig) -> None:
     assert not any(isinstance(message, GenerationEnd) for message in rig.links.sent)
 
 
-def test_what_another_supervisor_does_not_want_is_let_go(rig: Rig) -> None:
+def test_what_another_supervisor_does_not_want_is_release(rig: Rig) -> None:
     rig.play()
     rig.owner()
     rig.connect().begin()

@@ -14,11 +14,13 @@ from supervisor.commands.line.options import bad_config
 def run(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
     """Check a configuration file. Every fault is named by its key's path.
 
-    It warns about GPUs and templates that do not exist, and about weak keys. For a good file it
+    It warns about GPUs and templates that do not exist, about weak keys, and about the files of a
+    cluster's host. For a good file it
     prints what a stream of each app costs, and how many fit this host.
     """
     import os
     import stat
+    import time
 
     from common.access.exposure import exposure, has_secrets
     from common.config.load import load_with_warnings
@@ -39,7 +41,12 @@ def run(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
     readable = ""
     if has_secrets(settings) and config.stat().st_mode & stat.S_IROTH:
         readable = f"everybody on this host can read {config}, which has secrets: chmod o= it"
-    for fault in filter(None, [*map(str, weak), *unused, exposed, readable]):
+    cluster: list[str] = []
+    if settings.cluster.is_enabled:
+        from supervisor.commands.doctor.cluster import file_problems
+
+        cluster = [f"cluster: {one}" for one in file_problems(settings.cluster, time.time())]
+    for fault in filter(None, [*map(str, weak), *unused, exposed, readable, *cluster]):
         typer.echo(f"warning: {fault}", err=True)
     apps = ", ".join(
         f"{template.name} ({counted(len(template.renditions), 'rendition')})"

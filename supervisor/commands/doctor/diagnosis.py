@@ -72,6 +72,9 @@ class Findings:
     lacks_webrtc: bool = False  # it is configured, and its packages are not installed
     webrtc_problem: str = ""  # they are, and cannot be used
     lacks_libsrt: bool = False  # likewise
+    cluster: str = ""  # the host's name in it; "": it is alone
+    etcd_versions: tuple[str, ...] = ()  # of the members that answer
+    cluster_problems: tuple[str, ...] = ()  # in words, with what to do
 
     @property
     def is_usable(self) -> bool:
@@ -97,6 +100,11 @@ def document(found: Findings) -> Json:
             "problem": found.driver_problem,
         },
         "tls": {"certificate": found.certificate, "problem": found.certificate_problem},
+        "cluster": {
+            "host": found.cluster,
+            "etcd": list(found.etcd_versions),
+            "problems": list(found.cluster_problems),
+        },
         "sandbox": {
             "used": found.uses_sandbox,
             "lacks": list(found.sandbox_lacks),
@@ -130,6 +138,8 @@ def text(found: Findings) -> str:
     if found.certificate:
         problem = found.certificate_problem
         lines.append(f"TLS: {problem or f'the certificate {found.certificate} is good'}")
+    if found.cluster:
+        lines.append(f"Cluster: host {found.cluster}, {_cluster(found)}")
     for device in found.devices:
         lines += ["", *_device_lines(device, found.cores)]
     given = list(advice(found))
@@ -207,6 +217,8 @@ def advice(found: Findings) -> Iterator[str]:
             f"TLS: {found.certificate_problem}: put a certificate and its key where "
             "tls.certificate and tls.key say"
         )
+    for problem in found.cluster_problems:
+        yield f"cluster: {problem}"
     for device in found.devices:
         if device.name == CPU and device.problem:
             yield f"software codecs do not work: {found.pip} install --force-reinstall av"
@@ -215,6 +227,15 @@ def advice(found: Findings) -> Iterator[str]:
                 f"{device.name}: NVENC needs a newer driver, {DRIVER_FOR_NVENC} or later; until "
                 "then the host's cores encode"
             )
+
+
+def _cluster(found: Findings) -> str:
+    members = f"{counted(len(found.etcd_versions), 'member')} of etcd answers"
+    if len(found.etcd_versions) != 1:
+        members = f"{len(found.etcd_versions)} members of etcd answer"
+    if found.etcd_versions:
+        members += f" ({', '.join(sorted(set(found.etcd_versions)))})"
+    return f"{members}, {counted(len(found.cluster_problems), 'problem')}"
 
 
 def _sandbox(found: Findings) -> str:

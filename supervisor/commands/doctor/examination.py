@@ -26,6 +26,7 @@ from common.process import sandbox
 from common.process.certificate_files import dates, new_context, why_not
 from common.version import VERSION
 from supervisor.commands.banner import configured_addresses
+from supervisor.commands.doctor.cluster import ClusterFindings, examine_cluster
 from supervisor.commands.doctor.diagnosis import GPU_PACKAGES, DeviceFinding, Findings
 from supervisor.commands.doctor.room import PlannedGpu, streams_here
 from supervisor.hardware.device_ids import is_called
@@ -59,6 +60,9 @@ def examine(
     for gpu in driver.gpus:
         devices.append(_gpu(gpu, settings, missing, arguments, timeout_s))
     cores = len(os.sched_getaffinity(0))
+    cluster = ClusterFindings()
+    if settings.cluster.is_enabled:
+        cluster = examine_cluster(settings.cluster, time.time(), is_farm_running=is_farm_running)
     devices = [replace(device, streams=_streams(device, settings, cores)) for device in devices]
     return Findings(
         version=VERSION,
@@ -81,6 +85,9 @@ def examine(
         webrtc_problem=_webrtc_problem(timeout_s) if settings.webrtc.is_enabled else "",
         lacks_libsrt=settings.listen_srt is not None and not libsrt.is_there(),
         pip=f"{sys.executable} -m pip",
+        cluster=settings.cluster.host if settings.cluster.is_enabled else "",
+        etcd_versions=cluster.versions,
+        cluster_problems=cluster.problems,
     )
 
 

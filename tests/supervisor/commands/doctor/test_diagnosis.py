@@ -235,3 +235,13 @@ def test_what_is_wrong_with_the_packages_for_webrtc_is_said() -> None:
     (line,) = (one for one in advice(replace(HOST, webrtc_problem=problem)) if "WebRTC" in one)
     assert problem in line
     assert 'pip install --force-reinstall "tfarm[webrtc]"' in line
+
+
+def test_a_host_of_a_cluster_says_what_other_hosts_would_refuse() -> None:
+    assert "Cluster" not in text(HOST)
+    host = replace(HOST, cluster="media1", etcd_versions=("3.4.23", "3.4.23"))
+    assert "Cluster: host media1, 2 members of etcd answer (3.4.23), 0 problems" in text(host)
+    bad = replace(host, etcd_versions=("3.4.23",), cluster_problems=("the CA /ca.pem ended",))
+    assert "1 member of etcd answers (3.4.23), 1 problem" in text(bad)
+    assert "cluster: the CA /ca.pem ended" in list(advice(bad))
+    assert document(bad)["cluster"]["problems"] == ["the CA /ca.pem ended"]

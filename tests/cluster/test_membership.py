@@ -245,3 +245,68 @@ def test_a_claim_replaces_the_key_of_an_owner_that_is_given_up_and_no_other() ->
     (after,) = [epoch for host in (second, third) for epoch in host.owned().values()]
     assert after > before
     assert first.owned() == {}, "it knows by its watch"
+
+
+LEASE_S = 5.5  # a killed host's name is free when its lease has ended
+HEALED_S = 2.0  # within which a stream that several hosts have is one's
+SPLITS = st.lists(
+    st.tuples(
+        st.sampled_from(["take", "take", "take", "end", "cut", "cut", "break", "kill", "heal"]),
+        st.integers(0, len(HOSTS) - 1),
+        st.integers(0, 1),
+        st.sampled_from([0.1, 0.5, 1.0, 3.0, 6.0]),
+    ),
+    max_size=20,
+)
+
+
+def heal(rig: Rig) -> None:
+    """The network is whole, and who was killed is started anew, without streams."""
+    rig.broken.clear()
+    for host in rig.hosts:
+        host.is_cut = False
+        if host.is_dead:
+            host.is_dead = False
+            host.farm += "+"
+            host.streams.clear()
+            host.waiting.clear()
+            host.lost_s.clear()
+            host.start()
+
+
+def assert_one_owner_each(rig: Rig) -> None:
+    """What runs at hosts that had a lease all the time, or have one again, is one host's."""
+    owners = rig.registered()
+    running = {(host.name, one) for host in rig.hosts for one in host.streams}
+    for name, stream in running:
+        digest = stream_digest(SECRET, stream)
+        assert owners.get(digest) == name, f"{stream} runs at {name}, whose is it? {owners}"
+    assert len({stream for _, stream in running}) == len(running)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(SPLITS)
+def test_after_every_split_and_kill_a_stream_is_one_hosts_again_within_two_seconds(
+    events: list[tuple[str, int, int, float]],
+) -> None:
+    """`Rig.check` holds at every step that an epoch of a stream is one host's, for ever."""
+    rig = Rig(*HOSTS)
+    rig.ends_lost = True
+    rig.run(6)
+    for what, number, stream, seconds in (*events, ("heal", 0, 0, 0.1)):
+        host = rig.hosts[number]
+        match what:
+            case "cut":
+                host.is_cut = True
+            case "break":
+                rig.broken.append({HOSTS[number], HOSTS[number - 1]})
+            case "kill":
+                host.is_dead = True
+            case "heal":
+                was_killed = any(host.is_dead for host in rig.hosts)
+                heal(rig)
+                rig.run(HEALED_S + (LEASE_S if was_killed else 0.0))
+                assert_one_owner_each(rig)
+            case _ if not host.is_dead:
+                happen(rig, what, host, f"live/{stream}")
+        rig.run(seconds)

@@ -89,7 +89,7 @@ class Cluster:
 
 def publish_twice(cluster: Cluster, times: int) -> Held:
     """The same key at two hosts at the same moment."""
-    wrong = causes.publish_twice(cluster.others, times)
+    wrong = causes.publish_twice([farm.url for farm in cluster.others], times)
     return Held(
         f"one key at two hosts at once, {times} times", not wrong, f"{wrong} without one owner"
     )

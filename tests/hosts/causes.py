@@ -84,12 +84,15 @@ def kill_child(farm: Farm) -> None:
     os.kill(farm.child("cluster")["pid"], signal.SIGKILL)
 
 
-def publish_twice(farms: Sequence[Farm], times: int) -> int:
-    """Publish one key at two hosts at the same moment; how often it had not one owner."""
+def publish_twice(urls: Sequence[Callable[[str], str]], times: int) -> int:
+    """Publish one key at two hosts at the same moment; how often it had not one owner.
+
+    `urls` give where a key is published at each.
+    """
     owners: list[int] = []
-    with ThreadPoolExecutor(len(farms)) as pool:
+    with ThreadPoolExecutor(len(urls)) as pool:
         for number in range(times):
-            publishers = [RtmpPublisher(farm.url(f"both{number}"), 10) for farm in farms]
+            publishers = [RtmpPublisher(url(f"both{number}"), 10) for url in urls]
             owners.append(sum(pool.map(_is_let_in, publishers)))
             for publisher in publishers:
                 publisher.close()

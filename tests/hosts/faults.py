@@ -1,22 +1,31 @@
 """Faults of hosts, of the network between them and of their etcd: `make faults ARGS=--cluster`."""
 
+import contextlib
 import math
+import socket
+import ssl
 import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Final
 
+from common.ipc.envelope import encode
+from common.link.frames import FrameReader, to_parts
+from common.link.messages import VERSION, LinkGreeting, read_message
+from common.process.certificate_files import mutual_contexts
 from tests.faults.load import LoadPlayer
 from tests.faults.scene import KEYS, seen_by
 from tests.hosts import causes
 from tests.hosts.causes import cluster_of, wait_registered
-from tests.hosts.three_hosts import Row, ThreeHosts, first_new_s, sources
+from tests.hosts.three_hosts import RELAY_PORT, Row, ThreeHosts, first_new_s, sources
+from tests.kit.certificates import Authority
 from tests.kit.measured_table import MeasuredTable, holds, with_note
 from tests.kit.waiting import until
 
 AGAIN_S: Final = 6.0
 AWAY_S: Final = 30.0
 SPLIT_S: Final = 15.0
+TIMES: Final = 1_000
 
 
 def host_killed() -> Row:
@@ -170,6 +179,72 @@ def _is_mixed(three: ThreeHosts, player: LoadPlayer) -> bool:
     return order not in ([0], [1], [0, 1]) or any(b <= a for a, b in pairwise(times))
 
 
+def one_key_twice() -> Row:
+    """Two publishers of one key in the same moment at two hosts."""
+    with ThreeHosts(is_loaded=False) as three:
+        wrong = causes.publish_twice([host.url for host in three.others], TIMES)
+    row = Row(f"one key at two hosts at once, {TIMES} times", ok=not wrong)
+    row.seen = f"{TIMES - wrong} times one owner, {wrong} times not"
+    row.limit = "one owner each time"
+    return row
+
+
+def links_refused() -> Row:
+    """Peers of a relay that are no hosts of the cluster, or say that they are others."""
+    with ThreeHosts() as three:
+        at = time.monotonic()
+        relay = three.first.space.address, RELAY_PORT
+        found = [_knock(three, relay, number, peer) for number, peer in enumerate(_peers(three), 1)]
+        time.sleep(1.0)  # sleep: what they cost shows by then
+        row = three.judge("peers of a relay that are no hosts", (), at)
+    row.seen = "; ".join(found)
+    row.limit = "refused, logged once each, others lose 0, 0 disconnected"
+    is_right = not row.lost and not row.repeated and not row.disconnected
+    row.ok = is_right and all(words.endswith("refused, 1 line") for words in found)
+    return row
+
+
+def _peers(three: ThreeHosts) -> list[tuple[str, ssl.SSLContext, str]]:
+    """What each is, its context, and which host it says that it is."""
+    trusted = three.authority.files.certificate
+    without = ssl.create_default_context(cafile=str(trusted))
+    strangers = Authority(three.folder / "strangers")
+    stranger, other = strangers.issue("h3"), three.authority.issue("h9")
+    contexts = [
+        mutual_contexts(files.certificate, files.key, trusted)[1] for files in (stranger, other)
+    ]
+    said = three.others[0].name
+    return [
+        ("no certificate", without, said),
+        ("another CA's", contexts[0], "h3"),
+        ("another host's name", contexts[1], said),
+    ]
+
+
+def _knock(
+    three: ThreeHosts, relay: tuple[str, int], number: int, peer: tuple[str, ssl.SSLContext, str]
+) -> str:
+    """Try five times, from an address of its own; in words what came of it."""
+    what, context, said = peer
+    address = three.network.own_address(number)
+    greeting = b"".join(to_parts(encode(LinkGreeting(VERSION, "test", said, "boot"))))
+    is_let_in = False
+    for _ in range(5):
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(relay, 5, source_address=(address, 0)) as raw,
+            context.wrap_socket(raw, server_hostname=three.first.name) as sock,
+        ):
+            sock.sendall(greeting)
+            reader = FrameReader()
+            while data := sock.recv(65536):
+                reader.feed(data)
+            frame = reader.next()
+            is_let_in |= frame is not None and isinstance(read_message(*frame), LinkGreeting)
+    lines = three.first.farm.log().count(f"host refused peer={address}:")
+    return f"{what}: {'LET IN' if is_let_in else 'refused'}, {lines} line{'s' * (lines != 1)}"
+
+
 FAULTS: Final[tuple[Callable[[], Row], ...]] = (
     host_killed,
     etcd_member_killed,
@@ -178,6 +253,8 @@ FAULTS: Final[tuple[Callable[[], Row], ...]] = (
     etcd_wiped,
     split,
     cluster_child_stopped,
+    one_key_twice,
+    links_refused,
 )
 
 HEADINGS: Final = (

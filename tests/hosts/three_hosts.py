@@ -42,6 +42,9 @@ adapt = false
 
 [egress]
 queue = "60s"
+
+[ingest]
+exempt_networks = ["10.77.0.0/16"]
 """
 
 
@@ -94,7 +97,9 @@ class Host:
 class ThreeHosts:
     """They run, publishers are in and players get pictures, while the `with` block lasts."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_loaded: bool = True) -> None:
+        """`is_loaded`: with publishers and players."""
+        self._is_loaded = is_loaded
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -137,6 +142,10 @@ class ThreeHosts:
         self.others = [host for host in self.hosts if host is not self.first]
         self.load = stack.enter_context(Load())
         self.clip, self.other_clip = script(CLIP), script(OTHER_CLIP)
+        if self._is_loaded:
+            self._begin_load()
+
+    def _begin_load(self) -> None:
         for key, host in zip(KEYS, (self.first, self.first, *self.others), strict=True):
             self.load.publish(host.url(key), key, self.clip)
         for key in KEYS:

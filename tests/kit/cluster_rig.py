@@ -20,6 +20,7 @@ from common.ipc.cluster_messages import (
     StreamClaimed,
 )
 from common.ipc.identity import StreamId
+from supervisor.farm.registry.lost_streams import GRACE_S
 from tests.kit.etcd_store import EtcdStore, Refused
 
 SECRET = b"0123456789abcdef"
@@ -37,6 +38,8 @@ class Host:
         self.is_stopped = False  # its cluster child is: SIGSTOP
         self.is_dead = False
         self.has_relay = self.has_answers = True  # of its relay, about other hosts
+        self.waiting: dict[int, StreamId] = {}  # publishers, by their requests
+        self.lost_s: dict[StreamId, float] = {}  # streams that are another host's: when they end
         self.said: list[object] = []
         self.answers: dict[int, StreamClaimed] = {}
         self._request = 0
@@ -65,10 +68,27 @@ class Host:
     def take(self, stream: str) -> None:
         """A publisher that is let in here: registered if it may be."""
         number = self.publish(stream)
-        if self.outcome(number) is ClaimOutcome.ELSEWHERE:
-            self.end(stream)
-        else:
-            self.streams.add(StreamId(stream))
+        self.waiting[number] = StreamId(stream)
+        self._let_in()
+
+    def _let_in(self) -> None:
+        for number, stream in tuple(self.waiting.items()):
+            outcome = self.outcome(number)
+            if outcome is ClaimOutcome.LOOKING:
+                continue
+            del self.waiting[number]
+            if outcome is not ClaimOutcome.ELSEWHERE:
+                self.streams.add(stream)
+            elif stream not in self.streams:
+                self.end(stream)
+
+    def _end_lost(self, claimed: StreamClaimed) -> None:
+        """Its farm ends what another host has."""
+        stream = claimed.stream_id
+        if claimed.outcome is ClaimOutcome.OWNED:
+            self.lost_s.pop(stream, None)
+        elif claimed.outcome is ClaimOutcome.ELSEWHERE and stream in self.streams:
+            self.lost_s.setdefault(stream, self.rig.now + GRACE_S)
 
     def end(self, stream: str) -> None:
         self.streams.discard(StreamId(stream))
@@ -87,6 +107,11 @@ class Host:
                     answer = watch_answer_of(json.dumps(one).encode())
                     self.do(self.core.on_watch(answer, self.rig.now))
         self.do(self.core.tick(self.rig.now, 1.8e9 + self.rig.now))
+        self._let_in()
+        for stream, due_s in tuple(self.lost_s.items()):
+            if due_s <= self.rig.now:
+                del self.lost_s[stream]
+                self.end(stream)
 
     def do(self, actions: list[Action]) -> None:
         for action in actions:
@@ -98,6 +123,8 @@ class Host:
                         self.do(self.core.reach(HostReach(message.host, reach), self.rig.now))
                     if isinstance(message, StreamClaimed) and message.request_id:
                         self.answers[message.request_id] = message
+                    if isinstance(message, StreamClaimed) and self.rig.ends_lost:
+                        self._end_lost(message)
                 case StartWatch(request):
                     create = request.document
                     self._watch = create
@@ -148,6 +175,7 @@ class Rig:
         self.is_etcd_away = False
         self.loses_answers = False
         self.broken: list[set[str]] = []  # pairs of hosts without a link
+        self.ends_lost = False  # farms end streams that are other hosts'
         self.owners: dict[tuple[str, int], str] = {}  # who owned a stream, by epoch
         self.hosts = [Host(self, name) for name in names]
 

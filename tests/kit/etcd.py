@@ -66,7 +66,7 @@ class Etcd:
                     *("--initial-advertise-peer-urls", peers[number]),
                     "--initial-cluster",
                     ",".join(f"e{i}={peer}" for i, peer in enumerate(peers)),
-                    *("--heartbeat-interval", "50", "--election-timeout", "500"),
+                    *("--heartbeat-interval", "50", "--election-timeout", "500", "--pre-vote"),
                 ],
                 stdout=log,
                 stderr=log,

@@ -106,6 +106,16 @@ RENDITION_OF_STREAM: Final = RENDITION | {
     "properties": {"stream": TEXT, **RENDITION["properties"]},
     "required": ["stream", *RENDITION["required"]],
 }
+LINE: Final = form(
+    "How a publisher's packets come, by a protocol that counts them.",
+    protocol=TEXT,
+    latency_ms=COUNT,
+    rtt_ms=NUMBER,
+    received=COUNT,
+    missed=COUNT,
+    lost=COUNT,
+    undecrypted=COUNT,
+)
 STREAM: Final = form(
     "One stream.",
     id=TEXT,  # its label: APP/ and a hash of its key, as logs have it
@@ -132,6 +142,7 @@ STREAM: Final = form(
     gop_ms=COUNT,
     bytes=COUNT,
     av_skew_ms=NUMBER,
+    line=nullable(LINE),
     frames=COUNT,
     frames_in=COUNT,
     frames_decoded=COUNT,

@@ -44,6 +44,19 @@ class RenditionStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class LineFigures:
+    """How a publisher's packets come, by a protocol that counts them; of its connection."""
+
+    protocol: str  # "srt"
+    latency_ms: int  # how long a lost one may still come
+    rtt_ms: float  # the round trip
+    received: int  # packets, those that came again included
+    missed: int  # of which it was seen that they were lost; they are asked for again
+    lost: int  # … and did not come in time
+    undecrypted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PublisherStatus:
     """A stream as its ingest knows it."""
 
@@ -73,6 +86,7 @@ class PublisherStatus:
     overrides: StreamOverrides = NO_OVERRIDES  # of what its app has
     epoch_ms: int | None = None  # Unix time at which its stream time was 0; None: no media yet
     forwarded_to: str = ""  # the host that has the stream; "": it is here
+    line: LineFigures | None = None  # None: nothing counts there
     by_host: str = ""  # the host that its publisher came to, if another one
 
 

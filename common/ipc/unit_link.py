@@ -19,12 +19,14 @@ from common.ipc.envelope import encode
 from common.ipc.forward_messages import ForwardAsk
 from common.ipc.identity import ChildId
 from common.ipc.media_link import MediaSender
+from common.ipc.status_messages import LineFigures
 from common.ipc.unit_messages import (
     PublishAsk,
     PublishCheck,
     PublishChecked,
     PublishCutOff,
     PublishFinished,
+    PublishLine,
     PublishOver,
     PublishRefused,
     UnitItem,
@@ -52,6 +54,10 @@ class UnitWay:
         """Send units; False: the ingest takes no more now, or is gone. Drop up to a keyframe."""
         units = Units(self._number, tuple(items))
         return self._link.send((encode(units), *payloads))
+
+    def report(self, line: LineFigures) -> None:
+        """Say how its packets come; every few seconds."""
+        self._link.send((encode(PublishLine(self._number, line)),), batched=True)
 
     def over(self, reason: str, *, is_meant: bool = False) -> None:
         """The publisher is gone; nothing more is said of it, either way."""

@@ -20,6 +20,7 @@ from common.config.overrides import NO_OVERRIDES, StreamOverrides
 from common.errors import EnvelopeError
 from common.ipc.control_messages import GopTransfer
 from common.ipc.envelope import message
+from common.ipc.status_messages import LineFigures
 from common.media.clock import ClockReference, ResumeTime
 
 MAX_NAME: Final = 255  # characters of an app, a key, an address, an encoder's name, a reason
@@ -174,6 +175,15 @@ class PublishOver:
     is_meant: bool = False
 
 
+@message("publish-line")
+@dataclass(frozen=True, slots=True)
+class PublishLine:
+    """Peer → ingest, every few seconds: how a publisher's packets come, for status."""
+
+    number: int
+    line: LineFigures
+
+
 class UnitItem(NamedTuple):
     """What one payload of `Units` is."""
 
@@ -210,6 +220,10 @@ def check(value: Any, payloads: Sequence[bytes]) -> None:
             _check_wish(value)
         case PublishOver():
             _check_name("reason", value.reason)
+        case PublishLine():
+            _check_name("protocol", value.line.protocol)
+            if not math.isfinite(value.line.rtt_ms):
+                raise EnvelopeError("a round trip that is no number")
         case _:
             raise EnvelopeError(f"{type(value).__name__} is not for an ingest")
     if not 0 <= value.number < MAX_NUMBER:

@@ -95,6 +95,11 @@ class LinkFigures:
     undecrypted: int
     rtt_ms: float
 
+    @property
+    def packets(self) -> tuple[int, int, int, int]:
+        """Received, lost, of these never come, and not decrypted."""
+        return self.received, self.lost, self.dropped, self.undecrypted
+
 
 class SrtLibrary:
     """The library, loaded and started."""

@@ -28,6 +28,7 @@ from ingest.srt.stream_name import PublishWish, wish_of
 
 log = logging.getLogger("tfarm.ingest.srt.listener")
 
+REPORT_LOOKS: Final = 2
 TURN_S: Final = 0.02
 HANDSHAKE_S: Final = 3.0  # from the callback to `accept`: libsrt itself gives up by then
 MAX_CALLERS: Final = 2000
@@ -75,6 +76,7 @@ class SrtListener:
         self._callers: dict[int, _Caller] = {}  # written by the library's thread
         self._publishers: dict[int, SrtPublisher] = {}
         self._is_open = False
+        self._looks = 0
         self._turn: asyncio.TimerHandle | None = None
         self._lines = PeerLines()
         self._sock, own = library.listen(address, latency_ms, self._judge)
@@ -101,6 +103,7 @@ class SrtListener:
 
     def check(self, now: float) -> None:
         """Notice who is gone without a word; once a second."""
+        self._looks += 1
         for sock, caller in list(self._callers.items()):
             if now - caller.since_s > HANDSHAKE_S:
                 del self._callers[sock]
@@ -110,6 +113,8 @@ class SrtListener:
                 publisher.closed()
             else:
                 publisher.look(now)
+            if self._looks % REPORT_LOOKS == 0 and (found := self._library.figures(sock)):
+                publisher.report(found)
 
     def stop(self, words: str) -> None:
         """Take nobody new, and end all publishers."""

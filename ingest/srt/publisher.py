@@ -11,6 +11,7 @@ from typing import Final
 
 from common.access.refusal import Refusal, RefusalReason
 from common.errors import TransportStreamError
+from common.ipc.status_messages import LineFigures
 from common.ipc.unit_link import UnitLinks, UnitWay
 from common.ipc.unit_messages import (
     LOST,
@@ -23,6 +24,7 @@ from common.ipc.unit_messages import (
 )
 from common.ipc.unit_ways import Answer
 from common.process.log import key_hash
+from ingest.srt.library import LinkFigures
 from ingest.srt.stream_name import PublishWish
 from ingest.srt.to_units import StreamUnits
 
@@ -94,6 +96,14 @@ class SrtPublisher:
         items, payloads = self._units.take()
         for at in range(0, len(items), MAX_ITEMS):
             self._send(items[at : at + MAX_ITEMS], payloads[at : at + MAX_ITEMS])
+
+    def report(self, figures: LinkFigures) -> None:
+        """Tell its ingest how its packets come."""
+        if self._way is not None:
+            line = LineFigures(
+                PROTOCOL, self.latency_ms, round(figures.rtt_ms, 1), *figures.packets
+            )
+            self._way.report(line)
 
     def closed(self) -> None:
         """Its socket has ended."""

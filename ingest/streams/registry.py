@@ -15,7 +15,7 @@ from common.config.overrides import StreamOverrides
 from common.config.settings import Settings
 from common.ipc.control_messages import Placement
 from common.ipc.identity import StreamId
-from common.ipc.status_messages import PublisherStatus
+from common.ipc.status_messages import LineFigures, PublisherStatus
 from common.ipc.unit_ways import Ways
 from common.process.stage_times import DelayCounts
 from ingest.outputs.outbox import Peers
@@ -105,6 +105,12 @@ class Streams:
             publisher.notices_taken()
         if refusal is not None:
             self._expel(connection, refusal, now)
+
+    def note_line(self, connection: PublishingConnection, line: LineFigures) -> None:
+        """Note how the packets of one that publishes come, for status."""
+        publisher = self._publishers.get(connection)
+        if publisher is not None:
+            publisher.stream.line = line
 
     def refuse(
         self,

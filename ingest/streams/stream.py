@@ -26,7 +26,7 @@ from common.ipc.control_messages import (
 )
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.media_messages import StreamClosed, StreamOpen
-from common.ipc.status_messages import PublisherStatus
+from common.ipc.status_messages import LineFigures, PublisherStatus
 from common.media.clock import ClockReference, ResumeTime
 from common.media.units import AudioConfig, VideoConfig
 from common.notices.doctor import Change
@@ -108,6 +108,7 @@ class Stream:
         self.owner = Credentials()  # of the publisher, or of the last one
         self._address, self._was_open = "", False  # of the publisher; whether egress knows it
         self.absence: Absence | None = None  # while the stream is held
+        self.line: LineFigures | None = None  # how its publisher's packets come
         self._format = SourceFormatReporter(
             self._report_format, context.next_request, self._report_estimate
         )
@@ -153,7 +154,7 @@ class Stream:
         """A publisher begins, the first one or another."""
         self.state = StreamState.WAITING
         self._address, self.owner = address, owner
-        self.absence = None
+        self.absence = self.line = None
         self.doctor.restart()
         self._format.restart()
         self.media.restart()
@@ -180,7 +181,7 @@ class Stream:
             self.end(reason)
             return
         self.state = StreamState.HELD
-        self._address = self.by_host = ""
+        self._address, self.by_host, self.line = "", "", None
         self.absence = Absence(now + hold_ms / 1000)
         self.doctor.restart()
         media = self.media
@@ -399,6 +400,7 @@ class Stream:
             av_skew_ms=round(self.doctor.sound_behind_ms, 1),
             overrides=self.overrides,
             epoch_ms=self._epoch_ms,
+            line=self.line,
             forwarded_to=self.forward.host if self.forward is not None else "",
             by_host=self.by_host,
         )

@@ -22,6 +22,7 @@ from common.ipc.unit_messages import (
     PublishAsk,
     PublishCheck,
     PublishChecked,
+    PublishLine,
     PublishOver,
     PublishRefused,
     Units,
@@ -134,6 +135,10 @@ class UnitsInput:
             self._ask(sender, message, payloads, now)
         elif isinstance(message, PublishCheck):
             self._check(sender, message, now)
+        elif isinstance(message, PublishLine):
+            connection = self._publishers.get(sender, {}).get(message.number)
+            if connection is not None:
+                self._streams.note_line(connection, message.line)
         elif isinstance(message, PublishOver):
             self._over(sender, message, now)
 

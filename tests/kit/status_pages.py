@@ -53,6 +53,7 @@ def stream_row(
         "codec": "avc1.64001f",
         "bytes": 9_000_000 + index,
         "av_skew_ms": 0.0,
+        "line": None,
         "gop_ms": 2000,
         "audio": "AAC-LC 48 kHz 2ch",
         "source_clock": "",

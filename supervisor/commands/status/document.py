@@ -316,6 +316,7 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts, sound: AudioLevels | N
         "codec": publisher.codec if publisher else "",
         "bytes": publisher.bytes if publisher else 0,
         "av_skew_ms": publisher.av_skew_ms if publisher else 0.0,
+        "line": asdict(publisher.line) if publisher and publisher.line else None,
         "gop_ms": publisher.gop_ms if publisher else 0,
         "audio": publisher.audio if publisher else "",
         "source_clock": publisher.source_clock if publisher else "",

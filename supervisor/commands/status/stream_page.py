@@ -87,6 +87,17 @@ def _decisions_about(status: Json, stream: Json) -> list[Json]:
 # ---- the parts, top to bottom -------------------------------------------------------------------
 
 
+def _line_words(line: Json) -> str:
+    packets = counted(line["received"], "packet")
+    words = (
+        f"{line['protocol'].upper()}, latency {line['latency_ms']} ms",
+        f"round trip {line['rtt_ms']:.1f} ms",
+        f"{packets}, {line['missed']} asked for again, {line['lost']} did not come in time",
+        f"{line['undecrypted']} not decrypted" if line["undecrypted"] else "",
+    )
+    return ", ".join(filter(None, words))
+
+
 def _publisher(stream: Json, now_unix: float, width: int) -> list[Line]:
     lines = wrap(f"{name_of(stream)}  {stream['state']}", width, "bold")
     since = stream["since_unix"]
@@ -94,6 +105,8 @@ def _publisher(stream: Json, now_unix: float, width: int) -> list[Line]:
         by_host = f" at host {stream['by_host']}," if stream.get("by_host") else ""
         who = f"{stream['publisher']}{by_host} by {stream['ingest']}"
         lines += _fact("publisher", f"{who}, for {duration(now_unix - since)}", width)
+        if line := stream.get("line"):
+            lines += _fact("line", _line_words(line), width)
     elif since:
         lines += _fact(
             "publisher",

@@ -13,6 +13,7 @@ from common.errors import EnvelopeError
 from common.ipc.control_messages import GopTransfer, TransferItem, TransferKind
 from common.ipc.envelope import decode, encode
 from common.ipc.identity import Generation
+from common.ipc.status_messages import LineFigures
 from common.ipc.unit_messages import (
     KINDS,
     MAX_FIELDS,
@@ -20,6 +21,7 @@ from common.ipc.unit_messages import (
     Judged,
     PublishAsk,
     PublishCheck,
+    PublishLine,
     PublishOver,
     PublishRefused,
     UnitItem,
@@ -31,6 +33,7 @@ from tests.kit.ingest_ports import STREAM
 
 ASK = PublishAsk(1, "live", "cam", "203.0.113.7:5000", "srt", {"key": "sesame"})
 CHECK = PublishCheck(1, "live", "cam", "203.0.113.7:5000", "srt", {"key": "sesame"})
+LINE = LineFigures("srt", 120, 20.5, 1000, 50, 0)
 RESUME = ResumeTime(ClockReference(40, 1.5), 40, 0)
 GOP = GopTransfer(STREAM, Generation(1), None, (TransferItem(TransferKind.METADATA),))
 VIDEO = UnitItem("video", "h264", 40, 0, 1, 1.5)
@@ -43,6 +46,7 @@ GOOD: list[tuple[Any, list[bytes]]] = [
     (Units(1, ()), []),
     (Units(1, (VIDEO, UnitItem("audio", "aac", -3))), [b"one", b""]),
     (PublishOver(1, "it left"), []),
+    (PublishLine(1, LINE), []),
 ]
 BAD: list[tuple[Any, list[bytes], str]] = [
     (replace(ASK, number=-1), [], "number"),
@@ -65,6 +69,7 @@ BAD: list[tuple[Any, list[bytes], str]] = [
     (Units(1, (VIDEO._replace(composition_ms=-(1 << 30)),)), [b""], "time"),
     (Units(1, (VIDEO._replace(received_s=float("inf")),)), [b""], "time"),
     (PublishOver(1, "w" * 300), [], "reason of 300"),
+    (PublishLine(1, replace(LINE, rtt_ms=float("nan"))), [], "round trip"),
     (PublishRefused(1, Refusal(RefusalReason.FAILED, "no")), [], "not for an ingest"),
 ]
 

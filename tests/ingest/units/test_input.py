@@ -20,6 +20,7 @@ from common.ipc.identity import BootId, ChildId, Generation
 from common.ipc.media_listener import MediaListener
 from common.ipc.media_messages import StreamOpen, Tags
 from common.ipc.socket_peers import SocketPeers
+from common.ipc.status_messages import LineFigures
 from common.ipc.unit_link import UnitLinks, UnitWay
 from common.ipc.unit_messages import (
     KEY,
@@ -269,6 +270,17 @@ def test_a_refusal_by_the_supervisor_and_an_end_are_told(tmp_path: Path) -> None
         rig.streams.close("the server is stopping", 101.0)
         await until_async(lambda: second.of(PublishFinished))
         assert rig.input.connections == 0
+
+    around(tmp_path, scenario)
+
+
+def test_how_its_packets_come_stands_in_status_while_it_is_there(tmp_path: Path) -> None:
+    async def scenario(rig: UnitsRig) -> None:
+        publisher = await rig.send_live()
+        assert publisher.way is not None
+        line = LineFigures("srt", 120, 20.5, 1000, 50, 2)
+        publisher.way.report(line)
+        await until_async(lambda: rig.streams.statuses(100.0)[0].line == line)
 
     around(tmp_path, scenario)
 

@@ -56,6 +56,15 @@ def test_an_unknown_name_on_an_empty_farm():
         named(document(), "live/cam")
 
 
+def test_how_the_packets_of_a_publisher_by_srt_come_stands_below_it():
+    line = {"protocol": "srt", "latency_ms": 120, "rtt_ms": 20.5, "received": 900}
+    line |= {"missed": 45, "lost": 2, "undecrypted": 0}
+    page = " ".join(" ".join(shown(stream_row(key="cam") | {"line": line})).split())
+    assert "SRT, latency 120 ms, round trip 20.5 ms, 900 packets, 45 asked for again" in page
+    assert "2 did not come in time" in page
+    assert "decrypted" not in page
+
+
 def test_what_is_wrong_stands_with_what_to_set_faults_first():
     stream = stream_row(key="cam") | {
         "notices": [

@@ -48,6 +48,8 @@ FAULTS: tuple[Callable[[], Result], ...] = (
     browsers.browsers_web,
     browsers.browsers_rtc,
     browsers.browsers_publisher,
+    browsers.browsers_publisher_long,
+    browsers.browsers_upgrade,
 )
 
 HEADINGS = (

@@ -15,11 +15,15 @@ from urllib.request import urlopen
 from common.extras import WEBRTC, is_installed
 from tests.faults.scene import Result, Scene
 from tests.kit.browser import Browser
+from tests.kit.farm import tfarm
 from tests.kit.waiting import until
 
 KEY = "cam0"
 MOST_S = 8.0  # without a new picture
 AWAY_S = 4.0
+HOLD_S = 2.0  # of a stream whose publisher is away for longer
+LONG_AWAY_S = 8.0
+UPGRADE_S = 180.0  # for all processes, one after the other
 STEADY_S = 3.0  # before the fault, and after it
 START_S = 60.0  # until all play, several decoders on two cores
 OPTIONS = ("--autoplay-policy=no-user-gesture-required", "--disable-renderer-backgrounding")
@@ -79,12 +83,17 @@ def watched(seen: dict[str, Any], at_ms: float, now_ms: float) -> Watched:
     return Watched(seen["way"], wait_s, goes_on, seen["isSame"], int(seen["opens"]))
 
 
-def _seen(fault: str, strike: Callable[[Scene], object]) -> Result:
-    """Have browsers watch a fault."""
+def _seen(
+    fault: str, strike: Callable[[Scene], object], *, away_s: float = 0.0, hold: str = "15s"
+) -> Result:
+    """Have browsers watch a fault; `away_s`: so long there is no publisher, beyond `hold`."""
+    most_s = MOST_S + away_s
     web = "\n[web]\nenabled = true\n"
     if is_installed(WEBRTC):
         web += '[webrtc]\nenabled = true\nlisten = "127.0.0.1:0"\n'
-    scene = Scene(more=web, listen='http = "127.0.0.1:0"', keys=(KEY,), players_a_stream=1)
+    scene = Scene(
+        more=web, listen='http = "127.0.0.1:0"', keys=(KEY,), players_a_stream=1, hold=hold
+    )
     with scene, Browser(*OPTIONS) as browser:
         (address,) = scene.farm.status()["listen"]["web"]
         base = f"http://{address}/"
@@ -109,9 +118,9 @@ def _seen(fault: str, strike: Callable[[Scene], object]) -> Result:
     return Result(
         fault,
         affected=1,
-        limit=f"every way shows pictures again by itself, ≤ {MOST_S:.0f} s, without a reload",
+        limit=f"every way shows pictures again by itself, ≤ {most_s:.0f} s, without a reload",
         browsers=", ".join(f"{one.way} {one.wait_s:.1f} s" for one in found),
-        ok=all(one.is_same and one.wait_s <= MOST_S for one in found),
+        ok=all(one.is_same and one.wait_s <= most_s for one in found),
     )
 
 
@@ -126,12 +135,20 @@ def _kill_its_worker(scene: Scene) -> None:
     os.kill(scene.pid(str(scene.farm.streams()[KEY]["worker"])), signal.SIGKILL)
 
 
-def _leave(scene: Scene) -> None:
-    gone = scene.publisher(KEY)
-    scene.load.ask(gone.leave)
-    time.sleep(AWAY_S)
-    back = scene.load.publish(scene.farm.url(KEY), KEY, gone.script)
-    until(lambda: back.is_in, 8, "the publisher is back")
+def _leave_for(seconds: float) -> Callable[[Scene], None]:
+    def strike(scene: Scene) -> None:
+        gone = scene.publisher(KEY)
+        scene.load.ask(gone.leave)
+        time.sleep(seconds)
+        back = scene.load.publish(scene.farm.url(KEY), KEY, gone.script)
+        until(lambda: back.is_in, 8, "the publisher is back")
+
+    return strike
+
+
+def _upgrade(scene: Scene) -> None:
+    done = tfarm("upgrade", "--run-dir", str(scene.farm.run_dir), timeout=UPGRADE_S)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def browsers_worker() -> Result:
@@ -151,4 +168,17 @@ def browsers_rtc() -> Result:
 
 
 def browsers_publisher() -> Result:
-    return _seen(f"in a browser: publisher gone, back after {AWAY_S:.0f} s", _leave)
+    return _seen(f"in a browser: publisher gone, back after {AWAY_S:.0f} s", _leave_for(AWAY_S))
+
+
+def browsers_publisher_long() -> Result:
+    return _seen(
+        f"in a browser: publisher gone for {LONG_AWAY_S:.0f} s, `hold` {HOLD_S:.0f} s",
+        _leave_for(LONG_AWAY_S),
+        away_s=LONG_AWAY_S,
+        hold=f"{HOLD_S:.0f}s",
+    )
+
+
+def browsers_upgrade() -> Result:
+    return _seen("in a browser: `tfarm upgrade`", _upgrade)

@@ -1,8 +1,8 @@
 """What another host costs: a picture's delay at a second farm against that at the stream's own.
 
 Two farms on this host, with TLS between their relays, and a player at each: both get the same
-pictures at the same time. Then the time to a first picture of a stream that is not there yet, and
-what the relays take of a core.
+pictures at the same time. Then what it adds that a publisher came to the other host, the time to a
+first picture of a stream that is not there yet, and what the relays take of a core.
 """
 
 import statistics
@@ -23,7 +23,7 @@ from tests.bench.join import join_times_ms
 from tests.bench.ladder import config
 from tests.bench.report import Bench, Figure, percentile
 from tests.kit.certificates import Authority
-from tests.kit.clients import Publisher
+from tests.kit.clients import FlvTag, Publisher
 from tests.kit.farm import Farm
 from tests.kit.registry.run import TABLE, write
 from tests.kit.waiting import until
@@ -91,10 +91,29 @@ def run(bench: Bench) -> None:
         for what, part in (("median", 0.5), ("p99", 0.99)):
             bench.add(Figure(f"direct, {what}", percentile(direct, part), "ms"))
             bench.add(Figure(f"remote, {what}", percentile(remote, part), "ms"))
+            _add_forwarded(bench, here, there, tags)
         first = statistics.median(firsts)
         bench.add(Figure("first picture of a stream that is elsewhere", first, "ms", MAX_FIRST_MS))
     with footage.workspace() as folder, farms(folder, STREAMS) as (here, there):
         _add_cpu(bench, folder, here, there)
+
+
+def _add_forwarded(bench: Bench, here: Farm, there: Farm, tags: Sequence[FlvTag]) -> None:
+    """What it adds that a publisher came to the other host; its player is at the stream's own."""
+    delays: dict[str, list[float]] = {"at its own host": [], "forwarded": []}
+    for number in range(bench.runs):
+        bench.say(f"relay: a forwarded publisher, run {number + 1} of {bench.runs}")
+        for (name, known), at in zip(delays.items(), (here, there), strict=True):
+            url = {name: here.url("cam", "source")}
+            found = measure(url, at.url("cam"), tags, lambda: 0.0)
+            known += found.delays_ms[name]
+            bench.add(Figure("pictures lost", found.lost, "", 0.0))
+    own, forwarded = delays.values()
+    added = percentile(forwarded, 0.5) - percentile(own, 0.5)
+    bench.add(Figure("a forwarded publisher adds, median", added, "ms", MAX_ADDED_MS))
+    for name, known in delays.items():
+        for what, part in (("median", 0.5), ("p99", 0.99)):
+            bench.add(Figure(f"{name}, {what}", percentile(known, part), "ms"))
 
 
 def _first_ms(here: Farm, there: Farm, folder: Path) -> float:

@@ -1,4 +1,7 @@
-"""Answers who has a stream, from a file that a test writes (`write`)."""
+"""Answers who has a stream, from a file that a test writes (`write`).
+
+Whoever claims a stream that the file gives to nobody has it.
+"""
 
 import asyncio
 import json
@@ -10,7 +13,14 @@ from typing import Any
 from common.cluster.digest import stream_digest
 from common.config.settings import Settings
 from common.ipc.child import ChildProcess
-from common.ipc.cluster_messages import OwnerWanted, StreamOwner
+from common.ipc.cluster_messages import (
+    ClaimOutcome,
+    ClaimStream,
+    ClusterView,
+    OwnerWanted,
+    StreamClaimed,
+    StreamOwner,
+)
 from common.ipc.control_messages import Endpoint, Heartbeat, Hello
 from common.ipc.identity import StreamId
 
@@ -43,11 +53,18 @@ class Registry:
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None: ...
 
-    def on_welcome(self) -> None: ...
+    def on_welcome(self) -> None:
+        self._process.send(ClusterView(is_in_touch=True))
 
     def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:
         if isinstance(message, OwnerWanted):
             self._process.send(self._owner(message))
+        elif isinstance(message, ClaimStream):
+            owner = self._owner(OwnerWanted(message.stream_id))
+            is_free = owner.is_here or not owner.host
+            outcome = ClaimOutcome.OWNED if is_free else ClaimOutcome.ELSEWHERE
+            claimed = StreamClaimed(message.request_id, message.stream_id, outcome, owner)
+            self._process.send(claimed)
 
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
         return (self._wait(),)

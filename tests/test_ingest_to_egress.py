@@ -20,7 +20,8 @@ from egress.streams.registry import Streams
 from egress.streams.stream import Stream as EgressStream
 from egress.streams.stream import StreamState
 from ingest.streams.publisher import Publisher
-from ingest.streams.stream import Stream, StreamContext
+from ingest.streams.stream import Stream
+from ingest.streams.stream_context import StreamContext
 from tests.kit.children import EGRESS0, EGRESS1
 from tests.kit.egress import FlushReader
 from tests.kit.ingest_ports import ANSWER, STREAM, FakePeers, header, picture, sound, sound_header

@@ -55,6 +55,7 @@ TESTED_ELSEWHERE = {
             *("media", "request", "sound", "status", "whep"),
         )
     },
+    "ingest/streams/stream_context.py": "values; tests of streams",
     "ingest/streams/captures.py": "a protocol; tests/ingest/capture has who keeps to it",
     "cluster/actions.py": "values; tests/cluster/test_membership.py",
     "common/errors.py": "exceptions without behaviour",

@@ -19,7 +19,8 @@ from common.ipc.unit_messages import PublishAsk
 class ForwardTo:
     """Supervisor → ingest, in place of a `Placement`: that host has the stream, or is to have it.
 
-    `request_id` 0: of a publisher that is forwarded already, whose owner is lost.
+    `request_id` 0: of a publisher that is forwarded already, whose owner is lost; or, with
+    `is_cut`, of a stream that is here and goes on there, from its next keyframe on.
     """
 
     request_id: int
@@ -29,6 +30,7 @@ class ForwardTo:
     host: str
     relay: str  # HOST:PORT of its relay
     replaces: int = 0  # the epoch of the claim that is to be the host's
+    is_cut: bool = False
 
 
 @message("forward-lost")

@@ -97,6 +97,9 @@ class Forwards:
         stream_id, generation = message.stream_id, message.generation
         queued = self._streams.requests.get(message.request_id)
         stream = self._streams.get(stream_id) if not message.request_id else None
+        if queued is None and message.is_cut:
+            self._cut(forward=Forward(self, message), stream=stream)
+            return
         if queued is None and (stream is None or stream.forward is None):
             self._report(PublishEnd(stream_id, generation, "nobody publishes it"))
             return
@@ -118,6 +121,18 @@ class Forwards:
         judged = Judged(stream.owner, stream.overrides, message.replaces)
         ask = _asking(stream_id, connection.peer, judged, resume, gop)
         self._ask(forward, ask, payloads)
+
+    def _cut(self, forward: Forward, stream: Stream | None) -> None:
+        """Have a stream that is here go on at another host, from a keyframe on."""
+        connection = self._streams.publisher_of(forward.message.stream_id)
+        if stream is None or stream.forward is not None or connection is None:
+            return  # it has ended, or its publisher is away
+        resume = stream.resume_time()
+        if resume is None or stream.next_forward is not None:
+            return
+        stream.next_forward = forward
+        judged = Judged(stream.owner, stream.overrides, forward.message.replaces)
+        self._ask(forward, _asking(stream.stream_id, connection.peer, judged, resume), ())
 
     def _ask(
         self, forward: Forward, ask: Callable[[int], PublishAsk], payloads: Sequence[Data]
@@ -160,7 +175,10 @@ class Forwards:
             self._report(ForwardLost(0, message.stream_id, forward.generation, reason))
             return
         is_waiting = self._streams.requests.get(message.request_id) is not None
-        if is_waiting or (stream is not None and stream.next_forward is forward):
+        is_next = stream is not None and stream.next_forward is forward
+        if stream is not None and is_next:
+            stream.next_forward = stream.media.before_key = None
+        if is_waiting or is_next:
             self._report(
                 ForwardLost(message.request_id, message.stream_id, forward.generation, reason)
             )
@@ -209,7 +227,9 @@ class Forwards:
         is_next = stream is not None and stream.next_forward is forward
         if queued is None and not is_next:
             return
-        if refusal.reason is RefusalReason.FULL:
+        if stream is not None and is_next:
+            stream.next_forward = None
+        if refusal.reason is RefusalReason.FULL or message.is_cut:
             who = message.request_id, message.stream_id, message.generation
             self._report(ForwardLost(*who, f"host {message.host} is full", refusal))
         elif queued is not None:
@@ -222,7 +242,10 @@ class Forwards:
         if stream is None or stream.next_forward is not forward:
             forward.over("its publisher left", is_meant=False)
             return
-        stream.forward_by(forward)
+        if stream.forward is None:
+            stream.cut_to(forward)
+        else:
+            stream.forward_by(forward)
         self._streams.log.info(
             "stream goes on elsewhere", stream.stream_id, "host=%s", forward.host
         )
@@ -235,6 +258,8 @@ class Forwards:
                 connection = self._streams.publisher_of(stream.stream_id)
                 if connection is not None:
                     connection.hold_back(seconds)
+            case PublishRefused(_, refusal) if refusal.reason is RefusalReason.FULL:
+                self.cut_off(forward, refusal.words)  # it is drained
             case PublishRefused(_, refusal):
                 forward.way = None
                 self._streams.end_for(stream, refusal, now)

@@ -33,7 +33,8 @@ from ingest.streams.media_events import MediaEvent
 from ingest.streams.publish_requests import PublishRequests, QueuedRequest, Report
 from ingest.streams.publisher import Publisher, PublishingConnection
 from ingest.streams.read_batching import ReadBatching
-from ingest.streams.stream import Stream, StreamContext, StreamState
+from ingest.streams.stream import Stream, StreamState
+from ingest.streams.stream_context import StreamContext
 from ingest.streams.stream_log import StreamLog
 from ingest.streams.takeover import why_not
 

@@ -58,6 +58,8 @@ class SourceMedia:
         self.is_fast = False  # a file is sent, and read slower
         # Called once, in front of the first media of all, with its stream time and when it came.
         self.on_first: Callable[[int, float], object] | None = None
+        # Called once, in front of the next keyframe.
+        self.before_key: Callable[[], object] | None = None
         self._is_live = False
         self._early_metadata = Metadata(b"")  # what came before the publisher's first pictures
         self._timeline = timeline
@@ -99,6 +101,9 @@ class SourceMedia:
         """Send one access unit, behind its configuration."""
         if self.on_first is not None:
             self._begin(unit)
+        if self.before_key is not None and unit.is_random_access:
+            before_key, self.before_key = self.before_key, None
+            before_key()
         # First whoever waits for it: what is noted about it has time.
         egress, worker = self.egress, self.worker
         is_played = egress.has_source_players

@@ -8,8 +8,7 @@ placement for the real format has come, beginning with the last GOP.
 Pure but for the senders it is given: no sockets, no clock (`now` is CLOCK_MONOTONIC in seconds).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -31,24 +30,25 @@ from common.media.clock import ClockReference, ResumeTime
 from common.media.units import AudioConfig, VideoConfig
 from common.notices.doctor import Change
 from common.notices.notices import Notices
-from common.process.stage_times import StageDelays
 from ingest.doctor.source_doctor import SourceDoctor
 from ingest.doctor.source_figures import StreamFacts
 from ingest.outputs.egress_output import EgressOutput
 from ingest.outputs.forward_output import NOBODY, ForwardOutput
-from ingest.outputs.outbox import Peers
 from ingest.outputs.worker_output import WorkerOutput
 from ingest.streams.absence import Absence, is_silent
 from ingest.streams.clock.timeline import Timeline
-from ingest.streams.epochs import Epochs
 from ingest.streams.gop_transfer import pack
 from ingest.streams.silent_audio import Silence, can_be_silent
 from ingest.streams.source_format import SourceFormatReporter
 from ingest.streams.source_gop import SourceGop
 from ingest.streams.source_media import SourceMedia
+from ingest.streams.stream_context import StreamContext
 
 if TYPE_CHECKING:
     from ingest.streams.forward import Forward
+
+
+HANDOVER_MS = 10_000  # for the relay to have a stream for its players here that goes on elsewhere
 
 
 class StreamState(Enum):
@@ -58,19 +58,6 @@ class StreamState(Enum):
     LIVE = auto()
     HELD = auto()  # its publisher is away; rings and players wait
     ENDED = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class StreamContext:
-    """What a stream works with."""
-
-    peers: Peers
-    report: Callable[[object], object]  # a control message to the supervisor
-    next_request: Callable[[], int]
-    clock: Callable[[], float]  # CLOCK_MONOTONIC, to measure the time that is spent here
-    unix_time: Callable[[], float]
-    delays: StageDelays = field(default_factory=StageDelays)  # of all streams
-    epochs: Epochs = field(default_factory=Epochs)  # of those that were here
 
 
 # long: each event of a stream's life, which is one
@@ -173,6 +160,7 @@ class Stream:
 
     def leave(self, reason: str, now: float) -> None:
         """The publisher is gone without a word: hold what its players have, if they have any."""
+        self._cut_no_more(reason)
         if self.forward is not None:
             self.end(reason, is_meant=False)  # its owner holds it
             return
@@ -198,6 +186,7 @@ class Stream:
         """
         if self.state is StreamState.ENDED:
             return
+        self._cut_no_more(reason)
         last = self.status(self._clock())
         self.state, self.absence = StreamState.ENDED, None
         if self._epoch_ms is not None:
@@ -225,6 +214,35 @@ class Stream:
             self._placed = replace(self._placed, generation=forward.generation)
         if isinstance(output, ForwardOutput):
             output.use(forward.way if forward is not None else None)
+
+    def cut_to(self, forward: "Forward") -> None:
+        """Go on at another host from the next keyframe on: what came before it is all here."""
+        self.media.before_key = lambda: self._cut(forward)
+
+    def _cut(self, forward: "Forward") -> None:
+        reason = f"it goes on at host {forward.host}"
+        media, last = self.media, self.status(self._clock())
+        media.worker.end(reason)
+        media.egress.close(StreamClosed(self.stream_id, self.generation, reason, HANDOVER_MS))
+        media.egress.release()
+        self._report(PublishEnd(self.stream_id, self.generation, reason, last))
+        self.forward, self.next_forward = forward, None
+        self._placed = replace(
+            self._placed, generation=forward.generation, worker=None, renditions=()
+        )
+        output = ForwardOutput(self.stream_id, self.generation, self._context.clock)
+        output.open_source(media.gop)
+        if media.audio_config is not None:
+            output.put(media.audio_config)
+        output.use(forward.way)
+        media.egress = output
+
+    def _cut_no_more(self, reason: str) -> None:
+        """Its publisher is gone, and goes on nowhere."""
+        self.media.before_key = None
+        if self.next_forward is not None:
+            self.next_forward.over(reason, is_meant=True)
+            self.next_forward = None
 
     def resume_time(self) -> ResumeTime | None:
         """Where its time goes on at another host."""

@@ -7,7 +7,8 @@ from typing import Any
 from common.codecs.aac import parse_config
 from common.ipc.control_messages import Placement, SourceFormatReport
 from common.ipc.identity import Generation
-from ingest.streams.stream import Stream, StreamContext, StreamState
+from ingest.streams.stream import Stream, StreamState
+from ingest.streams.stream_context import StreamContext
 from tests.kit.ingest_ports import (
     ANSWER,
     ASC,

@@ -41,6 +41,7 @@ from common.ipc.status_messages import PublisherStatus
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.admission.candidates import RequestedStream
 from supervisor.farm.admission.publish_requests import Admission
+from supervisor.farm.registry.drain import HostDrain
 from supervisor.farm.registry.forwards import MAX_TRIES, Forwarded, Forwards
 from supervisor.farm.registry.host_choice import HostChoices, units_for
 from supervisor.farm.registry.host_room import host_room
@@ -82,6 +83,7 @@ class EtcdRegistry:
         self._choices = HostChoices(own.host, f"{own.name}/{own.host}")
         self._epochs: dict[StreamId, int] = {}  # of claims whose streams are not here yet
         admission.give_away = self._give_away
+        self._drain = HostDrain(state, self.forwards, self._choices)
 
     @property
     def handlers(self) -> dict[type, Callable[[ChildId, Any, float], list[Action]]]:
@@ -140,6 +142,9 @@ class EtcdRegistry:
             return []
         request = way.request
         self._state.note(lost.stream_id, lost.reason, now)
+        if lost.request_id == 0 and lost.stream_id in self._state.streams:
+            self.forwards.forget(ingest, lost.stream_id)  # it was to move: it stays for now
+            return []
         if lost.refusal is not None:
             self._choices.refused(way.host, now)
             requested = RequestedStream(ingest, request)
@@ -287,23 +292,30 @@ class EtcdRegistry:
         if claimed.outcome is ClaimOutcome.OWNED:
             self.unregistered.discard(claimed.stream_id)
             self._lost.kept(claimed.stream_id)
+            if claimed.owner is not None:
+                self._epochs[claimed.stream_id] = claimed.owner.epoch
         elif claimed.outcome is ClaimOutcome.ELSEWHERE:
             self.unregistered.add(claimed.stream_id)
+            if self._drain.is_moving(claimed.stream_id):
+                return  # it is that host's from its next keyframe on
             self._lost.lost(claimed.stream_id, _where(claimed.owner), now)
 
     # ---- time ---------------------------------------------------------------------------------
 
     def next_deadline(self) -> float:
-        """At once, when a stream may have begun or ended."""
-        if self._fleet is not self._state.fleet:
+        """At once, when a stream may have begun or ended, or the farm is drained."""
+        drain_s = self._drain.next_deadline()
+        if self._fleet is not self._state.fleet or (self._admission.closed and drain_s == inf):
             return 0.0
         deadlines = (one.deadline_s for one in self._pending.values())
-        return min(*deadlines, self._lost.next_deadline(), inf)
+        return min(*deadlines, self._lost.next_deadline(), drain_s)
 
     def tick(self, now: float) -> list[Action]:
         """Let in who has waited for long enough; tell what has begun and ended."""
         due = [number for number, one in self._pending.items() if one.deadline_s <= now]
         actions = [*self._admit_all(due, now), *self._lost.tick(now)]
+        is_on = bool(self._admission.closed) and self._state.settings.cluster.has_relay
+        actions += self._drain.tick(self.view, self._epochs, now, is_on=is_on)
         self._fleet = self._state.fleet
         return [*actions, *self._follow_streams()]
 

@@ -52,11 +52,13 @@ class Forwards:
         *,
         epoch: int = 0,
         replaces: int = 0,
+        is_cut: bool = False,
         now: float,
     ) -> list[Action]:
         """Have an ingest forward a publisher to a host: its name, and the address of its relay.
 
-        `epoch` is of the host's claim; `replaces`: of a claim that is to be the host's.
+        `epoch` is of the host's claim; `replaces`: of a claim that is to be the host's. `is_cut`:
+        the stream is here.
         """
         template = self._state.settings.template_of(request.stream_id, request.overrides)
         if template is None:
@@ -67,9 +69,8 @@ class Forwards:
         way = Forwarded(request, generation, name, epoch, tried)
         self._ways[ingest, request.stream_id] = way
         self._state.note(request.stream_id, f"forwarded to host {name}", now)
-        message = ForwardTo(
-            request.request_id, request.stream_id, generation, template, name, relay, replaces
-        )
+        place = template, name, relay, replaces, is_cut
+        message = ForwardTo(request.request_id, request.stream_id, generation, *place)
         return [Send(ingest, message)]
 
     def tried(self, ingest: ChildId, stream_id: StreamId) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from common.ipc.control_messages import (
 )
 from common.ipc.forward_messages import ForwardAsk, ForwardLost, ForwardTo
 from common.ipc.identity import Generation, StreamId
-from common.ipc.media_messages import AccessUnit, StreamOpen, StreamStart
+from common.ipc.media_messages import AccessUnit, StreamClosed, StreamOpen, StreamStart, Tags
 from common.ipc.unit_messages import (
     PublishAccepted,
     PublishFinished,
@@ -304,3 +304,60 @@ def test_a_host_that_is_full_leaves_it_to_the_supervisor(rig: ForwardRig) -> Non
     rig.to(2, request=lost.request_id)
     rig.say(PublishAccepted(1))
     assert rig.peer.accepted == [7]
+
+
+def test_a_stream_is_cut_at_a_keyframe_and_goes_on_at_another_host(rig: ForwardRig) -> None:
+    peer = RegistryRig.live(rig)
+    place = TEMPLATE, "host-c", "host-c:1936", 21, True
+    rig.from_supervisor.forward_to(ForwardTo(0, CAM, Generation(7), *place), 100.1)
+    ask = rig.ways.asked[-1].ask
+    assert ask.resume is not None
+    assert ask.gop is None
+    assert ask.judged is not None
+    assert ask.judged.replaces == 21
+    egress = rig.peers.running[0]
+    rig.media(peer, [picture(40)], 100.04)
+    rig.say(PublishAccepted(0))
+    rig.media(peer, [picture(80)], 100.08)
+    here = [tag.dts_ms for message in egress.of(Tags) for tag in message.tags]
+    assert here == [0, 40, 80]
+    assert rig.count(PublishEnd) == 0
+    rig.media(peer, [picture(120, key=True), picture(160)], 100.12)
+    assert rig.way.times() == [120, 160], "each picture is at one of both hosts"
+    assert [tag.dts_ms for message in egress.of(Tags) for tag in message.tags] == here
+    assert egress.of(StreamClosed)[-1].hold_ms > 0
+    assert rig.last(PublishEnd).last is not None
+    (status,) = rig.streams.statuses(100.2)
+    assert (status.forwarded_to, status.generation) == ("host-c", 7)
+    rig.streams.lost(peer, "reset", 100.3)
+    assert rig.way.ended is not None
+    assert len(rig.streams) == 0
+
+
+@pytest.mark.parametrize(
+    "reason", [RefusalReason.FULL, RefusalReason.NAME_IN_USE, RefusalReason.BANNED]
+)
+def test_a_stream_that_no_host_takes_stays(rig: ForwardRig, reason: RefusalReason) -> None:
+    peer = RegistryRig.live(rig)
+    place = TEMPLATE, "host-c", "host-c:1936", 21, True
+    rig.from_supervisor.forward_to(ForwardTo(0, CAM, Generation(7), *place), 100.1)
+    rig.say(PublishRefused(0, Refusal(reason, "no")))
+    assert rig.last(ForwardLost).generation == 7
+    rig.media(peer, [picture(40, key=True)], 100.04)
+    assert peer.told == []
+    (status,) = rig.streams.statuses(100.2)
+    assert status.forwarded_to == ""
+    # it may be asked for again; and what its publisher's end takes along
+    rig.from_supervisor.forward_to(ForwardTo(0, CAM, Generation(8), *place), 100.3)
+    rig.say(PublishAccepted(1))
+    rig.streams.ended(peer, "FCUnpublish")
+    assert rig.way.ended is not None
+    rig.from_supervisor.forward_to(ForwardTo(0, CAM, Generation(9), *place), 100.4)
+    assert len(rig.ways.asked) == 2
+
+
+def test_a_host_that_is_drained_leaves_its_publisher_to_this_one(rig: ForwardRig) -> None:
+    rig.live()
+    rig.say(PublishRefused(0, Refusal(RefusalReason.FULL, "it is being drained")))
+    assert rig.last(ForwardLost).request_id == 0
+    assert rig.peer.told == []

@@ -18,7 +18,8 @@ from common.rtmp.events import (
 )
 from ingest.streams.publisher import BATCH_S, Publisher
 from ingest.streams.reading_pace import KEPT_LEAD_S, TOO_FAST
-from ingest.streams.stream import Stream, StreamContext, StreamState
+from ingest.streams.stream import Stream, StreamState
+from ingest.streams.stream_context import StreamContext
 from tests.kit.h264_bits import make_sps
 from tests.kit.ingest_ports import (
     ANSWER,

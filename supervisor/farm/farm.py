@@ -82,6 +82,7 @@ class Farm:  # long: the one table of who decides what, and in which order
         self.captures, self._ingests = Captures(self.state), Ingests(self.state)
         self._session_audit = SessionAudit(self.state, self.recovery, self.migration)
         self._routes, self._audio = RouteReports(self.state), AudioMeasuring(self.state)
+        self.remote_plays = self._routes.remote
         summaries, self._api = self.state.summaries, ApiRequests(self.state)
         self._hooks, self._url_uses = HookForwarding(self.state), UrlUses(self.state)
         self._address_totals = {"ingest": AddressTotals(), "viewers": AddressTotals()}

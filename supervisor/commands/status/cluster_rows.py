@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from common.ipc.identity import StreamId
 from common.process.log import stream_label
 from common.words import counted, duration
 from supervisor.farm.farm import Farm
@@ -32,7 +33,7 @@ def cluster_document(farm: Farm) -> Json | None:
     else:
         found = asdict(view) | {"hosts": [asdict(host) for host in view.hosts]}
     own = {"name": cluster.name, "host": cluster.host}
-    return {**own, **found, "forwarded": _forwarded(farm)}
+    return {**own, **found, "forwarded": _forwarded(farm), "played": _played(farm)}
 
 
 def _forwarded(farm: Farm) -> list[Json]:
@@ -55,6 +56,41 @@ def _forwarded(farm: Farm) -> list[Json]:
     ]
 
 
+def _played(farm: Farm) -> list[Json]:
+    """The streams of other hosts that are played here; streams by their labels."""
+    return [
+        {
+            "stream": stream_label(stream_id),
+            "host": host,
+            "players": sum(one["players"] for one in renditions),
+            "waiting_players": waiting,
+            "renditions": [one for one in renditions if one["players"] or one["bitrate_bps"]],
+        }
+        for stream_id, host in farm.remote_plays.hosts.items()
+        for renditions, waiting in [_served(farm, stream_id)]
+    ]
+
+
+def _served(farm: Farm, stream_id: StreamId) -> tuple[list[Json], int]:
+    """What viewers here have of a stream, by rendition; and how many wait for it."""
+    by_name: dict[str, Json] = {}
+    waiting = 0
+    for name, child in farm.state.children.items():
+        served = child.heartbeat.served if child.heartbeat and name.kind != "relay" else ()
+        for status in served:
+            if status.stream_id != stream_id:
+                continue
+            waiting += status.waiting_players
+            for one in status.renditions:
+                row = by_name.setdefault(
+                    one.name, {"name": one.name, "players": 0, "fps": 0.0, "bitrate_bps": 0}
+                )
+                row["players"] += one.players
+                row["fps"] = max(row["fps"], round(one.fps, 2))
+                row["bitrate_bps"] = max(row["bitrate_bps"], round(one.bitrate_bps))
+    return list(by_name.values()), waiting
+
+
 def cluster_line(cluster: Json, now_unix: float) -> tuple[str, bool]:
     """A line, and whether it says that something is wrong."""
     since = f" for {duration(now_unix - cluster['since_unix'])}" if cluster["since_unix"] else ""
@@ -70,6 +106,8 @@ def cluster_line(cluster: Json, now_unix: float) -> tuple[str, bool]:
         streams.append(f"{cluster['elsewhere']} owned by another host, too")
     if cluster.get("forwarded"):
         streams.append(f"{counted(len(cluster['forwarded']), 'publisher')} forwarded")
+    if cluster.get("played"):
+        streams.append(f"{counted(len(cluster['played']), 'stream')} of other hosts played")
     is_wrong = not cluster["is_in_touch"] or bool(cluster["unregistered"] or cluster["elsewhere"])
     return f"{words}; {', '.join(streams)}", is_wrong
 
@@ -104,6 +142,14 @@ def cluster_page(cluster: Json, now_unix: float) -> list[str]:
             figures = f"{row['fps']:.0f}", f"{row['bitrate_bps'] / 1e6:.1f}", str(row["dropped"])
             forwarded.append((row["stream"], row["host"], row["publisher"], *figures))
         lines += ["", *_columns(forwarded)]
+    if cluster.get("played"):
+        played = [("PLAYED HERE", "OF HOST", "PLAYERS", "RENDITIONS", "MBIT/S")]
+        for row in cluster["played"]:
+            names = " ".join(f"{one['name']}:{one['players']}" for one in row["renditions"])
+            rate = sum(one["bitrate_bps"] for one in row["renditions"]) / 1e6
+            who = row["stream"], row["host"], str(row["players"])
+            played.append((*who, names or "-", f"{rate:.1f}"))
+        lines += ["", *_columns(played)]
     wrong = {url: fault for url, fault in cluster["endpoints"].items() if fault}
     if wrong:
         lines += ["", *(f"etcd {url}: {fault}" for url, fault in wrong.items())]

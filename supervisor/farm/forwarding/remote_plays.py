@@ -5,7 +5,7 @@ asking the cluster child through here, and pulls it. A stream that is published 
 more.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ class _Wanted:
     renditions: tuple[str, ...]
     played_as: Generation | None = None  # as the relay was told; None: it was not
     epoch: int = 0  # of its owner, as heard of last
+    host: str = ""  # its owner; "": none is known
 
 
 class RemotePlays:
@@ -45,6 +46,11 @@ class RemotePlays:
     def handlers(self) -> dict[type, Callable[[ChildId, Any, float], list[Action]]]:
         """Which messages are taken here."""
         return {OwnerWanted: self._on_owner_wanted, StreamOwner: self._on_owner}
+
+    @property
+    def hosts(self) -> Mapping[StreamId, str]:
+        """The streams that come from other hosts, or are wanted of them, with their owners."""
+        return {name: one.host for name, one in self._wanted.items() if one.host}
 
     # ---- what is wanted -----------------------------------------------------------------------
 
@@ -150,6 +156,8 @@ class RemotePlays:
             if entry.epoch and entry.played_as is not None and self._relay is not None:
                 actions.append(self._play(self._relay[0], owner.stream_id, entry))
             entry.epoch = owner.epoch
+        if entry is not None and owner.host:
+            entry.host = owner.host
         return [*actions, *self._pass_on(RELAY, owner)]
 
     def _pass_on(self, kind: str, message: object) -> list[Action]:

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from common.config.settings import ClusterSettings, Settings
-from common.ipc.cluster_messages import ClusterView, HostView
-from common.ipc.identity import ChildId
+from common.ipc.cluster_messages import ClusterView, HostView, StreamOwner
+from common.ipc.control_messages import StreamWanted
+from common.ipc.identity import ChildId, Generation, StreamId
+from common.ipc.status_messages import RenditionStatus, ServedStatus
 from supervisor.commands.status.cluster_rows import cluster_document, cluster_line, cluster_page
 from tests.kit.children import INGEST0
 from tests.kit.farm_rig import Rig
@@ -87,3 +89,31 @@ def test_publishers_whose_streams_other_hosts_have_are_rows() -> None:
     header, line = cluster_page(found, 1_060.0)[-2:]
     assert header.split() == ["FORWARDED", "TO", "HOST", "PUBLISHER", "FPS", "MBIT/S", "DROPPED"]
     assert line.split() == [row["stream"], "h2", status.address, "25", "2.0", "3"]
+
+
+def test_streams_of_other_hosts_that_are_played_here_are_rows() -> None:
+    cluster = replace(CLUSTER, cert="a", key="b", ca="c")
+    rig = Rig(Settings(cluster=cluster))
+    egress, web, stream = ChildId("egress"), ChildId("web"), StreamId("live/cam")
+    for child in (ChildId("cluster"), ChildId("relay"), egress, web):
+        rig.up(child)
+    rig.say(ChildId("cluster"), ClusterView(True, 1_000.0, "", HOSTS, 0, 0, 0, {}))
+    rig.say(egress, StreamWanted(egress, stream, ("720p",)))
+    assert cluster_document(rig.farm)["played"] == []  # type: ignore[index]  # it is enabled
+    rig.say(ChildId("cluster"), StreamOwner("ab" * 32, stream, "h2", "h2:1936", 7))
+    for child, players in ((egress, 2), (web, 1), (ChildId("relay"), 9)):
+        rendition = RenditionStatus("720p", players=players, fps=25.0, bitrate_bps=2e6)
+        unwatched = RenditionStatus("360p")
+        served = ServedStatus(stream, Generation(1), (rendition, unwatched), 1)
+        rig.beat(child, served=(served,))
+    found = cluster_document(rig.farm)
+    assert found is not None
+    (row,) = found["played"]
+    assert (row["host"], row["players"], row["waiting_players"]) == ("h2", 3, 2)
+    assert row["renditions"] == [
+        {"name": "720p", "players": 3, "fps": 25.0, "bitrate_bps": 2_000_000}
+    ]
+    page = cluster_page(found, 1_060.0)
+    assert page[-1].split()[1:] == ["h2", "3", "720p:3", "2.0"]
+    assert "1 stream of other hosts played" in page[0]
+    assert "live/cam" not in str(found)

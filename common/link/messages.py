@@ -37,7 +37,6 @@ OLDEST_VERSION: Final = 1
 TREE_VERSION: Final = 2  # from which on a host asks others, if it is told to
 MAX_RENDITIONS: Final = 32  # of one stream
 MAX_STREAMS: Final = 4096  # that one host wants of another
-MAX_POSITIONS: Final = 1024  # in one message
 MAX_RELAYS: Final = 64  # that a host names for another one to ask
 MAX_PATH: Final = 16  # hosts that a stream came by
 MAX_NAME: Final = 255  # characters of a host, a cluster, a rendition, a reason
@@ -171,13 +170,6 @@ class LinkTags:
     tags: tuple[LinkTag, ...]
 
 
-class Position(NamedTuple):
-    """How far a stream has come at the host that plays it."""
-
-    stream: str
-    pts_ms: int
-
-
 @message("link-taken")
 @dataclass(frozen=True, slots=True)
 class LinkTaken:
@@ -187,7 +179,6 @@ class LinkTaken:
     """
 
     size: int
-    positions: tuple[Position, ...] = ()
 
 
 Message = (
@@ -266,7 +257,7 @@ def check(message: Any, payloads: Sequence[bytes]) -> None:
             if not 0 <= message.hold_ms <= MAX_HOLD_MS:
                 raise LinkError("a stream that is held for a time that none may have")
         case LinkTaken():
-            _check_taken(message)
+            _check_number(message.size)
         case _:
             raise LinkError(f"no message of the link: {type(message).__name__}")
     if len(payloads) != expected:
@@ -304,14 +295,6 @@ def _check_template(template: Template) -> None:
     times = (template.hold_ms, template.wait_ms, template.flush_ms, template.audio_hold_ms)
     if not all(0 <= time_ms <= MAX_HOLD_MS for time_ms in times):
         raise LinkError("a template with a time that none may have")
-
-
-def _check_taken(message: LinkTaken) -> None:
-    _check_number(message.size)
-    _check_count(message.positions, MAX_POSITIONS, "positions")
-    for position in message.positions:
-        if not is_digest(position.stream) or not -MAX_TIME_MS < position.pts_ms < MAX_TIME_MS:
-            raise LinkError("a position that is no stream's")
 
 
 def _check_count(found: Sequence[object], most: int, what: str, least: int = 0) -> None:

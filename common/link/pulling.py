@@ -6,7 +6,7 @@ of a lower epoch or generation than was heard of is a lost owner's, and dropped.
 of this host's clock when they arrive.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final
@@ -18,7 +18,6 @@ from common.link.backlog import Parts
 from common.link.forwarding import Forwarding
 from common.link.frames import FrameReader, frame_size, to_parts
 from common.link.messages import (
-    MAX_POSITIONS,
     MAX_RENDITIONS,
     OLDEST_VERSION,
     LinkClosed,
@@ -33,7 +32,6 @@ from common.link.messages import (
     LinkUnwanted,
     LinkWanted,
     Message,
-    Position,
     read_message,
 )
 from common.link.publish_messages import (
@@ -142,7 +140,7 @@ class Pulling:
             if message is not None:
                 found.append((message, payloads))
         if self._taken >= TAKEN_BYTES:
-            self._acknowledge({}, now)
+            self._acknowledge(now)
         return found
 
     def refuse(self, reason: str) -> None:
@@ -239,17 +237,14 @@ class Pulling:
         pulled = self._streams.get(stream)
         return tuple(pulled.until_s) if pulled is not None else ()
 
-    def tick(self, now: float, positions: Mapping[str, int]) -> None:
-        """Let go of what nobody has watched for a while, and report; to be called once a second.
-
-        `positions`: the last PTS that came of each stream.
-        """
+    def tick(self, now: float) -> None:
+        """Let go of what nobody has watched for a while, and report; to be called once a second."""
         for stream, pulled in self._streams.items():
             for name in [name for name, until_s in pulled.until_s.items() if until_s <= now]:
                 del pulled.until_s[name]
             self._report(stream, pulled)
         if self._is_greeted and now - self._taken_s >= TAKEN_S:
-            self._acknowledge(positions, now)
+            self._acknowledge(now)
 
     def _keep(self, pulled: _Pulled, name: str, until_s: float) -> None:
         known = pulled.until_s.get(name)
@@ -264,11 +259,9 @@ class Pulling:
         pulled.reported = names
         self._say(LinkWanted(stream, names) if names else LinkUnwanted(stream))
 
-    def _acknowledge(self, positions: Mapping[str, int], now: float) -> None:
+    def _acknowledge(self, now: float) -> None:
         size, self._taken, self._taken_s = self._taken, 0, now
-        reached = tuple(Position(s, positions[s]) for s in self._streams if s in positions)
-        reached = reached[:MAX_POSITIONS]
-        self._say(LinkTaken(size, reached))
+        self._say(LinkTaken(size))
 
     def _say(self, message: object) -> None:
         if self._write is not None:

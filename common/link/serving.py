@@ -108,7 +108,6 @@ class Serving:
     ) -> None:
         """`clock` is that of tags' `received_s`."""
         self.peer: LinkGreeting | None = None  # once it has greeted
-        self.positions: dict[str, int] = {}  # how far streams have come there
         self.backlog = Backlog(self._write)
         self.receiving = Receiving(self._say)
         self._own = own
@@ -157,9 +156,8 @@ class Serving:
                 return self._want(stream, renditions)
             case LinkUnwanted(stream):
                 return self._unwant(stream)
-            case LinkTaken(size, positions):
+            case LinkTaken(size):
                 self.backlog.taken(size)
-                self.positions.update(p for p in positions if p.stream in self._streams)
                 return None
             case LinkRefused(reason):
                 raise LinkError(f"it refuses this host: {reason}")
@@ -182,7 +180,6 @@ class Serving:
 
     def _unwant(self, stream: str) -> Demanded | None:
         served = self._streams.pop(stream, None)
-        self.positions.pop(stream, None)
         if served is None:
             return None
         for name in (*served.renditions, SHARED):

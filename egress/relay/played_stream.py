@@ -53,7 +53,6 @@ class PlayedStream:
     def __init__(self, stream_id: StreamId, generation: Generation, relay: ChildId) -> None:
         self.generation = generation
         self.hold_ms = 0  # as its template has it
-        self.last_pts_ms: int | None = None
         self._stream_id = stream_id
         self._relay = relay
         self.link: LinkOpened | None = None  # as it came, while it is open
@@ -97,10 +96,6 @@ class PlayedStream:
         if name == SHARED:
             return Out(name, self._shared.append(kept, now), is_start=True)
         rendition = self._rendition(name)
-        for head, _ in kept:
-            pts_ms = head.dts_ms + head.composition_ms
-            if self.last_pts_ms is None or pts_ms > self.last_pts_ms:
-                self.last_pts_ms = pts_ms
         frames = rendition.append(kept, now)
         starts = bool(kept) and kept[0].head.flags & KEY != 0
         if starts:

@@ -290,17 +290,14 @@ class Pulls:
                 self._close(play, "its host cannot be reached", hold_ms)
             if play.confirm_s <= now:
                 self.on_play_end(RemotePlayEnd(play.play.stream_id, "nobody wants it"), now)
-        positions: dict[str, int] = {}
         for play in self._plays.values():
             if play.parent is not None and play.parent.tick(now) is not None:
                 self._pull(play, now)
-            reached = play.stream.last_pts_ms if play.stream is not None else None
-            if play.owner is not None and reached is not None:
-                positions[play.owner.digest] = reached
+            if play.owner is not None and play.stream is not None:
                 self.on_demand(play.play.stream_id, now)
         for key, host in tuple(self.hosts.items()):
             host.pulling.keep_s = self.keep_s
-            host.pulling.tick(now, positions)
+            host.pulling.tick(now)
             if host.pulling.streams or len(host.forwarding):
                 host.used_s = now
             elif now - host.used_s >= IDLE_S:

@@ -17,13 +17,14 @@ from common.link.messages import (
     LinkClosed,
     LinkGreeting,
     LinkHeaders,
+    LinkInstead,
     LinkRefused,
     LinkTag,
     LinkTags,
     LinkTaken,
     LinkUnwanted,
     LinkWanted,
-    Position,
+    Relay,
     read_message,
 )
 from tests.kit.host_link import EDGE, STREAM, TEMPLATE, VIDEO_FACTS, opened
@@ -40,7 +41,9 @@ GOOD: list[tuple[Any, list[bytes]]] = [
     (LinkHeaders(STREAM, 7, G, "720p", VIDEO_FACTS), [b"script", b"header"]),
     (LinkTags(STREAM, 7, G, "720p", (TAG, TAG)), [b"one", b"two"]),
     (LinkTags(STREAM, 7, G, "", ()), []),
-    (LinkTaken(1024, (Position(STREAM, 40),)), []),
+    (LinkTaken(1024), []),
+    (LinkInstead(STREAM), []),
+    (LinkInstead(STREAM, (Relay("host-c", "10.0.0.3:1936"),)), []),
 ]
 BAD: list[tuple[Any, list[bytes], str]] = [
     (LinkGreeting(1, "farm", "h" * 256, "b"), [], "characters"),
@@ -73,8 +76,10 @@ BAD: list[tuple[Any, list[bytes], str]] = [
         )
     ],
     (LinkTaken(-1), [], "below 0"),
-    (LinkTaken(0, (Position(STREAM, 40),) * 1025), [], "positions"),
-    (LinkTaken(0, (Position("x", 40),)), [], "no stream's"),
+    (LinkTaken(-1), [], "a number"),
+    (LinkInstead(STREAM, (Relay("host-c", "c:1936"),) * 65), [], "65 hosts to ask instead"),
+    (LinkInstead(STREAM, (Relay("h" * 300, "c:1936"),)), [], "a name of more"),
+    (replace(opened(), path=("h",) * 17), [], "17 hosts on the way"),
     (SupervisorBeat(BootId("b" * 16)), [], "no message of the link"),
 ]
 

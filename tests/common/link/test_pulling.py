@@ -32,18 +32,18 @@ def test_a_rendition_is_pulled_while_it_is_watched_and_a_while_after(rig: LinkRi
     rig.carry()
     assert rig.demanded[-1] == Demanded(STREAM, ("360p", "720p"))
     rig.now += 100
-    rig.pulling.tick(rig.edge_now, {})
+    rig.pulling.tick(rig.edge_now)
     rig.pulling.demand(STREAM, ("360p",), rig.edge_now)
     rig.now += KEEP_S - 0.1
-    rig.pulling.tick(rig.edge_now, {})
+    rig.pulling.tick(rig.edge_now)
     assert set(rig.pulling.wanted(STREAM)) == {"720p", "360p"}
     rig.now += 0.2
-    rig.pulling.tick(rig.edge_now, {})
+    rig.pulling.tick(rig.edge_now)
     rig.carry()
     assert rig.demanded[-1] == Demanded(STREAM, ("360p",))
     rig.pulling.demand(STREAM, (), rig.edge_now)
     rig.now += KEEP_S + 1
-    rig.pulling.tick(rig.edge_now, {})
+    rig.pulling.tick(rig.edge_now)
     rig.carry()
     assert rig.demanded[-1] == Demanded(STREAM, ())
     rig.pulling.demand(STREAM, ("720p",), rig.edge_now)  # somebody is back

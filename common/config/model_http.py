@@ -147,8 +147,8 @@ class WebrtcTable(Table):
     addresses: tuple[Annotated[str, IpAddress()], ...] = key(
         WebrtcSettings,
         "addresses",
-        "the addresses at which viewers reach that port, where the host does not know them itself, "
-        "as behind NAT",
+        "the addresses at which viewers and publishers reach their UDP ports, where the host does "
+        "not know them itself, as behind NAT",
         NOW,
     )
     max_viewers: Annotated[int, Integer(0, 100_000)] = key(

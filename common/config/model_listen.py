@@ -50,6 +50,15 @@ class ListenTable(Table):
         default="nowhere",
         example="0.0.0.0:9000",
     )
+    whip: Annotated[Any, ListenAddress()] = key(
+        Settings,
+        "listen_whip",
+        "the UDP port of publishers' media by WebRTC, who ask by HTTP (WHIP); needs "
+        "`tfarm[webrtc]` and `web.enabled`",
+        RESTART,
+        default="nowhere",
+        example="0.0.0.0:8190",
+    )
 
 
 class SrtTable(Table):

@@ -253,6 +253,7 @@ class Settings:
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     listen_srt: Listen | None = None  # UDP, for publishers by SRT; None: nowhere
     srt: SrtSettings = field(default_factory=SrtSettings)
+    listen_whip: Listen | None = None  # UDP, for publishers by WHIP; None: nowhere
 
     def template_of(
         self, stream_id: str, overrides: StreamOverrides = NO_OVERRIDES

@@ -57,6 +57,8 @@ class Endpoint:
     units: str = ""  # an ingest's Unix socket for publishers that another child speaks with
     requests: str = ""  # a web's Unix socket for requests of its viewers that came to another web
     forward: str = ""  # a relay's Unix socket for publishers whose streams other hosts have
+    whip: str = ""  # the whip child's Unix socket for requests of publishers by WebRTC
+    whip_datagrams: str = ""  # a whip child's, where its successor is given the UDP port
 
 
 # ---- child → supervisor -----------------------------------------------------------------------
@@ -97,8 +99,7 @@ class Heartbeat:
     address_usage: dict[str, tuple[int, int]] = field(default_factory=dict)
     levels: tuple[AudioLevels, ...] = ()  # the audio child
     refusals: tuple[RefusalStatus, ...] = ()  # ingest and egress: since the last one
-    # How long the stages of the frame path took since the process began, by stage; "encode:720p"
-    # is of one rendition. Empty: as the last time.
+    # Of the frame path since the process began, by stage, or "encode:720p". Empty: as before.
     delays: dict[str, DelayCounts] = field(default_factory=dict)
     served_last: tuple[ServedStatus, ...] = ()  # streams that have ended since the last one
 

@@ -77,6 +77,12 @@ def _webrtc_count(settings: Settings) -> int:
     return int(is_wanted and is_installed(WEBRTC))
 
 
+def _whip_count(settings: Settings) -> int:
+    """One where it can be: its publishers come by way of `web`."""
+    is_wanted = settings.listen_whip is not None and settings.web.is_enabled
+    return int(is_wanted and is_installed(WEBRTC))
+
+
 # In the order of a clean end: who only looks, then publishers, so that workers and players get all
 # that was taken; last who passes on what players are told.
 # They start in the opposite order.
@@ -118,6 +124,18 @@ KINDS: Final[dict[str, ChildKind]] = {
             is_sandboxed=True,
             speaks_srt=True,
             max_descriptors=512,
+        ),
+        ChildKind(
+            "whip",
+            module="ingest.whip",
+            libraries=(),
+            parses_strangers=True,
+            death_costs="publishers by WHIP connect anew; players see the last picture meanwhile",
+            count=_whip_count,
+            address=lambda settings: settings.listen_whip or Listen(),
+            protocol="whip",
+            sockets=("whip", "whip_datagrams"),
+            replacing=Replacing.RETIRE,
         ),
         ChildKind(
             "ingest",

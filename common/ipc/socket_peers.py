@@ -17,7 +17,7 @@ from common.ipc.kinds import KINDS
 SENDERS: Final[Mapping[str, Set[str]]] = {
     "media": frozenset({"ingest"}),
     "tags": frozenset({"ingest", "worker", "encoder", "relay"}),
-    "units": frozenset({"relay", "srt"}),
+    "units": frozenset({"relay", "srt", "whip"}),
     "forward": frozenset({"ingest"}),
     "pictures": frozenset({"worker"}),
     "pools": frozenset({"worker"}),
@@ -26,8 +26,10 @@ SENDERS: Final[Mapping[str, Set[str]]] = {
     "flv": frozenset({"web"}),
     "requests": frozenset({"web"}),
     "whep": frozenset({"web"}),
+    "whip": frozenset({"web"}),
     "sound": frozenset({"rtc"}),
     "datagrams": frozenset({"rtc"}),
+    "whip_datagrams": frozenset({"whip"}),
     "decrypted": frozenset(kind.name for kind in KINDS.values() if kind.ends_tls),
     "listeners": frozenset(kind.name for kind in KINDS.values() if "listeners" in kind.sockets),
 }

@@ -1,6 +1,7 @@
-"""What the `web` child asks the `rtc` child for a viewer by WHEP, and the answer. Pure values.
+"""What the `web` child asks for those who come by WHEP and WHIP, and the answer. Pure values.
 
-Each request is a short connection on a Unix SEQPACKET socket (`Endpoint.whep`): one message there,
+It asks the `rtc` child for viewers (`Endpoint.whep`), the `whip` child for publishers
+(`Endpoint.whip`). Each request is a short connection on a Unix SEQPACKET socket: one message there,
 one back.
 """
 
@@ -25,10 +26,24 @@ class WhepOffer:
     server_host: str = ""  # the address of this host that the viewer came to; "": not told
 
 
+@message("whip-offer")
+@dataclass(frozen=True, slots=True)
+class WhipOffer:
+    """A publisher asks for a stream, with its SDP offer."""
+
+    app: str
+    key: str = field(repr=False)
+    query: dict[str, str] = field(repr=False)  # with the key of `Authorization: Bearer`
+    address: str  # the publisher's, HOST:PORT
+    offer: str = field(repr=False)
+    server_host: str = ""  # as a viewer's
+    encoder: str = ""  # that it says it is, for people
+
+
 @message("whep-end")
 @dataclass(frozen=True, slots=True)
 class WhepEnd:
-    """A viewer ends its session."""
+    """A viewer or a publisher ends its session."""
 
     session: str = field(repr=False)
 

@@ -82,10 +82,14 @@ def _together(sets: Sequence[bytes], max_bytes: int) -> list[bytes]:
 
 
 class Depacketiser:
-    """Payloads of one stream, in order and without a gap, to NAL units; for tests and clients."""
+    """Payloads of one stream, in order and without a gap, to NAL units."""
 
     def __init__(self) -> None:
         self._fragments = bytearray()
+
+    def reset(self) -> None:
+        """Something is missing here, or another picture begins."""
+        self._fragments.clear()
 
     def add(self, payload: bytes) -> list[bytes]:
         """The NAL units that are whole by this payload. Raises RtpError."""

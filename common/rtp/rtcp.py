@@ -1,12 +1,12 @@
-"""RTCP between a sender of media and its viewer (RFC 3550 6, RFC 4585 6, REMB). Pure.
+"""RTCP between a sender of media and its receiver (RFC 3550 6, RFC 4585 6, REMB). Pure.
 
-What a viewer says is read: its reports, what it lacks, that it wants a keyframe, and its estimate
-of the line. What the sender says is made: its reports, its name, its end. A compound packet is read
-as far as it can be; each of its parts is bounded by the datagram it came in.
+Both ends' words are read and made: a receiver's reports, what it lacks, that it wants a keyframe,
+and its estimate of the line; a sender's reports, its name, its end. A compound packet is read as
+far as it can be; each of its parts is bounded by the datagram it came in.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,6 +40,20 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class SenderInfo:
+    """Which time of the media belongs to which of the sender's clock (RFC 3550 6.4.1)."""
+
+    ssrc: int
+    ntp: int  # 64 bits
+    timestamp: int
+
+    @property
+    def clock_s(self) -> float:
+        """The sender's clock, in seconds since 1900."""
+        return self.ntp / 0x1_0000_0000
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """Packets that a viewer lacks."""
 
@@ -66,7 +80,7 @@ class Left:
     """A viewer says that it is gone."""
 
 
-Feedback = Report | Lost | KeyframeWanted | Estimate | Left
+Feedback = Report | SenderInfo | Lost | KeyframeWanted | Estimate | Left
 
 
 def parse(packet: bytes, most_lost: int = MAX_LOST) -> list[Feedback]:
@@ -78,6 +92,7 @@ def parse(packet: bytes, most_lost: int = MAX_LOST) -> list[Feedback]:
     for kind, count, body in _parts(packet):
         match kind:
             case 200:
+                found.append(_sender_info(body))
                 found += _reports(body[24:], count)
             case 201:
                 found += _reports(body[4:], count)
@@ -109,6 +124,13 @@ def _parts(packet: bytes) -> Iterator[tuple[int, int, bytes]]:
             body = body[: max(0, len(body) - body[-1])]
         yield head[1], head[0] & 0x1F, body
         at = end
+
+
+def _sender_info(body: bytes) -> SenderInfo:
+    if len(body) < _INFO.size:
+        raise RtpError(f"sender report of {len(body)} bytes")
+    ssrc, ntp, timestamp, _, _ = _INFO.unpack_from(body)
+    return SenderInfo(ssrc, ntp, timestamp)
 
 
 def _reports(body: bytes, count: int) -> list[Feedback]:
@@ -200,11 +222,63 @@ def farewell(ssrcs: Sequence[int]) -> bytes:
     return empty + _part(BYE, len(ssrcs), b"".join(ssrc.to_bytes(4, "big") for ssrc in ssrcs))
 
 
-def lost_packets(sender: int, ssrc: int, sequences: Iterable[int]) -> bytes:
-    """A NACK, as a viewer sends it; for clients of ours."""
+# ---- what a receiver says ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What has come of one stream of packets, at the moment of a report."""
+
+    ssrc: int
+    share_lost: float  # since the report before, 0 to 1
+    lost: int  # in all
+    highest: int  # sequence number, with the count of its rounds
+    jitter: int  # in units of the stream's clock
+    last_report: int  # the middle 32 bits of the NTP time in the last sender report; 0: none came
+    delay: int  # since that came, in units of 1/65536 s
+
+
+def receiver_report(sender: int, received: Sequence[Received]) -> bytes:
+    """The report of a receiver, which begins a compound packet; `sender` is its own number."""
+    body = sender.to_bytes(4, "big")
+    for one in received:
+        share, lost = min(255, int(one.share_lost * 256)), one.lost.to_bytes(3, "big")
+        body += _REPORT.pack(
+            one.ssrc, share, lost, one.highest, one.jitter, one.last_report, one.delay
+        )
+    return _part(RECEIVER_REPORT, len(received), body)
+
+
+def lost_packets(sender: int, ssrc: int, sequences: Sequence[int]) -> bytes:
+    """A NACK (RFC 4585 6.2.1): each entry names a packet, and which of the 16 behind it."""
+    entries: list[tuple[int, int]] = []
+    for one in sequences:
+        behind = (one - entries[-1][0]) & 0xFFFF if entries else 0
+        if 1 <= behind <= 16:
+            first, mask = entries[-1]
+            entries[-1] = (first, mask | 1 << (behind - 1))
+        else:
+            entries.append((one, 0))
     head = sender.to_bytes(4, "big") + ssrc.to_bytes(4, "big")
-    pairs = b"".join(one.to_bytes(2, "big") + b"\x00\x00" for one in sequences)
-    return _part(TRANSPORT_FEEDBACK, _NACK, head + pairs)
+    return _part(
+        TRANSPORT_FEEDBACK, _NACK, head + b"".join(struct.pack("!HH", *entry) for entry in entries)
+    )
+
+
+def keyframe_wanted(sender: int, ssrc: int) -> bytes:
+    """A PLI (RFC 4585 6.3.1)."""
+    return _part(PAYLOAD_FEEDBACK, _PLI, sender.to_bytes(4, "big") + ssrc.to_bytes(4, "big"))
+
+
+def estimate(sender: int, ssrcs: Sequence[int], bps: int) -> bytes:
+    """A receiver's estimate of the line (draft-alvestrand-rmcat-remb)."""
+    exponent = max(0, bps.bit_length() - 18)
+    mantissa = bps >> exponent
+    body = sender.to_bytes(4, "big") + bytes(4) + b"REMB"
+    body += bytes((len(ssrcs), exponent << 2 | mantissa >> 16))
+    body += (mantissa & 0xFFFF).to_bytes(2, "big")
+    body += b"".join(ssrc.to_bytes(4, "big") for ssrc in ssrcs)
+    return _part(PAYLOAD_FEEDBACK, _APPLICATION, body)
 
 
 def _names(ssrcs: Sequence[int], name: bytes) -> bytes:

@@ -98,6 +98,14 @@ class Dtls:
         protected: bytes = self._transport._tx_srtp.protect_rtcp(packet)
         return protected
 
+    def unprotect(self, packet: bytes) -> bytes:
+        """An RTP packet of the peer's in clear. Raises RtpError for what is not its own."""
+        try:
+            plain: bytes = self._transport._rx_srtp.unprotect(packet)
+        except (pylibsrtp.Error, ValueError) as error:
+            raise RtpError(f"RTP that is not the peer's: {error}") from error
+        return plain
+
     def unprotect_rtcp(self, packet: bytes) -> bytes:
         """An RTCP packet of the peer's in clear. Raises RtpError for what is not its own."""
         try:

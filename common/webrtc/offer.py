@@ -44,6 +44,7 @@ class Media:
     formats: str  # as it came: for the section's refusal
     mid: str
     may_receive: bool  # it is not refused, and its direction lets something be sent to it
+    may_send: bool  # likewise, and lets something come
     is_muxed: bool  # RTCP comes on the same port
     codecs: tuple[Codec, ...]
 
@@ -83,8 +84,12 @@ def parse(sdp: str) -> Offer:
     session, sections = _split(sdp)
     media = tuple([_media(section) for section in sections])
     if not media:
-        raise OfferUnfit("the offer has no media: it must ask for video")
-    wanted = [one for one, found in zip(sections, media, strict=True) if found.may_receive]
+        raise OfferUnfit("the offer has no media: it must have video")
+    wanted = [
+        one
+        for one, found in zip(sections, media, strict=True)
+        if found.may_receive or found.may_send
+    ]
     for name, pattern in (("ice-ufrag", _UFRAG), ("ice-pwd", _PASSWORD)):
         value = _shared(name, session, wanted or sections)
         if not pattern.fullmatch(value):
@@ -139,9 +144,11 @@ def _media(section: _Section) -> Media:
     direction = next((one for one in DIRECTIONS if one in section.attributes), "sendrecv")
     is_refused = int(port[:6]) == 0 and "bundle-only" not in section.attributes
     may_receive = not is_refused and direction in ("sendrecv", "recvonly")
+    may_send = not is_refused and direction in ("sendrecv", "sendonly")
     is_muxed = "rtcp-mux" in section.attributes or "rtcp-mux-only" in section.attributes
     codecs = _codecs(section, formats) if protocol in PROTOCOLS else ()
-    return Media(kind, protocol, " ".join(formats), mid, may_receive, is_muxed, codecs)
+    formats_text = " ".join(formats)
+    return Media(kind, protocol, formats_text, mid, may_receive, may_send, is_muxed, codecs)
 
 
 def _codecs(section: _Section, formats: Iterable[str]) -> tuple[Codec, ...]:

@@ -15,7 +15,7 @@ from common.ipc.control_messages import Endpoint
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.farm_socket import FarmSocket
 from common.ipc.socket_peers import SocketPeers
-from common.ipc.whep_messages import WhepAnswer, WhepEnd, WhepOffer
+from common.ipc.whep_messages import WhepAnswer, WhepEnd, WhepOffer, WhipOffer
 from common.process.log import RateLimit, more
 
 log = logging.getLogger("tfarm.common.webrtc.request_socket")
@@ -24,7 +24,7 @@ MAX_BYTES: Final = 256 * 1024
 MAX_AT_ONCE: Final = 500
 READ_S: Final = 5.0
 
-Answer = Callable[[WhepOffer | WhepEnd], Awaitable[WhepAnswer]]
+Answer = Callable[[WhepOffer | WhipOffer | WhepEnd], Awaitable[WhepAnswer]]
 
 
 class RequestSocket:
@@ -65,8 +65,8 @@ class RequestSocket:
             async with asyncio.timeout(READ_S):
                 data = await self._loop.sock_recv(link, MAX_BYTES)
             request, _ = decode_frames([data])
-            if not isinstance(request, WhepOffer | WhepEnd):
-                raise EnvelopeError(f"{type(request).__name__} is no request of WHEP")
+            if not isinstance(request, WhepOffer | WhipOffer | WhepEnd):
+                raise EnvelopeError(f"{type(request).__name__} is no request of WebRTC")
             gone = self._loop.create_task(self._loop.sock_recv(link, 1))  # its end, nothing else
             working = asyncio.ensure_future(self._answer(request))
             try:

@@ -16,7 +16,7 @@ from common.config.ladder import SOURCE, Template
 from common.config.settings import Settings
 from common.errors import OfferUnfit, SdpError
 from common.ipc.identity import stream_id
-from common.ipc.whep_messages import WhepAnswer, WhepEnd, WhepOffer
+from common.ipc.whep_messages import WhepAnswer, WhepEnd, WhepOffer, WhipOffer
 from common.process.log import PeerLines, more
 from common.webrtc import offer
 from common.webrtc.addresses import candidate_addresses
@@ -57,10 +57,12 @@ class WhepRequests:
         self._settings = settings
         self.entrance.configure(settings)
 
-    async def answer(self, request: WhepOffer | WhepEnd) -> WhepAnswer:
+    async def answer(self, request: WhepOffer | WhipOffer | WhepEnd) -> WhepAnswer:
         """Do what is asked."""
         if isinstance(request, WhepEnd):
             return self._end(request)
+        if not isinstance(request, WhepOffer):
+            return WhepAnswer(NOT_FOUND, "nobody publishes here")
         try:
             return await self._begin(request)
         except OfferUnfit as error:

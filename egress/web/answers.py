@@ -69,7 +69,7 @@ def preflight() -> web.Response:
         status=204,
         headers={
             "Access-Control-Allow-Methods": METHODS,
-            "Access-Control-Allow-Headers": "*",
+            "Access-Control-Allow-Headers": "*, Authorization",  # which "*" does not mean
             "Access-Control-Max-Age": str(PREFLIGHT_S),
         },
     )

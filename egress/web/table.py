@@ -16,6 +16,7 @@ from egress.web.flv import flv_routes
 from egress.web.page import page_routes
 from egress.web.routes import Route, WebContext
 from egress.web.whep import whep_routes
+from egress.web.whip import whip_routes
 
 # Outputs of this process: what it sends viewers itself. One line each.
 WEB_OUTPUTS: Sequence[Callable[[OutputContext], Output]] = (HlsOutput,)
@@ -25,6 +26,7 @@ ROUTES: Sequence[Callable[[WebContext], Sequence[Route]]] = (
     page_routes,
     flv_routes,
     whep_routes,
+    whip_routes,
     dash_routes,  # before those of HLS: a segment may be one that is being made
     hls_routes,
 )

@@ -48,7 +48,7 @@ from ingest.streams.video_input import VIDEO_INPUTS, VideoInput
 
 MAX_RECORD_BYTES = 16 * 1024  # kept, and sent to every player; real ones have 30 to 200
 MAX_REASON = 200  # bytes
-SERVED_AUDIO = FLV_ONLY | {AudioCodec.AAC}
+SERVED_AUDIO = FLV_ONLY | AUDIO_CODECS.keys()
 _STAMP_MASK = 0xFFFFFFFF  # of the 32 bits that RTMP's times have, and `Timeline` unwraps
 
 

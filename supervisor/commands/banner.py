@@ -32,7 +32,7 @@ def address_text(listen: Listen) -> str:
 
 def configured_addresses(settings: Settings) -> list[str]:
     """Where a farm with these settings listens for publishers, whatever their protocol."""
-    listeners = (settings.listen, settings.listen_tls, settings.listen_srt)
+    listeners = (settings.listen, settings.listen_tls, settings.listen_srt, settings.listen_whip)
     return [address_text(one) for one in listeners if one is not None]
 
 

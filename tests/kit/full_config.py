@@ -11,6 +11,7 @@ rtmps = "0.0.0.0:1937"
 http = "0.0.0.0:8081"
 https = "0.0.0.0:8444"
 srt = "0.0.0.0:9001"
+whip = "0.0.0.0:8191"
 [srt]
 latency = "250ms"
 passphrase = "a long passphrase"

@@ -200,9 +200,9 @@ def advice(found: Findings) -> Iterator[str]:
             )
     if found.lacks_webrtc:
         yield (
-            "viewers by WebRTC, with the least delay, need its packages: in tfarm's checkout, "
-            f"{found.pip} install --require-hashes --only-binary :all: -r requirements/webrtc.txt; "
-            f"elsewhere {install_words(WEBRTC)}"
+            "viewers by WebRTC, with the least delay, and publishers by WHIP need its packages: in "
+            f"tfarm's checkout, {found.pip} install --require-hashes --only-binary :all: "
+            f"-r requirements/webrtc.txt; elsewhere {install_words(WEBRTC)}"
         )
     if found.webrtc_problem:
         yield (

@@ -81,7 +81,8 @@ def examine(
         certificate=settings.tls.certificate if takes_tls(settings) else "",
         certificate_problem=certificate_problem(settings, time.time()),
         devices=tuple(devices),
-        lacks_webrtc=settings.webrtc.is_enabled and not is_installed(WEBRTC),
+        lacks_webrtc=(settings.webrtc.is_enabled or settings.listen_whip is not None)
+        and not is_installed(WEBRTC),
         webrtc_problem=_webrtc_problem(timeout_s) if settings.webrtc.is_enabled else "",
         lacks_libsrt=settings.listen_srt is not None and not libsrt.is_there(),
         pip=f"{sys.executable} -m pip",

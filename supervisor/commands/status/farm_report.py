@@ -81,6 +81,8 @@ class FarmReport:
             log.warning("open to everybody what=%s", words)
         if self._launcher.settings.webrtc.is_enabled and not is_installed(WEBRTC):
             log.info("no viewers by WebRTC install=%s", install_words(WEBRTC))
+        if self._launcher.settings.listen_whip is not None and not is_installed(WEBRTC):
+            log.warning("no publishers by WHIP install=%s", install_words(WEBRTC))
         if self._launcher.settings.listen_srt is not None and not libsrt.is_there():
             log.warning("no publishers by SRT install=%s", libsrt.INSTALL_WORDS)
 

@@ -19,6 +19,7 @@ from common.config.settings import (
     Listen,
     Settings,
     Software,
+    SrtSettings,
     TlsSettings,
     WebrtcSettings,
     WebSettings,
@@ -31,7 +32,7 @@ FIELDS = {
     Settings: (
         "listen software devices ingest egress worker log_level orphan_timeout_s templates "
         "calibration capture has_sandbox stream_keys api listen_tls tls "
-        "listen_http web webrtc has_standbys listen_https cluster"
+        "listen_http web webrtc has_standbys listen_https cluster listen_srt srt listen_whip"
     ),
     Listen: "host port",
     ApiSettings: "is_enabled listen tokens max_connections has_stream_metrics max_viewers",
@@ -44,6 +45,7 @@ FIELDS = {
         "relay relay_address cert key ca keep_s"
     ),
     WebrtcSettings: "is_enabled listen addresses max_viewers",
+    SrtSettings: "latency_ms passphrase passphrases",
     Software: "workers capacity encoder_threads encoder_processes",
     Devices: "use_gpus exclude capacity max_encoder_sessions hybrid_capacity encoder_processes",
     IngestSettings: (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from common.errors import RtpError
 from common.rtp import rtcp
-from common.rtp.rtcp import Estimate, KeyframeWanted, Left, Lost, Report, Sent
+from common.rtp.rtcp import Estimate, KeyframeWanted, Left, Lost, Report, SenderInfo, Sent
 
 
 def part(kind, count, body):
@@ -22,7 +22,7 @@ CASES = [
     ("receiver report", part(201, 1, REPORT), [Report(7, 0.25, 0x11112222, 0x8000, 12, 70_000)]),
     ("no reports", part(201, 0, b"\x00\x00\x00\x09"), []),
     ("sender report", part(200, 1, bytes(24) + REPORT[4:]),
-     [Report(7, 0.25, 0x11112222, 0x8000, 12, 70_000)]),
+     [SenderInfo(0, 0, 0), Report(7, 0.25, 0x11112222, 0x8000, 12, 70_000)]),
     ("NACK", part(205, 1, struct.pack("!IIHHHH", 9, 7, 65535, 0b101, 40, 0)),
      [Lost(7, (65535, 0, 2, 40))]),
     ("PLI", part(206, 1, struct.pack("!II", 9, 7)), [KeyframeWanted(7)]),
@@ -70,7 +70,8 @@ def test_a_senders_reports_have_the_times_of_its_media():
     ssrc, ntp, timestamp, packets, octets = struct.unpack("!IQIII", body)
     assert (ssrc, timestamp, packets, octets) == (7, 5, 3, 400)
     assert ntp == (rtcp.NTP_EPOCH_S << 32) + (3 << 31)
-    assert rtcp.parse(packet) == []
+    infos = [one for one in rtcp.parse(packet) if isinstance(one, SenderInfo)]
+    assert [one.timestamp for one in infos] == [5, 6]
     assert packet.count(b"tfarm") == 2
 
 
@@ -95,3 +96,61 @@ def test_of_many_lost_packets_no_more_are_read_than_may_be(most, counts):
 def test_an_end_and_a_nack_can_be_read():
     assert rtcp.parse(rtcp.farewell([7, 8])) == [Left()]
     assert rtcp.parse(rtcp.lost_packets(1, 7, [5, 65535])) == [Lost(7, (5, 65535))]
+
+
+@given(
+    st.lists(
+        st.builds(
+            rtcp.Received,
+            st.integers(0, 2**32 - 1),
+            st.floats(0, 1),
+            st.integers(0, 2**23 - 1),
+            st.integers(0, 2**32 - 1),
+            st.integers(0, 2**32 - 1),
+            st.integers(0, 2**32 - 1),
+            st.integers(0, 2**32 - 1),
+        ),
+        max_size=4,
+    )
+)
+def test_a_receivers_report_says_what_came(received):
+    parsed = rtcp.parse(rtcp.receiver_report(5, received))
+    found = [one for one in parsed if isinstance(one, Report)]
+    assert [one.ssrc for one in found] == [one.ssrc for one in received]
+    for one, said in zip(found, received, strict=True):
+        assert abs(one.lost - said.share_lost) <= 1 / 128
+        assert (one.highest, one.jitter) == (said.highest, said.jitter)
+        assert (one.last_report, one.delay) == (said.last_report, said.delay)
+
+
+@given(st.sets(st.integers(0, 0xFFFF), max_size=60))
+def test_a_nack_names_what_is_missing_and_nothing_else(missing):
+    (lost,) = rtcp.parse(rtcp.lost_packets(1, 7, sorted(missing)))
+    assert isinstance(lost, Lost)
+    assert lost.ssrc == 7
+    assert sorted(lost.sequences) == sorted(missing)
+
+
+def test_packets_near_one_another_are_one_entry_of_a_nack():
+    assert len(rtcp.lost_packets(1, 7, [10, 11, 12, 26])) == 16
+    assert len(rtcp.lost_packets(1, 7, [10, 27])) == 20
+    assert len(rtcp.lost_packets(1, 7, [65_535, 0, 1])) == 16
+
+
+@given(st.integers(0, 2**40))
+def test_an_estimate_is_read_as_it_was_said(bps):
+    (found,) = rtcp.parse(rtcp.estimate(1, [7, 8], bps))
+    assert isinstance(found, Estimate)
+    assert found.bps <= bps <= found.bps * (1 + 2**-16)
+
+
+def test_a_keyframe_is_asked_for():
+    assert rtcp.parse(rtcp.keyframe_wanted(1, 7)) == [rtcp.KeyframeWanted(7)]
+
+
+def test_a_senders_report_tells_its_clock():
+    sent = rtcp.Sent(7, 90_000, 10, 1000)
+    found = rtcp.parse(rtcp.sender_reports([sent], b"x", 1000.5))
+    (info,) = (one for one in found if isinstance(one, rtcp.SenderInfo))
+    assert (info.ssrc, info.timestamp) == (7, 90_000)
+    assert info.clock_s == 1000.5 + rtcp.NTP_EPOCH_S

@@ -15,7 +15,8 @@ from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, ChildId
 from common.ipc.whep_messages import WhepAnswer, WhepEnd, WhepOffer
 from egress.web.answers import Refused
-from egress.web.whep import RtcDoor
+from egress.web.rtc_door import RtcDoor
+from egress.web.whep import _absent
 
 OFFER = WhepOffer("live", "cam", "", {}, "192.0.2.1:5000", "v=0", "127.0.0.1")
 
@@ -55,7 +56,7 @@ def in_loop(scenario: Callable[[RtcDoor, Rtc, Rtc], Awaitable[None]]) -> None:
             old, new = (Rtc(Path(folder), name) for name in ("old", "new"))
             stack.callback(old.close)
             stack.callback(new.close)
-            await scenario(RtcDoor(), old, new)
+            await scenario(RtcDoor("whep", _absent), old, new)
 
     asyncio.run(run())
 
@@ -83,6 +84,6 @@ def test_a_session_is_ended_wherever_it_is(session: str, status: int) -> None:
 def test_without_such_a_process_it_is_said_what_to_do() -> None:
     async def ask() -> None:
         with pytest.raises(Refused, match="WebRTC"):
-            await RtcDoor().begin(OFFER)
+            await RtcDoor("whep", _absent).begin(OFFER)
 
     asyncio.run(ask())

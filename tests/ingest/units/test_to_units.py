@@ -92,7 +92,7 @@ def test_stamps_may_begin_anywhere_and_are_a_publishers_own(start_ms: int) -> No
         (UnitItem("video", "vp9"), b"x", UnsupportedVideo),
         (UnitItem("video", "theora"), b"x", Dropped),
         (UnitItem("audio-config", "ac3"), b"", AudioOmitted),
-        (UnitItem("audio", "opus"), b"x", AudioOmitted),
+        (UnitItem("audio", "ac3"), b"x", AudioOmitted),
         (UnitItem("audio-config", "vorbis"), b"", AudioOmitted),
         (UnitItem("video", "h264"), SLICE, Dropped),
         (UnitItem("video-config", "h264"), b"\x01", Dropped),

@@ -163,3 +163,20 @@ class ForwardOutput(EgressOutput):
 
 
 _ORDER: Final = (METADATA, VIDEO_CONFIG, AUDIO_CONFIG)
+
+
+def output_to(
+    way: Way | None,
+    stream_id: StreamId,
+    generation: Generation,
+    clock: Callable[[], float],
+    gop: SourceGop | None = None,
+) -> ForwardOutput:
+    """The output by a way; `gop` has the headers that are in force already."""
+    output = ForwardOutput(stream_id, generation, clock)
+    if gop is not None:
+        output.open_source(gop)
+        if gop.audio_config is not None:
+            output.put(gop.audio_config)
+    output.use(way)
+    return output

@@ -33,6 +33,8 @@ from ingest.streams.stream import Stream
 if TYPE_CHECKING:
     from ingest.streams.registry import Streams
 
+LEAD_S: Final = 0.3  # before a keyframe, for a host to take the stream that is cut there
+MAX_WAIT_S: Final = 11.0
 REPORT_AGAIN_S: Final = 3.0  # that a way is lost, while nothing comes of it
 
 
@@ -62,6 +64,7 @@ class Forward:
         self.offset_ms = 0  # stream time there less stream time here
         self.way: Way | None = None
         self.lost_s: float | None = None  # when the supervisor was told so last
+        self.due_s: float | None = None  # when the host is to be asked
         self._forwards = forwards
 
     def on_answer(self, answer: Answer, /) -> None:
@@ -98,7 +101,7 @@ class Forwards:
         queued = self._streams.requests.get(message.request_id)
         stream = self._streams.get(stream_id) if not message.request_id else None
         if queued is None and message.is_cut:
-            self._cut(forward=Forward(self, message), stream=stream)
+            self._cut(Forward(self, message), stream, now)
             return
         if queued is None and (stream is None or stream.forward is None):
             self._report(PublishEnd(stream_id, generation, "nobody publishes it"))
@@ -122,15 +125,19 @@ class Forwards:
         ask = _asking(stream_id, connection.peer, judged, resume, gop)
         self._ask(forward, ask, payloads)
 
-    def _cut(self, forward: Forward, stream: Stream | None) -> None:
+    def _cut(self, forward: Forward, stream: Stream | None, now: float) -> None:
         """Have a stream that is here go on at another host, from a keyframe on."""
         connection = self._streams.publisher_of(forward.message.stream_id)
         if stream is None or stream.forward is not None or connection is None:
             return  # it has ended, or its publisher is away
         resume = stream.resume_time()
-        if resume is None or stream.next_forward is not None:
+        if resume is None or stream.next_forward not in (None, forward):
             return
         stream.next_forward = forward
+        wait_s = stream.until_key_s(now) - LEAD_S
+        if 0 < wait_s < MAX_WAIT_S and forward.due_s is None:
+            forward.due_s = now + wait_s  # players elsewhere go there as soon as it has the stream
+            return
         judged = Judged(stream.owner, stream.overrides, forward.message.replaces)
         self._ask(forward, _asking(stream.stream_id, connection.peer, judged, resume), ())
 
@@ -184,8 +191,11 @@ class Forwards:
             )
 
     def tick(self, stream: Stream, now: float) -> None:
-        """Say again that a way is lost: the supervisor may be another one."""
-        forward = stream.forward
+        """Say again that a way is lost: the supervisor may be another one; ask what is due."""
+        following, forward = stream.next_forward, stream.forward
+        if following is not None and following.due_s is not None and now >= following.due_s:
+            self._cut(following, stream, now)
+            following.due_s = None
         if forward is None or forward.lost_s is None or now - forward.lost_s < REPORT_AGAIN_S:
             return
         forward.lost_s = now

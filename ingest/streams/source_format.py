@@ -55,6 +55,13 @@ class SourceFormatReporter:
         return self._measured_fps or (self.format.fps if self.format is not None else None)
 
     @property
+    def next_key_ms(self) -> int | None:
+        """When the next keyframe is due, if they come as the last two did."""
+        if self._last_key_ms is None or not self.gop_ms:
+            return None
+        return self._last_key_ms + self.gop_ms
+
+    @property
     def measured_fps(self) -> Fraction | None:
         """The frame rate over the last whole window, if that was measured."""
         return self._measured_fps

@@ -33,7 +33,7 @@ from common.notices.notices import Notices
 from ingest.doctor.source_doctor import SourceDoctor
 from ingest.doctor.source_figures import StreamFacts
 from ingest.outputs.egress_output import EgressOutput
-from ingest.outputs.forward_output import NOBODY, ForwardOutput
+from ingest.outputs.forward_output import NOBODY, ForwardOutput, output_to
 from ingest.outputs.worker_output import WorkerOutput
 from ingest.streams.absence import Absence, is_silent
 from ingest.streams.clock.timeline import Timeline
@@ -112,9 +112,8 @@ class Stream:
         if self._epoch_ms is None:
             self.media.on_first = self._epoch
         if forward is not None:
-            output = ForwardOutput(self.stream_id, placed.generation, context.clock)
-            output.use(forward.way)
-            self.media.egress = output
+            own = self.stream_id, placed.generation, context.clock
+            self.media.egress = output_to(forward.way, *own)
 
     @property
     def generation(self) -> Generation:
@@ -215,6 +214,11 @@ class Stream:
         if isinstance(output, ForwardOutput):
             output.use(forward.way if forward is not None else None)
 
+    def until_key_s(self, now: float) -> float:
+        """How long it is to the next keyframe, as far as that can be told."""
+        due_ms = self._format.next_key_ms
+        return (due_ms - self.timeline.now_ms(now)) / 1000 if due_ms is not None else 0.0
+
     def cut_to(self, forward: "Forward") -> None:
         """Go on at another host from the next keyframe on: what came before it is all here."""
         self.media.before_key = lambda: self._cut(forward)
@@ -230,12 +234,8 @@ class Stream:
         self._placed = replace(
             self._placed, generation=forward.generation, worker=None, renditions=()
         )
-        output = ForwardOutput(self.stream_id, self.generation, self._context.clock)
-        output.open_source(media.gop)
-        if media.audio_config is not None:
-            output.put(media.audio_config)
-        output.use(forward.way)
-        media.egress = output
+        own = self.stream_id, self.generation, self._clock
+        media.egress = output_to(forward.way, *own, media.gop)
 
     def _cut_no_more(self, reason: str) -> None:
         """Its publisher is gone, and goes on nowhere."""

@@ -361,3 +361,21 @@ def test_a_host_that_is_drained_leaves_its_publisher_to_this_one(rig: ForwardRig
     rig.say(PublishRefused(0, Refusal(RefusalReason.FULL, "it is being drained")))
     assert rig.last(ForwardLost).request_id == 0
     assert rig.peer.told == []
+
+
+def test_a_host_is_asked_shortly_before_the_keyframe_of_the_cut(rig: ForwardRig) -> None:
+    peer = RegistryRig.live(rig)
+    for number in range(1, 51):  # keyframes are 1 s apart
+        rig.media(peer, [picture(40 * number, key=number % 25 == 0)], 100 + 0.04 * number)
+    place = TEMPLATE, "host-c", "host-c:1936", 21, True
+    rig.now = 102.1
+    rig.from_supervisor.forward_to(ForwardTo(0, CAM, Generation(7), *place), rig.now)
+    assert rig.ways.asked == []
+    rig.tick(102.6)
+    assert rig.ways.asked == []
+    rig.tick(102.75)
+    rig.tick(102.85)
+    assert len(rig.ways.asked) == 1
+    rig.say(PublishAccepted(0))
+    rig.media(peer, [picture(3000, key=True)], 103.0)
+    assert rig.way.times() == [3000]

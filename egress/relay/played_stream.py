@@ -25,6 +25,7 @@ from common.ipc.media_messages import (
 from common.link.messages import MAX_AGE_S, LinkHeaders, LinkOpened, LinkTag, LinkTags
 from common.link.pulling import arrived
 from common.media.gop_buffer import GopBuffer
+from egress.relay.still import Still
 
 Frames = Sequence[bytes]
 Key = tuple[StreamId, Generation, str]
@@ -89,6 +90,19 @@ class PlayedStream:
         rendition = self._rendition(message.rendition)
         return Out(message.rendition, rendition.begin(message.video, *payloads), is_start=True)
 
+    @property
+    def has_still(self) -> bool:
+        """Tell if there is a picture to be shown while its host is away."""
+        return self.is_open and any(one.begin_ms is not None for one in self._renditions.values())
+
+    def stills(self, now: float) -> Sequence[Out]:
+        """The last keyframes again, where they are due: the stream's host is away.
+
+        When it is back, each rendition goes on at its first keyframe behind them.
+        """
+        found = [(name, one.still(now)) for name, one in self._renditions.items()]
+        return [Out(name, frames, is_start=True) for name, frames in found if frames is not None]
+
     def tags(self, message: LinkTags, bodies: Sequence[bytes], now: float) -> Out:
         """Tags of a rendition, or of the whole stream; without any: it is there."""
         kept = list(map(_Kept, arrived(message.tags, now), bodies))
@@ -96,6 +110,7 @@ class PlayedStream:
         if name == SHARED:
             return Out(name, self._shared.append(kept, now), is_start=True)
         rendition = self._rendition(name)
+        kept = rendition.after_still(kept)
         frames = rendition.append(kept, now)
         starts = bool(kept) and kept[0].head.flags & KEY != 0
         if starts:
@@ -229,6 +244,8 @@ class _Rendition:
         self._script = self._header = b""
         self._next_number = 0
         self._gop = GopBuffer[_Kept]()
+        self._came_s = 0.0  # the last tags
+        self._still: Still | None = None  # that is shown, or was and nothing else came yet
 
     @property
     def begin_ms(self) -> int | None:
@@ -260,10 +277,38 @@ class _Rendition:
         """Number tags and keep their GOP; gives the message with them."""
         first = self._next_number
         self._next_number += len(tags)
+        self._came_s = now
         for tag in tags:
             is_key = tag.head.flags & KEY != 0
             self._gop.add(tag, len(tag.body), _VIDEO, tag.head.dts_ms, begins=is_key)
         return _message(*self._ids, first, tags, now)
+
+    def still(self, now: float) -> Frames | None:
+        """The keyframe that is kept, at the time of now; None: none is due."""
+        entries = self._gop.entries
+        if not entries:
+            return None
+        key, last = entries[0], entries[-1]
+        if self._still is None:
+            span_ms = max(1, last.head.dts_ms - key.head.dts_ms)
+            bps = self._gop.size_bytes * 8_000 / span_ms
+            self._still = Still(last.head.dts_ms, self._came_s, len(key.body), bps)
+        at_ms = self._still.take(now)
+        if at_ms is None:
+            return None
+        head = key.head._replace(dts_ms=at_ms, flags=key.head.flags & ~REPLAY, received_s=now)
+        return self.append([_Kept(head, key.body)], now)
+
+    def after_still(self, tags: list[_Kept]) -> list[_Kept]:
+        """What of these tags goes on behind a picture that was shown meanwhile."""
+        if self._still is None:
+            return tags
+        last_ms = self._still.last_ms
+        for at, tag in enumerate(tags):
+            if tag.head.flags & KEY and tag.head.dts_ms > last_ms:
+                self._still = None
+                return tags[at:]
+        return []
 
     def catch_up(self, *, with_last: bool = False) -> Iterable[Frames]:
         """The headers and the GOP."""

@@ -26,6 +26,7 @@ from common.link.messages import (
 from common.link.pulling import Media, Pulling
 from common.link.tree import ParentSearch, may_take
 from egress.relay.played_stream import Frames, Key, Out, PlayedStream
+from egress.relay.still import AFTER_S
 
 ASK_AGAIN_S: Final = 5.0  # changes are reported for 15 s after the last time
 UNHEARD_S: Final = 10.0  # without its owner, before players hear of it: a link comes back sooner
@@ -99,7 +100,7 @@ class _Play:
     confirm_s: float = inf  # the supervisor is to say until then that it is wanted
 
 
-class Pulls:
+class Pulls:  # long: one table of streams, which everything that comes changes
     """All of one relay."""
 
     def __init__(self, relay: ChildId, links: Links, ask: Callable[[OwnerWanted], object]) -> None:
@@ -286,8 +287,7 @@ class Pulls:
         for play in tuple(self._plays.values()):
             self._ask_owner(play, now)
             if play.unheard_s is not None and now - play.unheard_s >= UNHEARD_S:
-                hold_ms = play.stream.hold_ms if play.stream is not None else 0
-                self._close(play, "its host cannot be reached", hold_ms)
+                self._hold_or_close(play, now - play.unheard_s)
             if play.confirm_s <= now:
                 self.on_play_end(RemotePlayEnd(play.play.stream_id, "nobody wants it"), now)
         for play in self._plays.values():
@@ -304,7 +304,32 @@ class Pulls:
                 self._stale += host.pulling.stale
                 del self.hosts[key]
 
+    def show_stills(self, now: float) -> bool:
+        """Have streams whose hosts are away show their last picture; to be called often.
+
+        False: all are there.
+        """
+        away = [one for one in self._plays.values() if one.unheard_s is not None]
+        self._links.gather()
+        for play in away:
+            stream = play.stream
+            if stream is None or now - (play.unheard_s or now) < AFTER_S:
+                continue
+            for out in stream.stills(now):
+                self._links.send_tags(stream.key(out.name), out.frames, is_start=True)
+        self._links.flush()
+        return bool(away)
+
     # ---- inside -------------------------------------------------------------------------------
+
+    def _hold_or_close(self, play: _Play, away_s: float) -> None:
+        """Its host stays away: its players are held, with a picture where there is one."""
+        stream = play.stream
+        hold_ms = stream.hold_ms if stream is not None else 0
+        if stream is None or not stream.has_still:
+            self._close(play, "its host cannot be reached", hold_ms)
+        elif away_s >= UNHEARD_S + hold_ms / 1000:
+            self._close(play, "its host cannot be reached", 0)
 
     def _ask_owner(self, play: _Play, now: float) -> None:
         if now - play.asked_s >= ASK_AGAIN_S:

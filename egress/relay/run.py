@@ -37,6 +37,7 @@ from egress.relay.output import RelayOutput
 from egress.relay.publishers import Publishers
 from egress.relay.pulls import Pulls
 from egress.relay.reach import HostReaches
+from egress.relay.still import STEP_MS
 from egress.run import EgressServer
 
 log = logging.getLogger("tfarm.egress.relay.run")
@@ -144,7 +145,7 @@ class RelayService:
                 self._egress.on_message(message, payloads)
 
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
-        return (*self._egress.tasks(), self._check())
+        return (*self._egress.tasks(), self._check(), self._show_stills())
 
     async def end(self) -> None:
         await self._egress.end()
@@ -171,6 +172,11 @@ class RelayService:
             self._client.follow()
             self._server.check(now)
             self._certificate.check(time.time())
+
+    async def _show_stills(self) -> None:
+        while True:
+            is_needed = self._pulls.show_stills(time.monotonic())
+            await asyncio.sleep(STEP_MS / 2000 if is_needed else CHECK_S)
 
     def _on_forward_frames(self, frames: list[bytes], sender: Sender) -> None:
         """An ingest says something of a publisher whose stream another host has."""

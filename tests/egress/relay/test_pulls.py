@@ -1,18 +1,20 @@
 """egress/relay/pulls.py: which streams come from which hosts, with each host's end behind it"""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import pytest
 
 from common.ipc.cluster_messages import OwnerWanted, StreamOwner
 from common.ipc.envelope import decode
 from common.ipc.identity import ChildId, Generation, StreamId
-from common.ipc.media_messages import GenerationEnd, StreamClosed, StreamOpen, Tags
+from common.ipc.media_messages import KEY, GenerationEnd, StreamClosed, StreamOpen, Tags
 from common.ipc.relay_messages import RemotePlay, RemotePlayEnd
 from common.link.messages import LinkGreeting
 from common.link.serving import Demanded, Serving
 from egress.relay.played_stream import Frames, Key
 from egress.relay.pulls import IDLE_S, UNCONFIRMED_S, UNHEARD_S, Host, Pulls
+from egress.relay.still import AFTER_S
 from tests.kit.host_link import EDGE, STREAM, VIDEO_FACTS, opened, picture
 
 ID = StreamId("live/cam")
@@ -213,11 +215,63 @@ def test_a_registry_that_loses_sight_of_an_owner_ends_nothing(rig: Rig, host: st
     assert owner.demanded == [Demanded(STREAM, ("720p",))]
 
 
-def test_an_owner_that_stays_away_has_its_players_held(rig: Rig) -> None:
+def stills(rig: Rig, seconds: float) -> list[int]:
+    """The times of pictures that are shown while nothing comes."""
+    rig.links.sent.clear()
+    for _ in range(int(seconds * 10)):
+        rig.now += 0.1
+        rig.pulls.show_stills(rig.now)
+    rig.pulls.tick(rig.now)
+    sent, rig.links.sent = [m for m in rig.links.sent if isinstance(m, Tags)], []
+    assert all(tag.flags == KEY for message in sent for tag in message.tags)
+    return [tag.dts_ms for message in sent for tag in message.tags]
+
+
+def test_an_owner_that_stays_away_has_its_players_held_with_its_last_picture(rig: Rig) -> None:
     rig.play()
     rig.owner()
     owner = rig.connect()
     owner.begin()
+    assert not rig.pulls.show_stills(rig.now)
+    rig.pulls.on_lost(owner.host, rig.now)
+    assert stills(rig, AFTER_S - 0.2) == []  # a link that comes back until then loses nothing
+    shown = stills(rig, 7.0)
+    assert shown[0] >= 2_000
+    assert all(before < after for before, after in pairwise(shown))
+    hold_s = opened().template.hold_ms / 1000
+    rig.now += UNHEARD_S + hold_s - 10.0 - 1.0
+    rig.pulls.tick(rig.now)
+    assert not any(isinstance(message, StreamClosed) for message in rig.links.sent)
+    rig.pass_s(3)
+    assert rig.kinds()[-2:] == ["GenerationEnd", "StreamClosed"]
+    assert stills(rig, 2.0) == []
+
+
+def test_what_comes_behind_a_picture_that_was_shown_begins_with_a_keyframe(rig: Rig) -> None:
+    rig.play()
+    rig.owner()
+    owner = rig.connect()
+    owner.begin()
+    rig.pulls.on_lost(owner.host, rig.now)
+    (*_, last_ms) = stills(rig, AFTER_S + 1.5)
+    again = rig.connect()
+    again.begin(7, 0, 40, last_ms - 1, last_ms + 1)
+    tags = [m for m in rig.links.sent if isinstance(m, Tags) and m.tags]
+    assert tags == []
+    assert not rig.pulls.show_stills(rig.now)
+    again.serving.tags(STREAM, "720p", [picture(last_ms + 40), picture(10_000, is_key=True)])
+    again.serving.tags(STREAM, "720p", [picture(10_040)])
+    again.carry()
+    sent = [m for m in rig.links.sent if isinstance(m, Tags)]
+    assert [tag.dts_ms for message in sent for tag in message.tags] == [10_000, 10_040]
+
+
+def test_players_of_a_stream_without_a_picture_are_held_without_one(rig: Rig) -> None:
+    rig.play()
+    rig.owner()
+    owner = rig.connect()
+    owner.serving.opened(opened())
+    owner.carry()
     rig.pulls.on_lost(owner.host, rig.now)
     rig.pass_s(UNHEARD_S - 2)
     assert not any(isinstance(message, StreamClosed) for message in rig.links.sent)

@@ -131,6 +131,8 @@ class SourceFormat:
     fps: Fraction | None = None  # None: not known yet
     reference_frames: int = 0  # that a decoder keeps; 0: not known
     bits_per_pixel: int = 12  # of a decoded picture in host memory; 12: 4:2:0 of 8 bits
+    bit_depth: int = 8
+    chroma_format: int = 1  # 0 monochrome, 1 4:2:0, 2 4:2:2, 3 4:4:4
 
     @property
     def described(self) -> str:

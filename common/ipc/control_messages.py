@@ -1,7 +1,6 @@
 """Messages of the control plane: children ↔ supervisor. Pure values.
 
-Children hold a DEALER to the supervisor's ROUTER. `Hello` carries a child's whole state; `Welcome`
-answers it. Times named `_s` are the host's CLOCK_MONOTONIC; `_unix` is wall-clock, for people.
+`Hello` carries a child's whole state. Times named `_s` are CLOCK_MONOTONIC, `_unix` wall-clock.
 """
 
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from common.ipc.envelope import message
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.status_messages import AudioLevels, PublisherStatus, ServedStatus, TranscodeStatus
 from common.media.clock import ResumeTime
+from common.media.pictures import DecodeLimits
 from common.process.stage_times import DelayCounts
 
 
@@ -32,6 +32,7 @@ class DeviceInfo:
     pci_id: str = ""
     memory_bytes: int = 0
     notes: tuple[str, ...] = ()
+    decodes: tuple[DecodeLimits, ...] = ()  # none: all that is taken in
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +138,7 @@ class PublishRequest:
 @message("source-estimate")
 @dataclass(frozen=True, slots=True)
 class SourceEstimate:
-    """What a publisher announces of its source, before its parameter sets. Not answered.
-
-    That much is booked for it if there is room; `SourceFormatReport` decides.
-    """
+    """What a publisher announces is booked, if there is room; `SourceFormatReport` decides."""
 
     stream_id: StreamId
     generation: Generation

@@ -46,6 +46,19 @@ class PictureFormat:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    """What a device decodes of one codec and depth, 4:2:0."""
+
+    codec: VideoCodec
+    bit_depth: int
+    min_width: int
+    min_height: int
+    max_width: int
+    max_height: int
+    profiles: tuple[int, ...] = ()  # the codec's numbers; none: all
+
+
 def config_of(
     codec: VideoCodec, record: bytes, pictures: PictureFormat, reference_frames: int = 0
 ) -> VideoConfig:
@@ -60,4 +73,6 @@ def config_of(
         colour=pictures.colour,
         reference_frames=reference_frames,
         bits_per_pixel=pictures.bits_per_pixel,
+        bit_depth=pictures.depth,
+        chroma_format=pictures.chroma_format,
     )

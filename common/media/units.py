@@ -136,6 +136,8 @@ class VideoConfig:
     track: int = 0
     reference_frames: int = 0  # that a decoder has to keep; 0: not told
     bits_per_pixel: int = 12  # of a decoded picture; 12: 4:2:0 of 8 bits
+    bit_depth: int = 8
+    chroma_format: int = 1  # 0 monochrome, 1 4:2:0, 2 4:2:2, 3 4:4:4
 
 
 @dataclass(frozen=True, slots=True)

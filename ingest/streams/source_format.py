@@ -95,6 +95,8 @@ class SourceFormatReporter:
             fps,
             config.reference_frames,
             config.bits_per_pixel,
+            config.bit_depth,
+            config.chroma_format,
         )
         self._report(source, codec_string(config), now)
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from common.config.ladder import Pipeline
 from common.config.settings import Calibration, Settings
 from common.ipc.identity import ChildId, StreamId
+from common.media.pictures import DecodeLimits
 from supervisor.farm.actions import Action
 from supervisor.farm.state import FarmState, SessionLimit
 from supervisor.farm.worker import Worker
@@ -58,6 +59,7 @@ class Devices:
         pipeline: Pipeline,
         aliases: tuple[str, ...] = (),
         memory_bytes: int = 0,
+        decodes: tuple[DecodeLimits, ...] = (),
     ) -> None:
         """A worker's hello reports what its device is."""
         state = self._state
@@ -80,6 +82,7 @@ class Devices:
             measured=measured,
             encoder_threads=state.settings.software.encoder_threads,
             unbooked_bytes=known.unbooked_bytes if known is not None else 0.0,
+            decodes=decodes,
         )
         state.fleet = state.fleet.with_device(device)
         self.open_or_close(name)

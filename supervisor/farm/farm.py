@@ -215,7 +215,7 @@ class Farm:  # long: the one table of who decides what, and in which order
             self.devices.up(hello.child, Pipeline.SOFTWARE)
             return
         aliases = (device.name, device.pci_id)
-        self.devices.up(hello.child, device.path, aliases, device.memory_bytes)
+        self.devices.up(hello.child, device.path, aliases, device.memory_bytes, device.decodes)
 
     def _serving_up(self, hello: Hello, before: set[ChildId], now: float) -> list[Action]:
         for served in hello.served:

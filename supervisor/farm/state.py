@@ -33,6 +33,7 @@ from supervisor.farm.stream_states import StreamState
 from supervisor.farm.stream_summary import StreamSummaries
 from supervisor.farm.worker import Worker
 from supervisor.placement.cost import amounts
+from supervisor.placement.decoding import why_not_decoded
 from supervisor.placement.fleet import (
     Allocation,
     Device,
@@ -85,6 +86,16 @@ class SessionLimit:
     sessions: int
     until_s: float
     reason: str
+
+
+def why_undecoded(stream: Stream, device: Device | None) -> str:
+    """Why a device cannot decode a stream's source, by what it announces; "": it can."""
+    return why_not_decoded(device.decodes, stream.format, stream.codec) if device else ""
+
+
+def why_not_on(stream: Stream, device: Device) -> str:
+    """Why a stream may not be placed on a device; "": it may."""
+    return stream.unfit.why(device.name) or why_undecoded(stream, device)
 
 
 class FarmState:
@@ -204,7 +215,7 @@ class FarmState:
         """The devices that this stream may not be placed on, and why."""
         if stream.dedicated_worker is not None:
             return {name: "" for name in self.fleet.devices if name != stream.dedicated_worker}
-        return {name: why for name in self.fleet.devices if (why := stream.unfit.why(name))}
+        return {n: why for n, d in self.fleet.devices.items() if (why := why_not_on(stream, d))}
 
     def has_device_left(self, stream: Stream) -> bool:
         """Whether one may serve it, now or later: it has not refused to, whatever else keeps it."""
@@ -215,7 +226,7 @@ class FarmState:
                 or device.name == stream.dedicated_worker
             )
             and stream.dedicated_worker in (None, device.name)
-            and not stream.unfit.why_device(device.name)
+            and not (stream.unfit.why_device(device.name) or why_undecoded(stream, device))
             for device in self.fleet.devices.values()
         )
 

@@ -20,6 +20,7 @@ from common.config.ladder import Pipeline
 from common.config.settings import Calibration
 from common.errors import UsageError
 from common.ipc.identity import ChildId, Generation, StreamId, gpu_worker
+from common.media.pictures import DecodeLimits
 from supervisor.placement.cost import HOST_WIDE, OF_WORKER, Amounts, Resource, StreamCost, amounts
 
 NOTHING: Amounts = MappingProxyType({})
@@ -41,6 +42,7 @@ class Device:
     measured: Mapping[str, Calibration] = field(default_factory=dict)  # by template
     encoder_threads: int = 1
     unbooked_bytes: float = 0.0  # that its worker has beyond what its streams have booked
+    decodes: tuple[DecodeLimits, ...] = ()  # none: all that is taken in
 
     def takes(self, need: "Need") -> bool:
         """Whether it is there for this stream, room or not."""

@@ -20,7 +20,7 @@ from supervisor.farm.actions import Action, Send
 from supervisor.farm.admission.candidates import Remembered, evict_for, full
 from supervisor.farm.blame.isolation import Isolate, Isolation
 from supervisor.farm.blame.unusual_sources import is_large
-from supervisor.farm.state import FarmState
+from supervisor.farm.state import FarmState, why_undecoded
 from supervisor.farm.stream import Stream
 from supervisor.farm.stream_states import StreamState
 from supervisor.placement.fleet import NoRoom, Room, move
@@ -86,12 +86,29 @@ class SourceFormats:
         if apart is not None:
             return [*apart, state.announce(stream, report.request_id)]
         is_given_up = stream.state is StreamState.SOURCE_ONLY and is_freed
-        if stream.is_between_workers or not (is_given_up or not state.correct(stream)):
+        is_elsewhere = self._is_decoded_elsewhere(stream)
+        if stream.is_between_workers or (
+            state.correct(stream) and not (is_given_up or is_elsewhere)
+        ):
             return [state.announce(stream, report.request_id)]
         actions, why_not = self._fit_elsewhere(stream, is_given_up=is_given_up, now=now)
         if why_not:
             return [self._refuse_format(ingest, stream, report, why_not, now)]
         return [*actions, state.announce(stream, report.request_id)]
+
+    def _is_decoded_elsewhere(self, stream: Stream) -> bool:
+        """Whether a newcomer's source is for another device than the one that it was placed on.
+
+        Where none is left it is tried where it is: that device says why not, in its own words.
+        """
+        state = self._state
+        here = state.device_of(stream)
+        device = state.fleet.devices.get(here) if here is not None else None
+        return (
+            stream.state is StreamState.RESERVED
+            and bool(why_undecoded(stream, device))
+            and state.has_device_left(stream)
+        )
 
     def _try_apart(self, stream: Stream, now: float) -> list[Action] | NoRoom | None:
         """Have a newcomer whose source is out of the usual begin on a worker apart; None: not it.

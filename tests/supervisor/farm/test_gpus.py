@@ -17,6 +17,8 @@ from common.ipc.control_messages import (
     SwitchGeneration,
 )
 from common.ipc.identity import ChildId, gpu_worker
+from common.media.pictures import DecodeLimits
+from common.media.units import VideoCodec
 from supervisor.commands.status.document import ChildFacts, FarmFacts, snapshot
 from supervisor.farm.devices import SESSION_LIMIT_S
 from supervisor.farm.recovery.lost_workers import POSITIONS_TIMEOUT_S
@@ -362,3 +364,42 @@ def test_a_lost_gpus_other_workers_take_none_of_its_streams() -> None:
     rig.down(first)
     rig.tick(POSITIONS_TIMEOUT_S + 0.1)
     assert not rig.farm.state.streams, "nothing else takes it, and the policy refuses"
+
+
+H264_ALONE = (DecodeLimits(VideoCodec.H264, 8, 48, 16, 4096, 4096, (66, 77, 100)),)
+TEN_BITS = replace(HD, bit_depth=10, bits_per_pixel=24)
+
+
+@pytest.mark.parametrize(
+    ("source", "codec", "worker"),
+    [
+        (HD, "avc1.640028", GPU),
+        (HD, "hvc1.1.6.L120.B0", CPU0),
+        (TEN_BITS, "avc1.6e0028", CPU0),
+        (replace(HD, width=5120), "avc1.640034", CPU0),
+    ],
+)
+def test_a_source_goes_to_a_device_that_announces_to_decode_it(
+    source: SourceFormat, codec: str, worker: ChildId
+) -> None:
+    rig = rig_of(replace(info(), decodes=H264_ALONE))
+    assert rig.only(rig.ask(), Placement).worker == GPU, "nothing is known of it yet"
+    placed = rig.only(rig.format(source=source, codec=codec), Placement)
+    assert placed.worker == worker
+    assert ("it decodes no" in placed.reason or "is not within" in placed.reason) == (
+        worker == CPU0
+    )
+
+
+def test_where_no_device_announces_to_decode_a_source_the_one_it_has_says_why() -> None:
+    rig = rig_of(replace(info(), decodes=H264_ALONE), settings=with_policy(Pipeline.GPU_ONLY))
+    rig.only(rig.ask(), Placement)
+    placed = rig.only(rig.format(source=HD, codec="av01.0.08M.08"), Placement)
+    assert placed.worker == GPU
+
+
+def test_a_device_that_announces_nothing_is_given_what_comes() -> None:
+    rig = rig_of(info())
+    rig.only(rig.ask(), Placement)
+    placed = rig.only(rig.format(source=TEN_BITS, codec="hvc1.2.4.L120.B0"), Placement)
+    assert placed.worker == GPU

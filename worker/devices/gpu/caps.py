@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from common.errors import BootFailed
-from common.media.pictures import PictureFormat
+from common.media.pictures import DecodeLimits, PictureFormat
 from common.media.units import VideoCodec
 from worker.devices.tone_mapping import needs_mapping
 
@@ -95,6 +95,22 @@ class GpuCaps:
     """What the driver says of all that is decoded here: 4:2:0, by codec and bits of a sample."""
 
     by_codec: Mapping[tuple[VideoCodec, int], DecoderCaps]
+
+    def announced(self) -> tuple[DecodeLimits, ...]:
+        """The same for placement."""
+        return tuple(
+            DecodeLimits(
+                codec,
+                depth,
+                caps.min_width,
+                caps.min_height,
+                caps.max_width,
+                caps.max_height,
+                _PROFILES if codec is VideoCodec.H264 else (),
+            )
+            for (codec, depth), caps in self.by_codec.items()
+            if caps.is_supported
+        )
 
     def of(self, codec: VideoCodec, depth: int) -> DecoderCaps:
         return self.by_codec.get((codec, depth), _NONE)

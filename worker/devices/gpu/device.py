@@ -109,6 +109,7 @@ class GpuBackend:
             pci_id=self._context.pci_id,
             memory_bytes=total,
             notes=(f"{self.caps.engines} NVDEC engines", *notes),
+            decodes=self._caps.announced(),
         )
         log.info(
             "GPU open name=%s path=%s notes=%s", self._context.name, path.value, "; ".join(notes)

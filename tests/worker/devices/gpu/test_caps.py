@@ -6,7 +6,8 @@ import pytest
 
 from common.codecs.h264 import NalType, join_avcc, parse_sps, split_annexb
 from common.errors import AvcError
-from worker.devices.gpu.caps import DecoderCaps, refusal
+from common.media.units import VideoCodec
+from worker.devices.gpu.caps import DecoderCaps, GpuCaps, refusal
 from worker.devices.gpu.context import uuid_text
 from worker.devices.gpu.decode import to_start_codes
 from worker.devices.gpu.device import PLAIN_SPS
@@ -78,3 +79,31 @@ def test_lengths_become_start_codes() -> None:
 
 def test_uuids_read_as_nvidia_smi_writes_them() -> None:
     assert uuid_text(bytes(range(16))) == "GPU-00010203-0405-0607-0809-0a0b0c0d0e0f"
+
+
+def test_what_a_gpu_decodes_is_announced() -> None:
+    none = DecoderCaps(is_supported=False)
+    caps = GpuCaps({(VideoCodec.H264, 8): CAPS, (VideoCodec.H265, 10): none})
+    (limits,) = caps.announced()
+    assert (limits.codec, limits.bit_depth) == (VideoCodec.H264, 8)
+    assert (limits.max_width, limits.min_height) == (CAPS.max_width, CAPS.min_height)
+    assert limits.profiles == (66, 77, 100)
+    assert not caps.of(VideoCodec.AV1, 8).is_supported
+
+
+@pytest.mark.parametrize(
+    ("codec", "changes", "words"),
+    [
+        (VideoCodec.H265, {"profile": 1}, ""),
+        (VideoCodec.H265, {"profile": 2, "bit_depth": 10, "bit_depth_chroma": 10}, ""),
+        (VideoCodec.H265, {"bit_depth": 12}, "12-bit HEVC: the GPU path takes 8 or 10 bits"),
+        (VideoCodec.H265, {"colour_transfer": 16}, "HDR or BT.2020 in 8 bits"),
+        (VideoCodec.H265, {"bit_depth": 10, "colour_transfer": 16}, ""),
+        (VideoCodec.AV1, {}, "AV1: the GPU path takes H.264 and HEVC"),
+    ],
+)
+def test_other_codecs_and_depths(codec: VideoCodec, changes: dict[str, int], words: str) -> None:
+    pictures = replace(PLAIN_SPS, **changes)  # type: ignore[arg-type]  # all are ints
+    said = refusal(pictures, CAPS, codec) or ""
+    assert words in said
+    assert bool(said) == bool(words)

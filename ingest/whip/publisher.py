@@ -9,9 +9,8 @@ from typing import Final
 
 from common.access.refusal import Refusal, RefusalReason
 from common.ipc.identity import stream_id
-from common.ipc.unit_link import UnitLinks, UnitWay
 from common.ipc.unit_messages import PublishAccepted, PublishAsk, PublishFinished, PublishRefused
-from common.ipc.unit_ways import Answer
+from common.ipc.unit_ways import Answer, Way, Ways
 from common.ipc.whep_messages import WhipOffer
 from common.process.log import stream_label
 from ingest.whip.session import Session
@@ -27,13 +26,13 @@ NO_INGEST: Final = Refusal(RefusalReason.UNAVAILABLE, "no ingest is there just n
 class Publisher:
     """A `UnitPublisher`."""
 
-    def __init__(self, request: WhipOffer, links: UnitLinks) -> None:
+    def __init__(self, request: WhipOffer, links: Ways) -> None:
         self.session: Session | None = None
         self.on_over: Callable[[], object] = lambda: None
         self._request = request
         self._links = links
         self._stream = stream_id(request.app, request.key)
-        self._way: UnitWay | None = None
+        self._way: Way | None = None
         self._answered: asyncio.Future[Refusal | None] | None = None
         self._asks_since_s: float | None = None  # in vain: no ingest is there
         self._is_over = False
@@ -110,7 +109,7 @@ class Publisher:
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _ask(self) -> UnitWay | None:
+    def _ask(self) -> Way | None:
         request = self._request
 
         def make(number: int) -> PublishAsk:

@@ -9,10 +9,10 @@ import time
 from typing import Final
 
 from common.access.peer_address import Networks, host_of, subscriber
-from common.access.refusal import Refusal, RefusalReason
+from common.access.refusal import Cause, Refusal, RefusalReason
 from common.config.settings import Settings
 from common.errors import OfferUnfit, SdpError
-from common.ipc.unit_link import UnitLinks
+from common.ipc.unit_ways import Ways
 from common.ipc.whep_messages import WhepAnswer, WhepEnd, WhepOffer, WhipOffer
 from common.process.log import PeerLines, more
 from common.webrtc import offer
@@ -26,7 +26,9 @@ log = logging.getLogger("tfarm.ingest.whip.requests")
 
 MAX_PUBLISHERS: Final = 2000
 MAX_ASKING: Final = 400  # who wait for an ingest's answer
-NOT_ACCEPTABLE, BAD_REQUEST, CREATED, NOT_FOUND = 406, 400, 201, 404
+NOT_ACCEPTABLE, BAD_REQUEST, CREATED, NOT_FOUND, UNAVAILABLE = 406, 400, 201, 404, 503
+# Where HTTP can say it better than by the reason.
+_BY_CAUSE: Final = {Cause.NO_APP: NOT_FOUND, Cause.HOOK_FAILED: UNAVAILABLE}
 DEFAULT_GOP_S: Final = 2.0  # of an app that is none: it is refused anyway
 LEAVING: Final = "this process takes no new publishers: try again"
 NO_PORT: Final = "the UDP port of WHIP is not there (webrtc.publish_listen)"
@@ -36,7 +38,7 @@ TOO_MANY: Final = "too many publishers connect just now: try again"
 class WhipRequests:
     """Those of all publishers."""
 
-    def __init__(self, sessions: Sessions, links: UnitLinks) -> None:
+    def __init__(self, sessions: Sessions, links: Ways) -> None:
         self.is_leaving = False
         self._sessions, self._links = sessions, links
         self._settings = Settings()
@@ -119,4 +121,6 @@ class WhipRequests:
         if (held := self._lines.allow(who, time.monotonic())) is not None:
             words = "publisher by WHIP refused peer=%s reason=%s%s"
             log.info(words, request.address, refusal.for_log, more(held))
+        if status := _BY_CAUSE.get(refusal.cause):
+            return WhepAnswer(status, refusal.words)
         return WhepAnswer(0, refusal.words, reason=refusal.reason.value)

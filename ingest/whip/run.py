@@ -13,6 +13,7 @@ from common.ipc.child import ChildProcess
 from common.ipc.control_messages import Endpoint, Heartbeat, Hello
 from common.ipc.endpoint import UNIX, socket_path
 from common.ipc.unit_link import UnitLinks
+from common.process.listening import join_address
 from common.webrtc.port_handover import PortGiver, PortTaker
 from common.webrtc.request_socket import RequestSocket
 from ingest.whip.requests import WhipRequests
@@ -57,7 +58,9 @@ class WhipService:
             whip=self._requests_at,
             whip_datagrams=self._port_at,
         )
-        return self._process.new_hello(endpoint)
+        port = self._sessions.port
+        listen = (join_address(*port.address),) if port is not None else ()
+        return self._process.new_hello(endpoint, listen=listen)
 
     def heartbeat(self) -> Heartbeat:
         with contextlib.suppress(OSError):  # the run directory is not there yet
@@ -109,6 +112,7 @@ class WhipService:
     async def _listen(self) -> None:
         host, port = self._listen_at.host, self._listen_at.port
         await self._sessions.listen(host, port, lambda: self._taker.may_bind)
+        self._process.send(self.hello())  # with where it listens
         await asyncio.Event().wait()
 
     async def _check(self) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 from common.errors import RtpError
-from common.ipc.unit_link import UnitWay
 from common.ipc.unit_messages import LOST, MAX_ITEMS, UnitItem
+from common.ipc.unit_ways import Way
 from common.rtp import header, rtcp
 from common.rtp.header import Packet
 from common.rtp.rtcp import Left, SenderInfo
@@ -36,7 +36,7 @@ class Session(Peer):
         gop_s: float,
     ) -> None:
         super().__init__(offer, certificate, host, address)
-        self.way: UnitWay | None = None  # to its ingest; None: there is none just now
+        self.way: Way | None = None  # to its ingest; None: there is none just now
         self.label = ""  # its stream, for the log
         self.on_end: Callable[[str], object] = lambda reason: None
         self.skipped = 0  # pictures and sound that its ingest did not take
@@ -68,7 +68,7 @@ class Session(Peer):
         """Packets that did not come in time."""
         return self._pictures.lost + self._sound.lost
 
-    def begin_anew(self, way: UnitWay) -> None:
+    def begin_anew(self, way: Way) -> None:
         """Send to another ingest from now on, which needs a keyframe."""
         self.way = way
         self._sound.announce_anew()

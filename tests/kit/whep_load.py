@@ -43,6 +43,9 @@ a=fmtp:103 apt=102
 class LightViewer:
     """One viewer: ICE, DTLS, and a count of what comes and of what does not."""
 
+    offer = OFFER
+    resource = ""  # its session's address
+
     def __init__(self, certificate: Certificate, address: str = "127.0.0.1") -> None:
         """`address` is its own."""
         self.packets = self.bytes = 0
@@ -88,7 +91,7 @@ class LightViewer:
 
     async def ask(self, http: aiohttp.ClientSession, url: str) -> list[tuple[str, str]]:
         """Have a session, and begin with ICE; the fingerprints of the other end's certificate."""
-        offer = OFFER.format(
+        offer = self.offer.format(
             ufrag=self._ufrag,
             password=self._password,
             fingerprint=self._certificate.fingerprint,
@@ -97,6 +100,7 @@ class LightViewer:
         async with http.post(url, data=offer, headers=headers) as response:
             text = await response.text()
             assert response.status == 201, text
+            self.resource = response.headers["Location"]
         self._theirs = _first(r"a=ice-ufrag:(\S+)", text)[0], _first(r"a=ice-pwd:(\S+)", text)[0]
         candidates = re.findall(r"a=candidate:\S+ 1 udp \d+ (\d\S+\.\d+) (\d+) typ host", text)
         host, port = next((one for one in candidates if one[0] == "127.0.0.1"), candidates[0])

@@ -18,13 +18,12 @@ from egress.dash.mpd import CONTENT_TYPE, date, description
 from egress.hls.live import Hls, Track
 from egress.hls.playlists import SOUND
 from egress.hls.reload import Wanted
-from egress.hls.routes import READING, HlsRequests
+from egress.hls.routes import DASH, READING, HlsRequests
 from egress.hls.sessions import Session
 from egress.hls.window import Window
 from egress.web.answers import Refused, cors
 from egress.web.routes import Route, WebContext
 
-PROTOCOL: Final = "dash"  # as status has it
 WRITE_S: Final = 10.0  # that a viewer may take for a part of a segment that is being made
 _DESCRIPTION: Final = "index.mpd"  # as a track's name, by which viewers without a token are known
 _NOT_THERE: Final = "there is no such segment, or not any more"
@@ -60,7 +59,6 @@ def is_coming(window: Window, msn: int) -> bool:
 class DashRequests(HlsRequests):
     """Answers what viewers of DASH ask; they are let in as those of HLS."""
 
-    protocol = PROTOCOL
     description_name = _DESCRIPTION
 
     def __init__(self, context: WebContext) -> None:
@@ -93,6 +91,9 @@ class DashRequests(HlsRequests):
         if not await self._next_part(session, track, msn, 0):
             raise Refused(404, _NOT_THERE)
         return await self._growing(request, session, track, msn)
+
+    def _protocol(self, request: web.Request) -> str:
+        return super()._protocol(request) if "msn" in request.match_info else DASH
 
     async def _viewer(self, request: web.Request, names: tuple[str, ...]) -> tuple[Session, Hls]:
         """Who asks for a description, for the first time or again."""

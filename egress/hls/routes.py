@@ -37,7 +37,9 @@ from egress.web.requests import wish_of
 from egress.web.routes import Handler, Route, WebContext
 
 TOKEN: Final = "session"
-_OWN: Final = (TOKEN, "rendition", "start")  # of the query; players' own begin with _HLS_
+BY: Final = "by"  # what a viewer watches by, where that is not HLS
+DASH: Final = "dash"
+_OWN: Final = (TOKEN, BY, "rendition", "start")  # of the query; players' own begin with _HLS_
 READING: Final = ("GET", "HEAD")  # HEAD: the same without the body (RFC 9110, 9.3.2)
 _TOO_LONG: Final = "what was asked for has not come in time; ask again"
 _INIT_AGE_S: Final = 86_400  # its name is made of its contents
@@ -65,7 +67,6 @@ def hls_routes(context: WebContext) -> Sequence[Route]:
 class HlsRequests:
     """Answers what viewers of HLS ask."""
 
-    protocol = PROTOCOL
     description_name = "index.m3u8"  # a viewer without a token is known by
 
     def __init__(self, context: WebContext) -> None:
@@ -193,7 +194,8 @@ class HlsRequests:
             raise Refused(403, why)
         wish, asked = wish_of(request), _asked(request)
         granted = self._granted(wish, names, self._host(request))
-        asker = SessionAsker(self._context.context.entrance(), self._client(request), self.protocol)
+        protocol = self._protocol(request)
+        asker = SessionAsker(self._context.context.entrance(), self._client(request), protocol)
         session = None
         try:
             await asker.admit(replace(wish, rendition=self._least(wish.app, granted)))
@@ -209,8 +211,8 @@ class HlsRequests:
                 asked=asked,
             )
             output.add(session, asker)
-            session.protocol = self.protocol
-            session.query = _carried(session.token, wish)
+            session.protocol = protocol
+            session.query = _carried(session.token, wish, protocol)
             session.renditions = frozenset(granted)
             wait_s = asker.wanted.wait_ms / 1000
             return session, await self._open(session, names, wait_s)
@@ -222,6 +224,10 @@ class HlsRequests:
                 output.leave(session, "what it asked for is not there")
             asker.leave("it has gone")
             raise
+
+    def _protocol(self, request: web.Request) -> str:
+        """By what a viewer watches; his addresses say it, for segments are the same for all."""
+        return DASH if request.query.get(BY) == DASH else PROTOCOL
 
     def _granted(self, wish: Wish, names: Sequence[str], host: str) -> list[str]:
         """Which of these renditions a viewer may watch, none named: of all that there will be.
@@ -307,14 +313,15 @@ def _origin(host: str, request: web.Request) -> tuple[str, ...]:
     return (host, request.headers.get("User-Agent", ""), request.query.get("key", ""))
 
 
-def _carried(token: str, wish: Wish) -> str:
+def _carried(token: str, wish: Wish, protocol: str) -> str:
     """The query that a viewer's requests carry: his token, and what he came with."""
+    own = [(TOKEN, token), *([] if protocol == PROTOCOL else [(BY, protocol)])]
     copied = [
         (name, value)
         for name, value in wish.query.items()
         if name not in _OWN and not name.startswith("_HLS_")
     ]
-    return urlencode([(TOKEN, token), *copied], quote_via=quote)
+    return urlencode([*own, *copied], quote_via=quote)
 
 
 def _sent(request: web.Request, body: bytes) -> int:

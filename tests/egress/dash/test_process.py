@@ -89,6 +89,15 @@ def described_again(web: EgressProcess, viewer: Viewer, text: str) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", viewer.text("/time"))
 
 
+def known_by_a_segment(web: EgressProcess, viewer: Viewer, target: str) -> None:
+    """He comes from another process, and a segment is the first that he asks for here."""
+    assert "by=dash" in target
+    viewer.ask(re.sub("session=[^&]*", "session=from-elsewhere", target))
+    beat = web.served(lambda beat: beat.counters["hls viewers"] == 3)
+    by = [rendition.players_by for stream in beat.served for rendition in stream.renditions]
+    assert {protocol for found in by for protocol in found} == {"dash"}
+
+
 def sent_as_it_is_made(web: EgressProcess, viewer: Viewer, source: Source, target: str) -> None:
     """Each part comes when it is there; of who leaves nobody hears."""
     growing = RawViewer(web, target, f"Origin: {PAGE}")
@@ -124,6 +133,7 @@ def test_a_viewer_from_the_description_to_the_end(web: EgressProcess) -> None:
     described_again(web, viewer, body.decode())
 
     assert viewer.ask(at(tracks, "720p", 2))[4:8] == b"moof"
+    known_by_a_segment(web, viewer, at(tracks, "720p", 2))
     following = RawViewer(web, at(tracks, "sound", 4))
     sent_as_it_is_made(web, viewer, source, at(tracks, "720p", 3))
 

@@ -243,8 +243,13 @@ def test_viewers_are_sessions_and_there_are_so_many_at_most(
     players = {r.name: r.players for s in beat.served for r in s.renditions}
     assert sum(players.values()) == 3
     # who has a token of a process before this one is let in by his query, and keeps it
-    web.send(Configure(Settings(templates=(TEMPLATE,), web=WebSettings(max_viewers=5))))
+    web.send(Configure(Settings(templates=(TEMPLATE,), web=WebSettings(max_viewers=6))))
     address = "/live/cam1/360p/index.m3u8?session=from-before"
     until(lambda: answer_of(viewers[2], address)[0] == 200, 10, "the other settings hold")
     assert "2.0.m4s?session=from-before" in viewers[2].text(address)
+    # also where the first that comes here is a segment, whose address DASH has, too
+    viewers[1].ask("/live/cam1/360p/2.m4s?session=from-elsewhere")
+    beat = web.served(lambda beat: beat.counters["hls viewers"] == 5)
+    by = [rendition.players_by for stream in beat.served for rendition in stream.renditions]
+    assert {protocol for found in by for protocol in found} == {"hls"}
     assert b"no app none" in viewers[2].ask("/none/cam1/index.m3u8", 404)

@@ -120,7 +120,7 @@ class GpuDecoder:
         self._decoder: Any = self._make((pictures.width, pictures.height))
         self._packet, self._flags = _packet()
         self._rows: LumaRows | None = None
-        self._converter = Nv12Converter()
+        self._converter: Nv12Converter | None = None  # of the format that it is for
 
     def decode(self, data: bytes, dts_ms: int, pts_ms: int) -> list[GpuPicture]:
         self._retire()
@@ -297,20 +297,22 @@ class GpuDecoder:
 
     def _pictures(self, frames: Sequence[Any]) -> list[GpuPicture]:
         if self._format.depth > 8:
-            return [self._converted(frame, index) for index, frame in enumerate(frames)]
+            converter = self._converter
+            if converter is None or converter.format is not self._format:
+                self._stream.synchronize()  # pictures of the one before may still be read
+                converter = self._converter = Nv12Converter(self._format)
+            return [self._converted(converter, *each) for each in enumerate(frames)]
         return [self._picture(frame) for frame in frames]
 
-    def _converted(self, frame: Any, index: int) -> GpuPicture:
+    def _converted(self, converter: Nv12Converter, index: int, frame: Any) -> GpuPicture:
         """A picture of 16-bit samples as one of 8."""
-        rows, width = (int(side) for side in frame.shape)
+        rows, width = frame.shape
         height = rows * 2 // 3
         # the package gives strides in samples or in bytes, by the way that it was asked
-        pitch = max(int(frame.strides[0]), 2 * width)
+        pitch = max(frame.strides[0], 2 * width)
         luma, chroma = int(frame.GetPtrToPlane(0)), int(frame.GetPtrToPlane(1))
         try:
-            made = self._converter.convert(
-                self._format, luma, chroma, pitch, (width, height), index, self._stream
-            )
+            made = converter.convert(luma, chroma, (width, height, pitch), index, self._stream)
         except Exception as error:
             failure = DecodeFailed(f"conversion to 8 bits: {error}")
             raise self._context.failure(error, failure) from error

@@ -50,33 +50,19 @@ def blocks_of(width: int, height: int) -> int:
     return -(-(width // 2) * (height // 2) // THREADS)
 
 
-class Nv12Converter:
-    """That of one decoder."""
+class _Launch:
+    """The arguments for pictures of one form, in place: only the pointers differ between them."""
 
-    def __init__(self) -> None:
-        self._frames: list[DeviceFrame] = []  # one for each picture of a call
+    __slots__ = ("_held", "blocks", "form", "head", "pointer")
 
-    def convert(
-        self,
-        pictures: PictureFormat,
-        luma: int,
-        chroma: int,
-        pitch: int,
-        size: tuple[int, int],
-        index: int,
-        stream: Stream,
-    ) -> DeviceFrame:
-        """Queue the conversion of the decoder call's picture `index`."""
-        width, height = size
-        frame = self._frame(index, width, height)
+    def __init__(
+        self, pictures: PictureFormat, form: tuple[int, int, int], target_pitch: int
+    ) -> None:
+        width, height, pitch = self.form = form
         launch = np.zeros(1, CONVERSION)
         for name, value in (
-            ("luma", luma),
-            ("chroma", chroma),
-            ("target_luma", frame.pointer),
-            ("target_chroma", frame.pointer + height * frame.pitch),
             ("pitch", pitch),
-            ("target_pitch", frame.pitch),
+            ("target_pitch", target_pitch),
             ("width", width),
             ("height", height),
             ("transfer", mapped_transfer(pictures)),
@@ -84,18 +70,45 @@ class Nv12Converter:
         ):
             launch[name] = value
         arguments = (ctypes.c_void_p * 1)(launch.ctypes.data)
-        blocks = blocks_of(width, height)
-        # The driver takes the arguments over before the call returns.
-        launch_kernel(_kernel(), blocks, THREADS, 0, stream, ctypes.addressof(arguments))
-        return frame
+        self._held = launch, arguments
+        # The struct begins with pointers: luma, chroma, and those of the target.
+        self.head = (ctypes.c_uint64 * 4).from_address(launch.ctypes.data)
+        self.pointer = ctypes.addressof(arguments)
+        self.blocks = blocks_of(width, height)
 
-    def _frame(self, index: int, width: int, height: int) -> DeviceFrame:
-        frames = self._frames
-        if frames and (frames[0].width, frames[0].height) != (width, height):
-            frames.clear()
-        while len(frames) <= index:
-            frames.append(DeviceFrame(width, height))
-        return frames[index]
+
+class Nv12Converter:
+    """That of one decoder, for pictures of one format: another format takes another converter."""
+
+    def __init__(self, pictures: PictureFormat) -> None:
+        self.format = pictures
+        self._frames: list[DeviceFrame] = []  # one for each picture of a call
+        self._launch: _Launch | None = None
+
+    def convert(
+        self, luma: int, chroma: int, form: tuple[int, int, int], index: int, stream: Stream
+    ) -> DeviceFrame:
+        """Queue the conversion of the decoder call's picture `index`.
+
+        `form` is its width, its height and its pitch in bytes.
+        """
+        launch = self._launch
+        if launch is None or launch.form != form:
+            stream.synchronize()  # those from before may still be read
+            self._frames.clear()
+            self._frames.append(DeviceFrame(form[0], form[1]))
+            launch = self._launch = _Launch(self.format, form, self._frames[0].pitch)
+        while len(self._frames) <= index:
+            self._frames.append(DeviceFrame(form[0], form[1]))
+        frame = self._frames[index]
+        head = launch.head
+        head[0] = luma
+        head[1] = chroma
+        head[2] = frame.pointer
+        head[3] = frame.pointer + form[1] * frame.pitch
+        # The driver takes the arguments over before the call returns.
+        launch_kernel(_kernel(), launch.blocks, THREADS, 0, stream, launch.pointer)
+        return frame
 
 
 def compile_kernel() -> None:

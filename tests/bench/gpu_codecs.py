@@ -1,6 +1,6 @@
 """H.265 of 1080p30 on a GPU, 8 bits, 10 bits and HDR: how fast, and how right.
 
-    python -m tests.bench.gpu_codecs [--seconds 4] [--threads 8,16,32]
+    python -m tests.bench.gpu_codecs [--seconds 4] [--threads 8,12,16]
 
 For each: PyNvVideoCodec's decoders alone, one a thread, which is the ceiling of this run; then the
 worker's decoder (with the conversion to 8 bits) and scaler in as many threads, 1080p to 720p, 480p
@@ -151,7 +151,7 @@ def worst_psnr(device: GpuBackend, made: CodedVideo, source: Source, *, is_mappe
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--threads", default="8,16,32")
+    parser.add_argument("--threads", default="8,12,16")
     arguments = parser.parse_args()
     device = GpuBackend("", allow_nvenc=False)
     print(f"{device.info.label}: {', '.join(device.info.notes)}")

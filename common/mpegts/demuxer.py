@@ -128,6 +128,20 @@ class TransportStream:
         events, self._events = self._events, []
         return events
 
+    def lose(self) -> Sequence[TsEvent]:
+        """Packets are missing here, as whoever brought them knows.
+
+        Continuity counters have four bits: one gap in sixteen does not show in them.
+        """
+        self._rest = b""
+        for pes in self._tracks.values():
+            self._lose(pes, "packets did not come in time")
+            pes.counter = None
+        for section in self._sections.values():
+            section.parts.clear()
+        events, self._events = self._events, []
+        return events
+
     def flush(self) -> Sequence[TsEvent]:
         """What waits for the next of its track: nothing more comes, or not soon."""
         for pes in self._tracks.values():

@@ -9,7 +9,7 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Callable
-from ctypes import byref, c_char_p, c_double, c_int, c_int64, c_uint64, c_void_p
+from ctypes import byref, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint64, c_void_p
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ _MAX_EVENTS: Final = 256
 _CRITICAL: Final = 2  # what is less is not logged: the library writes to stderr
 _AGAIN: Final = 6000  # codes of what may be tried again are from here to 6999
 _FAILED: Final = -1
+_SEQUENCE: Final = 0x7FFFFFFF
 
 # SRT_SOCKOPT
 _SNDSYN, _RCVSYN, _UDP_RCVBUF, _PASSPHRASE, _RCVLATENCY, _IPV6ONLY = 1, 2, 9, 26, 43, 54
@@ -37,6 +38,22 @@ class SrtError(OSError):
 
 class _Event(ctypes.Structure):
     _fields_ = (("socket", c_int), ("events", c_int))
+
+
+class _MessageControl(ctypes.Structure):
+    """SRT_MSGCTRL."""
+
+    _fields_ = (
+        ("flags", c_int),
+        ("ttl_ms", c_int),
+        ("in_order", c_int),
+        ("boundary", c_int),
+        ("source_time_us", c_int64),
+        ("packet", c_int),  # its sequence number, of 31 bits
+        ("message", c_int),
+        ("group", c_void_p),
+        ("group_size", c_size_t),
+    )
 
 
 class _Figures(ctypes.Structure):
@@ -120,6 +137,8 @@ class SrtLibrary:
         self._lib.srt_epoll_set(self._epoll, _EPOLL_ENABLE_EMPTY)
         self._events = (_Event * _MAX_EVENTS)()
         self._buffer = ctypes.create_string_buffer(READ_BYTES + MAX_MESSAGE)
+        self._control = _MessageControl()
+        self._next: dict[int, int] = {}  # the packet that is to come, by socket
         self._callback: Any = None  # kept for as long as the library may call it
 
     # ---- sockets ------------------------------------------------------------------------------
@@ -187,19 +206,30 @@ class SrtLibrary:
         count = self._lib.srt_epoll_uwait(self._epoll, self._events, _MAX_EVENTS, 0)
         return [self._events[at].socket for at in range(min(count, _MAX_EVENTS))]
 
-    def receive(self, sock: int) -> bytes | None:
-        """What has come, at most `READ_BYTES`; empty: nothing yet. None: it has ended."""
-        receive, buffer = self._lib.srt_recv, self._buffer
-        size = 0
+    def receive(self, sock: int) -> list[bytes] | None:
+        """What has come, at most `READ_BYTES`, a gap between each two pieces.
+
+        Empty: nothing yet. None: it has ended.
+        """
+        receive, buffer, control = self._lib.srt_recvmsg2, self._buffer, self._control
+        pieces: list[bytes] = []
+        size = begin = 0
+        expected = self._next.get(sock, -1)
         while size < READ_BYTES:
-            count = receive(sock, byref(buffer, size), MAX_MESSAGE)
-            if count > 0:
-                size += count
-                continue
-            if count == _FAILED and not size and not self._is_temporary():
-                return None
-            break
-        return ctypes.string_at(buffer, size)
+            count = receive(sock, byref(buffer, size), MAX_MESSAGE, byref(control))
+            if count <= 0:
+                if count == _FAILED and not size and not self._is_temporary():
+                    return None
+                break
+            if control.packet != expected and expected >= 0:
+                pieces.append(ctypes.string_at(byref(buffer, begin), size - begin))
+                begin = size
+            expected = (control.packet + 1) & _SEQUENCE
+            size += count
+        self._next[sock] = expected
+        if size > begin:
+            pieces.append(ctypes.string_at(byref(buffer, begin), size - begin))
+        return pieces
 
     def is_connected(self, sock: int) -> bool:
         return bool(self._lib.srt_getsockstate(sock) == _CONNECTED)
@@ -225,6 +255,7 @@ class SrtLibrary:
         return value.value
 
     def close_socket(self, sock: int) -> None:
+        self._next.pop(sock, None)
         self._lib.srt_close(sock)
 
     def close(self) -> None:

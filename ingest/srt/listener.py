@@ -219,11 +219,11 @@ class SrtListener:
     def _read(self, publisher: SrtPublisher) -> None:
         if not publisher.is_publishing:
             return
-        data = self._library.receive(publisher.sock)
-        if data is None:
+        pieces = self._library.receive(publisher.sock)
+        if pieces is None:
             publisher.closed()
-        elif data:
-            publisher.take(data, time.monotonic())
+        elif pieces:
+            publisher.take(pieces, time.monotonic())
 
     def _on_end(self, publisher: SrtPublisher, refusal: Refusal | None, words: str) -> None:
         del self._publishers[publisher.sock]

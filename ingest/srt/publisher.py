@@ -6,7 +6,7 @@ library keeps what comes. Then what it sends goes on as units, as often as its s
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from common.access.refusal import Refusal, RefusalReason
@@ -80,11 +80,14 @@ class SrtPublisher:
             if now - self._asks_since_s > ASK_ANEW_S:
                 self._end(NO_INGEST, NO_INGEST.words)
 
-    def take(self, data: bytes, now: float) -> None:
-        """Take what was read of its socket."""
-        self.received_bytes += len(data)
+    def take(self, pieces: Sequence[bytes], now: float) -> None:
+        """Take what was read of its socket; between each two pieces something was lost."""
+        self.received_bytes += sum(map(len, pieces))
         try:
-            self._units.feed(data, now)
+            for number, data in enumerate(pieces):
+                if number:
+                    self._units.lose()
+                self._units.feed(data, now)
         except TransportStreamError as error:
             refusal = Refusal(RefusalReason.UNSUPPORTED, str(error))
             self._leave(refusal.words)

@@ -87,6 +87,10 @@ class StreamUnits:
         """
         self._take_all(self.stream.feed(data, now))
 
+    def lose(self) -> None:
+        """Something is missing here, of whichever track."""
+        self._take_all(self.stream.lose())
+
     def end(self) -> None:
         """Nothing more comes: what waits for the next of its track is whole. Raises nothing."""
         with suppress(TransportStreamError):

@@ -191,7 +191,8 @@ class UnitReader:
         try:
             return [AudioOmitted(f"{AudioCodec(item.codec).label} audio")]
         except ValueError:
-            return [AudioOmitted("audio of another codec")]
+            is_name = item.codec.isascii() and item.codec.isprintable()
+            return [AudioOmitted(item.codec[:40] if is_name else "audio of another codec")]
 
     def _is_new(self, codec: str) -> bool:
         is_new = codec not in self._reported and len(self._reported) < len(VideoCodec) * 2

@@ -99,6 +99,18 @@ def test_a_lost_packet_costs_its_pes_packet_alone(seed: int) -> None:
     assert told == [pids[lost]] * is_between
 
 
+def test_a_gap_that_is_known_costs_what_it_is_in_however_long_it_is() -> None:
+    stream, writer = TransportStream(), TsWriter()
+    stream.feed(writer.tables(STREAMS), 1.0)
+    picture = writer.pes(VIDEO_PID, bytes(184 * 20), 0, is_bounded=False)
+    stream.feed(picture[: 2 * PACKET_BYTES], 1.0)
+    told = stream.lose()
+    assert [event.track for event in told if isinstance(event, PacketsLost)] == [VIDEO, AUDIO]
+    rest = picture[18 * PACKET_BYTES :]  # sixteen are missing, which no counter shows
+    events = stream.feed(rest + writer.pes(VIDEO_PID, b"next", 3600), 1.0)
+    assert [pes.data for pes in pes_of(events)] == [b"next"]
+
+
 def test_a_packet_that_comes_twice_counts_once() -> None:
     data = a_stream(2)
     packets = [data[at : at + PACKET_BYTES] for at in range(0, len(data), PACKET_BYTES)]

@@ -46,7 +46,7 @@ REGISTRATION = bytes((0x05, 4))
         (0x02, b"", True, "MPEG-2 video"),
         (0x0F, b"", False, "aac"),
         (0x11, b"", False, "AAC in LATM"),
-        (0x03, b"", False, "mp3"),
+        (0x03, b"", False, "MPEG audio"),
         (0x81, b"", False, "ac3"),
         (0x06, b"\x6a\x01\x00", False, "ac3"),
         (0x06, b"\x7a\x01\x00", False, "eac3"),

@@ -7,6 +7,7 @@ egress that comes later. What the owner says becomes what an ingest and a worker
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from common.config.ladder import AwayPicture
 from common.ipc.envelope import encode
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.media_messages import (
@@ -92,14 +93,18 @@ class PlayedStream:
 
     @property
     def has_still(self) -> bool:
-        """Tell if there is a picture to be shown while its host is away."""
-        return self.is_open and any(one.begin_ms is not None for one in self._renditions.values())
+        """Tell if there is a picture to show while its host is away, as the template may say."""
+        if self._opening is None or self._opening.template.away_picture is not AwayPicture.FREEZE:
+            return False
+        return any(one.begin_ms is not None for one in self._renditions.values())
 
     def stills(self, now: float) -> Sequence[Out]:
         """The last keyframes again, where they are due: the stream's host is away.
 
         When it is back, each rendition goes on at its first keyframe behind them.
         """
+        if not self.has_still:
+            return []
         found = [(name, one.still(now)) for name, one in self._renditions.items()]
         return [Out(name, frames, is_start=True) for name, frames in found if frames is not None]
 

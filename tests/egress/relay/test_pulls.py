@@ -1,10 +1,12 @@
 """egress/relay/pulls.py: which streams come from which hosts, with each host's end behind it"""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
+from common.config.ladder import AwayPicture
 from common.ipc.cluster_messages import OwnerWanted, StreamOwner
 from common.ipc.envelope import decode
 from common.ipc.identity import ChildId, Generation, StreamId
@@ -266,12 +268,20 @@ def test_what_comes_behind_a_picture_that_was_shown_begins_with_a_keyframe(rig: 
     assert [tag.dts_ms for message in sent for tag in message.tags] == [10_000, 10_040]
 
 
-def test_players_of_a_stream_without_a_picture_are_held_without_one(rig: Rig) -> None:
+@pytest.mark.parametrize("has_picture", [True, False])
+def test_players_of_a_stream_without_filler_or_picture_are_held_without_one(
+    rig: Rig, has_picture: bool
+) -> None:
     rig.play()
     rig.owner()
     owner = rig.connect()
-    owner.serving.opened(opened())
+    template = replace(opened().template, away_picture=AwayPicture.NONE)
+    owner.serving.opened(replace(opened(), template=template) if has_picture else opened())
+    if has_picture:
+        owner.serving.headers(STREAM, "720p", VIDEO_FACTS, b"script", b"header")
+        owner.serving.tags(STREAM, "720p", [picture(0, is_key=True)])
     owner.carry()
+    assert ("Tags" in rig.kinds()) is has_picture
     rig.pulls.on_lost(owner.host, rig.now)
     rig.pass_s(UNHEARD_S - 2)
     assert not any(isinstance(message, StreamClosed) for message in rig.links.sent)

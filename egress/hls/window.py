@@ -20,6 +20,8 @@ from egress.hls.parts import Part
 
 MIN_SEGMENTS: Final = 3  # that stay, whatever they weigh: less is no window
 _EXACT_S: Final = 1e-6
+# Beyond the target duration a segment lasts less: half a second may be rounded up (4.4.3.1).
+_LONGEST_S: Final = 0.5 - 1e-5
 MAX_DISCONTINUITIES: Final = 1_000  # that are remembered
 
 
@@ -136,7 +138,8 @@ class Window:
         if segment is None:
             return
         grid_s = self._begin_s(part.msn + 1)
-        if end_s >= grid_s + self.gop_s or round(end_s - segment.begin_s) > self.target_duration:
+        is_too_long = end_s - segment.begin_s >= self.target_duration + _LONGEST_S
+        if is_too_long or end_s >= grid_s + self.gop_s:
             end_s = max(begin_s + _EXACT_S, min(end_s, grid_s))
         seconds = min(end_s - begin_s, self.target)
         segment.parts.append(ListedPart(seconds, part.is_independent, part.data))

@@ -56,6 +56,15 @@ def test_a_complete_segment_is_its_parts_in_a_row() -> None:
     assert found.last_complete == 2
 
 
+def test_no_segment_lasts_half_a_second_longer_than_the_target_duration() -> None:
+    """Half of a second may be rounded up (draft-pantos-hls-rfc8216bis, 4.4.3.1)."""
+    for end_ms in (6_499, 6_500, 6_501, 7_900):
+        found = filled(cut([*range(4_000, 5_200, 40), end_ms, end_ms + 40], 330))
+        segment = found.segment(2)
+        assert segment is not None
+        assert segment.seconds < found.target_duration + 0.5, end_ms
+
+
 def test_what_is_missing_is_listed_as_a_gap() -> None:
     found = filled(cut([*range(4_000, 5_000, 40), *range(10_500, 11_000, 40)], 330))
     listed = [(s.msn, s.is_gap, round(s.begin_s, 3), round(s.end_s, 3)) for s in found.segments]
@@ -168,7 +177,7 @@ def test_whatever_comes_a_playlist_holds(steps: list[int]) -> None:
             assert abs(before.end_s - after.begin_s) < 0.01
         for segment in segments:
             assert segment.seconds > 0
-            assert not segment.is_complete or round(segment.seconds) <= made.target_duration
+            assert not segment.is_complete or segment.seconds < made.target_duration + 0.5
             assert all(one.seconds <= made.target + 1e-9 for one in segment.parts)
             if segment.parts:
                 assert abs(sum(one.seconds for one in segment.parts) - segment.seconds) < 0.001

@@ -46,6 +46,7 @@ class ForwardLost:
     generation: Generation
     reason: str
     refusal: Refusal | None = None  # the host's, which has no room
+    is_here: bool = False  # it is this host's own relay that is gone: nothing is known of the host
 
 
 @message("forward-ask")

@@ -164,18 +164,13 @@ class _Link(MediaSender):
             if (on_answer := self.questions.pop(answer.number, None)) is not None:
                 on_answer(answer.refusal)
             return
-        if isinstance(answer, PublishCutOff):
-            publisher = self.publishers.pop(answer.number, None)
-            if publisher is not None:
-                publisher.on_cut_off(answer.reason)
-            return
         if not isinstance(answer, Answer):
             log.warning("unexpected answer of an ingest kind=%s", type(answer).__name__)
             return
         publisher = self.publishers.get(answer.number)
         if publisher is None:
             return
-        if isinstance(answer, PublishRefused | PublishFinished):
+        if isinstance(answer, PublishRefused | PublishFinished | PublishCutOff):
             del self.publishers[answer.number]
         publisher.on_answer(answer)
 

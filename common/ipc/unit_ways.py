@@ -10,6 +10,7 @@ from common.ipc.forward_messages import ForwardAsk
 from common.ipc.unit_messages import (
     PublishAccepted,
     PublishAsk,
+    PublishCutOff,
     PublishFinished,
     PublishHeldBack,
     PublishRefused,
@@ -18,14 +19,21 @@ from common.ipc.unit_messages import (
 )
 from common.media.units import Data
 
-Answer = PublishAccepted | PublishRefused | PublishFinished | PublishTimed | PublishHeldBack
+Answer = (
+    PublishAccepted
+    | PublishRefused
+    | PublishFinished
+    | PublishCutOff
+    | PublishTimed
+    | PublishHeldBack
+)
 
 
 class UnitPublisher(Protocol):
     """One who publishes by such a way, or asks to."""
 
     def on_answer(self, answer: Answer, /) -> None:
-        """The other end says something; after refused and finished it says nothing more."""
+        """The other end says something; after refused, finished, cut off it says nothing more."""
         ...
 
     def on_cut_off(self, reason: str, /) -> None:

@@ -19,6 +19,7 @@ from common.ipc.unit_messages import (
     Judged,
     PublishAccepted,
     PublishAsk,
+    PublishCutOff,
     PublishFinished,
     PublishHeldBack,
     PublishRefused,
@@ -72,8 +73,8 @@ class Forward:
         self._forwards.answered(self, answer)
 
     def on_cut_off(self, reason: str, /) -> None:
-        """The way is gone."""
-        self._forwards.cut_off(self, reason)
+        """The relay of this host is gone."""
+        self._forwards.cut_off(self, reason, is_here=True)
 
     def over(self, reason: str, *, is_meant: bool) -> None:
         """The publisher is gone."""
@@ -152,7 +153,7 @@ class Forwards:
             payloads,
         )
         if forward.way is None:
-            self.cut_off(forward, "this host's relay is not there")
+            self.cut_off(forward, "this host's relay is not there", is_here=True)
 
     # ---- the other host -----------------------------------------------------------------------
 
@@ -160,7 +161,9 @@ class Forwards:
         """The host says something of a publisher."""
         now, message = self._clock(), forward.message
         stream = self._streams.get(message.stream_id)
-        if stream is not None and stream.forward is forward:
+        if isinstance(answer, PublishCutOff):
+            self.cut_off(forward, answer.reason)
+        elif stream is not None and stream.forward is forward:
             self._answered_open(forward, stream, answer, now)
         elif isinstance(answer, PublishAccepted) and message.request_id:
             self._begin(forward, answer, now)
@@ -169,26 +172,28 @@ class Forwards:
         elif isinstance(answer, PublishRefused):
             self._refused(forward, stream, answer.refusal, now)
 
-    def cut_off(self, forward: Forward, reason: str) -> None:
-        """The way is gone, or did not come to be: the supervisor says what is next."""
+    def cut_off(self, forward: Forward, reason: str, *, is_here: bool = False) -> None:
+        """The way is gone, or did not come to be: the supervisor says what is next.
+
+        `is_here`: this host's relay is gone, and perhaps nothing else.
+        """
         message, forward.way = forward.message, None
         stream = self._streams.get(message.stream_id)
-        if stream is not None and stream.forward is forward:
+        is_open = stream is not None and stream.forward is forward
+        is_next = stream is not None and stream.next_forward is forward
+        if stream is not None and is_open:
             forward.lost_s = self._clock()
             stream.forward_by(None)
             self._streams.log.info(
                 "way to a host lost", message.stream_id, "host=%s reason=%s", forward.host, reason
             )
-            self._report(ForwardLost(0, message.stream_id, forward.generation, reason))
-            return
-        is_waiting = self._streams.requests.get(message.request_id) is not None
-        is_next = stream is not None and stream.next_forward is forward
-        if stream is not None and is_next:
+        elif stream is not None and is_next:
             stream.next_forward = stream.media.before_key = None
-        if is_waiting or is_next:
-            self._report(
-                ForwardLost(message.request_id, message.stream_id, forward.generation, reason)
-            )
+        is_waiting = self._streams.requests.get(message.request_id) is not None
+        if is_open or is_next or is_waiting:
+            request_id = 0 if is_open else message.request_id
+            who = request_id, message.stream_id, forward.generation
+            self._report(ForwardLost(*who, reason, is_here=is_here))
 
     def tick(self, stream: Stream, now: float) -> None:
         """Say again that a way is lost: the supervisor may be another one; ask what is due."""

@@ -223,7 +223,8 @@ class Farm:  # long: the one table of who decides what, and in which order
             self.state.update_served(hello.child, served)
         if hello.child.kind == "egress":
             self._routes.egress_up(hello, before, now)
-        return [*self._access_for(hello.child), *self._routes.update(now), *self.room_came(now)]
+        actions = [*self._access_for(hello.child), *self._routes.update(now)]
+        return [*actions, *self.registry.child_up(hello.child), *self.room_came(now)]
 
     def child_down(
         self, child: ChildId, reason: str, now: float, *, crashed: bool, thread: int = 0

@@ -51,6 +51,8 @@ from supervisor.farm.state import FarmState
 
 CLUSTER, RELAY = "cluster", "relay"
 CLAIM_S: Final = 0.5
+RELAY_S: Final = 3.0  # for a relay to be started again
+TOPOLOGY_S: Final = 0.2  # for ingests to know a relay that has come
 LOOK_S: Final = 5.0  # for a host to be found lost, or there
 
 
@@ -64,6 +66,7 @@ class _Pending:
     lost: Forwarded | None = None  # its way before, which is gone
 
 
+# long: what becomes of a request, which each of its answers leads on
 class EtcdRegistry:
     """A `Registry`."""
 
@@ -81,6 +84,9 @@ class EtcdRegistry:
         self.forwards = Forwards(state)
         own = state.settings.cluster
         self._choices = HostChoices(own.host, f"{own.name}/{own.host}")
+        # Whose way was lost with this host's relay, and for how long that is waited for.
+        self._without_relay: dict[tuple[ChildId, StreamId], tuple[ForwardLost, float]] = {}
+        self._relay_s = inf  # when ingests know a relay that has come
         self._epochs: dict[StreamId, int] = {}  # of claims whose streams are not here yet
         admission.give_away = self._give_away
         self._drain = HostDrain(state, self.forwards, self._choices)
@@ -142,6 +148,9 @@ class EtcdRegistry:
             return []
         request = way.request
         self._state.note(lost.stream_id, lost.reason, now)
+        if lost.is_here and way.relay:
+            self._without_relay.setdefault((ingest, lost.stream_id), (lost, now + RELAY_S))
+            return []
         if lost.request_id == 0 and lost.stream_id in self._state.streams:
             self.forwards.forget(ingest, lost.stream_id)  # it was to move: it stays for now
             return []
@@ -161,13 +170,32 @@ class EtcdRegistry:
             return []
         return self._claim(ingest, request, now, way)
 
+    def _after_relay(self, now: float, *, is_up: bool) -> list[Action]:
+        """Try the same hosts by a relay that is there again, or do without one."""
+        if is_up:
+            self._relay_s = inf
+        actions: list[Action] = []
+        for key, (lost, until_s) in tuple(self._without_relay.items()):
+            if not is_up and now < until_s:
+                continue
+            del self._without_relay[key]
+            way = self.forwards.lost(key[0], lost)
+            if way is not None and is_up and lost.stream_id not in self._state.streams:
+                place = way.host, way.relay
+                actions += self.forwards.to(key[0], way.request, place, epoch=way.epoch, now=now)
+            elif way is not None:
+                actions += self._on_forward_lost(key[0], replace(lost, is_here=False), now)
+        return actions
+
     def _drop(self, which: Callable[[_Pending], bool]) -> None:
         self._pending = {n: one for n, one in self._pending.items() if not which(one)}
 
     # ---- the cluster child --------------------------------------------------------------------
 
     def child_up(self, child: ChildId) -> list[Action]:
-        """Tell a cluster child what this farm has."""
+        """Tell a cluster child what this farm has; a relay, whom it was away for."""
+        if child.kind == RELAY and self._without_relay:
+            self._relay_s = 0.0  # at the next tick
         if child.kind != CLUSTER or self._state.is_adopting:
             return []
         held = [*self._state.streams, *(one.request.stream_id for one in self._pending.values())]
@@ -307,13 +335,18 @@ class EtcdRegistry:
         drain_s = self._drain.next_deadline()
         if self._fleet is not self._state.fleet or (self._admission.closed and drain_s == inf):
             return 0.0
-        deadlines = (one.deadline_s for one in self._pending.values())
+        deadlines = [one.deadline_s for one in self._pending.values()]
+        if self._without_relay:
+            deadlines += [self._relay_s, *(s for _, s in self._without_relay.values())]
         return min(*deadlines, self._lost.next_deadline(), drain_s)
 
     def tick(self, now: float) -> list[Action]:
         """Let in who has waited for long enough; tell what has begun and ended."""
         due = [number for number, one in self._pending.items() if one.deadline_s <= now]
         actions = [*self._admit_all(due, now), *self._lost.tick(now)]
+        if self._relay_s == 0.0:
+            self._relay_s = now + TOPOLOGY_S
+        actions += self._after_relay(now, is_up=now >= self._relay_s)
         is_on = bool(self._admission.closed) and self._state.settings.cluster.has_relay
         actions += self._drain.tick(self.view, self._epochs, now, is_on=is_on)
         self._fleet = self._state.fleet

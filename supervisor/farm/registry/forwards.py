@@ -25,6 +25,7 @@ class Forwarded:
     request: PublishRequest
     generation: Generation
     host: str
+    relay: str = ""  # HOST:PORT of its relay
     epoch: int = 0  # of the host's claim; 0: it is to make one
     tried: tuple[str, ...] = ()  # the hosts that were asked for this request, in order
 
@@ -66,7 +67,7 @@ class Forwards:
         name, relay = host
         generation = next_generation(self._state)
         tried = (*self.tried(ingest, request.stream_id), name)
-        way = Forwarded(request, generation, name, epoch, tried)
+        way = Forwarded(request, generation, name, relay, epoch, tried)
         self._ways[ingest, request.stream_id] = way
         self._state.note(request.stream_id, f"forwarded to host {name}", now)
         place = template, name, relay, replaces, is_cut

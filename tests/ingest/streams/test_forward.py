@@ -20,6 +20,7 @@ from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import AccessUnit, StreamClosed, StreamOpen, StreamStart, Tags
 from common.ipc.unit_messages import (
     PublishAccepted,
+    PublishCutOff,
     PublishFinished,
     PublishHeldBack,
     PublishRefused,
@@ -188,7 +189,7 @@ def test_a_way_that_does_not_come_to_be_is_for_the_supervisor(rig: ForwardRig) -
     rig.ways.is_there = False
     rig.ask()
     lost = rig.last(ForwardLost)
-    assert (lost.stream_id, lost.generation) == (CAM, 1)
+    assert (lost.stream_id, lost.generation, lost.is_here) == (CAM, 1, True)
     assert lost.request_id == rig.last(PublishRequest).request_id
     # it may be let in here then
     rig.place()
@@ -199,7 +200,7 @@ def test_a_lost_way_ends_no_publisher_and_is_told_until_something_comes_of_it(
     rig: ForwardRig,
 ) -> None:
     rig.live()
-    rig.ways.publishers[0].on_cut_off("host host-a cannot be reached")
+    rig.say(PublishCutOff(0, "host host-a cannot be reached"), at=0)
     assert rig.last(ForwardLost) == ForwardLost(
         0, CAM, Generation(1), "host host-a cannot be reached"
     )
@@ -213,7 +214,7 @@ def test_a_lost_way_ends_no_publisher_and_is_told_until_something_comes_of_it(
 def test_the_stream_goes_on_here_from_its_gop(rig: ForwardRig) -> None:
     rig.live()
     rig.say(PublishTimed(0, 0, 1_000))  # the owner had it at 1000 ms
-    rig.ways.publishers[0].on_cut_off("host host-a cannot be reached")
+    rig.say(PublishCutOff(0, "host host-a cannot be reached"), at=0)
     rig.media(rig.peer, [picture(80)], 100.08)
     placed = replace(ANSWER, request_id=0, generation=Generation(5), template=rig.template)
     rig.from_supervisor.placed(placed, 100.1)
@@ -238,7 +239,7 @@ def test_the_stream_goes_on_here_from_its_gop(rig: ForwardRig) -> None:
 def test_the_stream_goes_on_at_another_host_with_its_gop_and_time(rig: ForwardRig) -> None:
     rig.live()
     rig.say(PublishTimed(0, 0, 1_000))
-    rig.ways.publishers[0].on_cut_off("host host-a cannot be reached")
+    rig.say(PublishCutOff(0, "host host-a cannot be reached"), at=0)
     rig.to(9, replaces=77)
     again = rig.ways.asked[-1].ask
     assert again.resume is not None
@@ -253,7 +254,7 @@ def test_the_stream_goes_on_at_another_host_with_its_gop_and_time(rig: ForwardRi
     # the way before means nothing any more
     rig.say(PublishRefused(0, IN_USE), at=0)
     assert rig.peer.told == []
-    rig.ways.publishers[1].on_cut_off("it is gone, too")
+    rig.say(PublishCutOff(1, "it is gone, too"))
     assert rig.last(ForwardLost).generation == 9
 
 
@@ -286,7 +287,7 @@ def test_an_operator_ends_it(rig: ForwardRig) -> None:
 def test_a_placement_comes_in_place_of_a_way(rig: ForwardRig) -> None:
     """The owner was lost before it answered: the stream begins here."""
     rig.ask()
-    rig.ways.publishers[0].on_cut_off("host host-a cannot be reached")
+    rig.say(PublishCutOff(0, "host host-a cannot be reached"), at=0)
     rig.place()
     assert rig.count(Placement) == 0
     assert rig.peer.accepted == [7]
@@ -379,3 +380,9 @@ def test_a_host_is_asked_shortly_before_the_keyframe_of_the_cut(rig: ForwardRig)
     rig.say(PublishAccepted(0))
     rig.media(peer, [picture(3000, key=True)], 103.0)
     assert rig.way.times() == [3000]
+
+
+def test_it_is_told_when_this_hosts_own_relay_is_gone(rig: ForwardRig) -> None:
+    rig.live()
+    rig.ways.publishers[0].on_cut_off("relay:0 is gone")
+    assert rig.last(ForwardLost).is_here

@@ -34,7 +34,7 @@ from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.status_messages import PublisherStatus
 from common.media.clock import ClockReference
 from supervisor.farm.actions import Action, Send
-from supervisor.farm.registry.etcd import LOOK_S
+from supervisor.farm.registry.etcd import LOOK_S, RELAY_S, TOPOLOGY_S
 from supervisor.farm.registry.lost_streams import GRACE_S
 from tests.kit.children import INGEST0
 from tests.kit.farm_rig import ADDRESS, Rig
@@ -413,3 +413,28 @@ def test_a_farm_that_is_drained_gives_new_streams_away() -> None:
     ask(rig, number=5)
     (to,) = sent(answer(rig, 1, ClaimOutcome.OWNED, owned()), INGEST0)
     assert to.host == "h3"
+
+
+def test_a_relay_that_is_started_again_is_waited_for() -> None:
+    """Nothing is known of the host then: its stream stays there."""
+    rig = new_rig(cluster=RELAYED)
+    to = forwarded(rig)
+    lost = ForwardLost(0, A, to.generation, "relay:0 is gone", is_here=True)
+    assert rig.say(INGEST0, lost) == []
+    rig.up(ChildId("relay"))
+    assert rig.farm.registry.next_deadline() <= rig.now
+    assert sent(rig.farm.registry.tick(rig.now), INGEST0) == []
+    rig.now += TOPOLOGY_S
+    (again,) = sent(rig.farm.registry.tick(rig.now), INGEST0)
+    assert (again.host, again.relay, again.request_id) == ("h2", "h2:1936", 0)
+    assert again.generation > to.generation
+    lose(rig, again)
+    assert rig.farm.registry.next_deadline() > rig.now
+
+
+def test_a_relay_that_does_not_come_back_is_done_without() -> None:
+    rig = new_rig(cluster=RELAYED)
+    to = forwarded(rig)
+    rig.say(INGEST0, ForwardLost(0, A, to.generation, "relay:0 is gone", is_here=True))
+    rig.now += RELAY_S
+    assert sent(rig.farm.registry.tick(rig.now), CLUSTER0) == [ClaimStream(2, A, OTHER.epoch)]

@@ -93,6 +93,7 @@ class Host:
     etcd: tuple[str, ...]
     streams: set[StreamId] = field(default_factory=set)
     view: ClusterView = field(default_factory=ClusterView)
+    claimed: int = 0
     on_claimed: Callable[[StreamClaimed], None] = lambda _: None
     on_owner: Callable[["Host", StreamOwner], None] = lambda _host, _owner: None
     say: Callable[[object], None] = lambda _: None
@@ -106,11 +107,21 @@ class Host:
     def run_dir(self) -> Path:
         return self.folder / f"h{self.number}"
 
+    @property
+    def has_registered(self) -> bool:
+        return self.claimed >= len(self.streams)
+
+    @property
+    def knows_all(self) -> bool:
+        view = self.view
+        return view.owned == len(self.streams) and len(view.hosts) == HOSTS
+
     def hear(self, message: object) -> None:
         match message:
             case ClusterView():
                 self.view = message
             case StreamClaimed():
+                self.claimed += message.outcome is ClaimOutcome.OWNED
                 self.on_claimed(message)
             case StreamOwner():
                 self.on_owner(self, message)
@@ -127,9 +138,8 @@ class Host:
         child.configure(self.settings)
         self.say = lambda message: child.on_message(message, ())
         self.say(HeldStreams(tuple(self.streams)))
-        (tick,) = child.tasks()
         try:
-            await tick
+            await asyncio.gather(*child.tasks())
         finally:
             await child.end()
 
@@ -187,6 +197,7 @@ class Load:
         self._hosts = hosts
         self._random = random.Random(1)
         self._asked_s: dict[int, float] = {}
+        self._asked: dict[int, StreamId] = {}
         self._began_s: dict[str, float] = {}
         self._waiting: dict[str, set[int]] = {}  # hosts that do not know the owner yet
         self._last = 0
@@ -207,7 +218,8 @@ class Load:
 
     def _end_one(self) -> None:
         host = max(self._random.sample(self._hosts, 2), key=lambda one: len(one.streams))
-        stream = next(iter(host.streams))
+        asked = self._asked.values()
+        stream = next(stream for stream in host.streams if stream not in asked)
         host.streams.discard(stream)
         host.say(ReleaseStream(stream))
 
@@ -222,10 +234,12 @@ class Load:
         host.streams.add(stream)
         self._waiting[digest] = {other.number for other in self._hosts if other is not host}
         self._asked_s[self._last] = self._began_s[digest] = time.monotonic()
+        self._asked[self._last] = stream
         host.say(ClaimStream(self._last, stream))
 
     def _on_claimed(self, claimed: StreamClaimed) -> None:
         asked_s = self._asked_s.pop(claimed.request_id, None)
+        self._asked.pop(claimed.request_id, None)
         if asked_s is not None and claimed.outcome is ClaimOutcome.OWNED:
             self.measured.claims_ms.append((time.monotonic() - asked_s) * 1000)
 
@@ -257,12 +271,15 @@ async def _run(bench: Bench, folder: Path, etcd: Etcd) -> None:
     for host in hosts:
         host.run_dir.mkdir()
     children: list[subprocess.Popen[bytes]] = []
-    tasks = [asyncio.ensure_future(hosts[0].run_apart(children.append))]
-    tasks += [asyncio.ensure_future(host.run_here()) for host in hosts[1:]]
-    tasks.append(asyncio.ensure_future(_beat(hosts)))
+    tasks = [asyncio.ensure_future(_beat(hosts))]
     try:
         began = time.monotonic()
-        await asyncio.wait_for(_all_registered(hosts, tasks), READY_S)
+        tasks.append(asyncio.ensure_future(hosts[0].run_apart(children.append)))
+        async with asyncio.timeout(READY_S):
+            for host in hosts[1:]:  # one by one: this process has the work of all
+                tasks.append(asyncio.ensure_future(host.run_here()))
+                await _until(lambda host=host: host.has_registered, tasks)  # type: ignore[misc]  # mypy: a default
+            await _until(lambda: all(host.knows_all for host in hosts), tasks)
         bench.add(Figure("10,000 streams registered", time.monotonic() - began, "s"))
         await asyncio.sleep(SETTLE_S)
         members = [psutil.Process(one.pid) for one in etcd.processes if one is not None]
@@ -316,16 +333,12 @@ async def _beat(hosts: Sequence[Host]) -> None:
             host.beat()
 
 
-async def _all_registered(hosts: Sequence[Host], tasks: Sequence[asyncio.Future[None]]) -> None:
-    def is_there(host: Host) -> bool:
-        view = host.view
-        return view.is_in_touch and len(view.hosts) == HOSTS and view.owned == len(host.streams)
-
-    while not all(map(is_there, hosts)):
+async def _until(condition: Callable[[], bool], tasks: Sequence[asyncio.Future[None]]) -> None:
+    while not condition():
         for task in tasks:
             if task.done():
                 task.result()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
 
 
 def _cpu_s(processes: Sequence[psutil.Process]) -> list[float]:

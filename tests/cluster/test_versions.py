@@ -34,7 +34,6 @@ from common.link.messages import (
     LinkTag,
     LinkTaken,
     LinkWanted,
-    Position,
 )
 from tests.kit.cluster_rig import KEYS, SECRET, Host, Rig, views
 
@@ -113,7 +112,6 @@ def test_fields_of_the_link_are_only_added_at_the_end_with_a_default(name: str) 
 
 def test_a_tag_on_the_link_has_the_fields_that_it_had() -> None:
     assert LinkTag._fields == TAG
-    assert Position._fields == ("stream", "pts_ms")
     assert OLDEST_VERSION == 1
 
 

@@ -8,7 +8,7 @@ difference. `run.py` feeds these functions under atheris, `test_corpus.py` repla
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from tests.fuzz import bus_targets, media_targets, rtmp_targets, session_targets
+from tests.fuzz import bus_targets, media_targets, rtmp_targets, rtp_targets, session_targets
 
 Harness = Callable[[bytes], None]
 
@@ -38,6 +38,10 @@ HARNESSES: Mapping[str, Harness] = MappingProxyType(
             media_targets.aac_config,
             bus_targets.bus_envelope,
             bus_targets.addresses,
+            rtp_targets.publisher_packets,
+            rtp_targets.rtcp_packet,
+            rtp_targets.sdp_offer,
+            rtp_targets.stun_message,
         )
     }
 )

@@ -28,6 +28,11 @@ from common.rtmp.messages import (
     window_ack_size,
 )
 from common.rtmp.session import ServerSession, SessionConfig
+from common.rtp import rtcp
+from common.rtp.h264 import packetise
+from common.rtp.header import PACK, VERSION
+from common.webrtc import stun
+from tests.kit.sdp import CHROMIUM, SMALL
 
 _X264_SPS = bytes.fromhex("6764000dacd94141fb0110000003001000000303c8f142996020")[:25]
 _BASELINE_SPS = bytes.fromhex("6742c00dd9014 1fb0110000003001000000303c0f142a480".replace(" ", ""))
@@ -110,7 +115,31 @@ def seeds() -> dict[str, list[bytes]]:
             b"live/_definst_?a=b\nrtmp://host:1935/live?c=%20\nmp4:key/720p?start=1&x=%41",
             b"\nrtmp://[::1]:99/a/b/c\nlive/key/source",
         ],
+        "publisher_packets": [_publisher_packets()],
+        "rtcp_packet": [
+            rtcp.receiver_report(1, [rtcp.Received(2, 0.5, 3, 4, 5, 6, 7)])
+            + rtcp.lost_packets(1, 2, [1, 2, 40])
+            + rtcp.keyframe_wanted(1, 2)
+            + rtcp.estimate(1, [2], 1_000_000),
+            rtcp.sender_reports([rtcp.Sent(2, 3, 4, 5)], b"kit", 1.0) + rtcp.farewell([2]),
+        ],
+        "sdp_offer": [CHROMIUM.replace("a=recvonly", "a=sendonly").encode(), SMALL.encode()],
+        "stun_message": [
+            stun.binding_request("a:b", "p" * 24, bytes(12), [stun.NOMINATE, stun.PRIORITY])
+        ],
     }
+
+
+def _publisher_packets() -> bytes:
+    """Two pictures, one of several packets, with sound and a repeat between."""
+    payloads = packetise([_IDR + bytes(1500)], (_X264_SPS, _PPS)) + packetise([_SLICE])
+    packets = [
+        PACK(VERSION, 96, at, 3000 * (payload == payloads[-1]), 1) + payload
+        for at, payload in enumerate(payloads)
+    ]
+    packets.insert(1, PACK(VERSION, 111, 7, 0, 2) + b"\xfc\xff\xfe")
+    packets.append(PACK(VERSION, 97, 1, 0, 3) + b"\x00\x01" + payloads[1])
+    return b"".join(len(one).to_bytes(2, "big") + one for one in packets)
 
 
 def _handshakes() -> list[bytes]:

@@ -258,3 +258,25 @@ def test_what_is_passed_on_arrives_with_its_sender(datagram: bytes, address: Add
 def test_whatever_comes_instead_does_no_harm(message: bytes) -> None:
     found = unpack(message, socket.AF_INET)
     assert found is None or len(found[0]) < len(message)
+
+
+def test_a_port_of_another_kind_is_none_of_its_own() -> None:
+    """Two kinds of processes have a port each, and know of both."""
+
+    async def scenario() -> None:
+        changes: list[None] = []
+        taker = PortTaker(
+            ChildId("whip", index=1),
+            lambda sock: True,
+            lambda: changes.append(None),
+            "whip_datagrams",
+        )
+        viewers = Endpoint(OLD, BOOT, datagrams=UNIX + "/nowhere", is_retiring=True)
+        taker.follow([viewers])
+        assert taker.may_bind
+        own = ChildId("whip", index=0)
+        taker.follow([viewers, Endpoint(own, BOOT, whip_datagrams=UNIX + "/nowhere")])
+        assert not taker.may_bind, "that one has the port, and does not retire"
+        taker.close()
+
+    asyncio.run(scenario())

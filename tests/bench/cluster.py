@@ -45,7 +45,7 @@ from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import ChildId, StreamId
 from tests.bench.report import Bench, Figure, percentile
 from tests.kit.cluster_farms import SECRET
-from tests.kit.etcd import Etcd
+from tests.kit.etcd import PROGRAM, Etcd
 
 HOSTS = 40
 STREAMS = 10_000
@@ -255,6 +255,9 @@ class Load:
 
 
 def run(bench: Bench) -> None:
+    if not PROGRAM.is_file():
+        bench.say("cluster: etcd is not here: scripts/get-etcd.sh")
+        return
     folder = Path(tempfile.mkdtemp(prefix="tfarm-cluster-"))
     try:
         with Etcd(folder, 3) as etcd:

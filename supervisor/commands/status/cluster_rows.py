@@ -129,10 +129,10 @@ def cluster_page(cluster: Json, now_unix: float) -> list[str]:
         state = state_of(host["is_draining"], host["is_missing"])
         relay = host["relay"] or "-"
         first = (host["name"], str(host["streams"]), free or "-")
-        templates = str(host["templates_revision"] or "-")
+        templates = str(host.get("templates_revision") or "-")  # an older supervisor has none
         rows.append((*first, host["rtmp"], relay, host["version"], templates, state))
     lines += _columns(rows)
-    refusing = {host["name"]: host["templates_problem"] for host in cluster["hosts"]}
+    refusing = {host["name"]: host.get("templates_problem") for host in cluster["hosts"]}
     if any(refusing.values()):
         words = (f"{host} refuses templates: {why}" for host, why in refusing.items() if why)
         lines += ["", *words]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from common.config.settings import Settings
 from common.ipc.child import ChildProcess
-from common.ipc.control_messages import Endpoint, Heartbeat, Hello
+from common.ipc.control_messages import Endpoint, Heartbeat, Hello, IngestLost
 from common.ipc.unit_link import UnitLinks
 from ingest.srt.library import SrtLibrary
 from ingest.srt.listener import SrtListener
@@ -54,7 +54,8 @@ class SrtService:
             log.info("srt listens address=%s", self._listener.listen)
 
     def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:
-        log.warning("unexpected control message kind=%s", type(message).__name__)
+        if not isinstance(message, IngestLost):  # its link has broken, which says it, too
+            log.warning("unexpected control message kind=%s", type(message).__name__)
 
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
         return (self._check(),)

@@ -7,7 +7,7 @@ from common.codecs import aac, av1, h265, h265_sps
 from common.codecs import h264 as avc
 from common.codecs.h264_sps import parse_sps
 from common.codecs.table import VIDEO_CODECS
-from common.errors import Av1Error, AvcError, FlvError, HevcError
+from common.errors import Av1Error, AvcError, FlvError, HevcError, TransportStreamError
 from common.flv import audio as flv_audio
 from common.flv import video as flv_video
 from common.flv.audio import AudioPacket, is_audio_sequence_header, parse_audio
@@ -29,7 +29,9 @@ from common.media.units import (
     VideoConfig,
     VideoUnit,
 )
+from common.mpegts.demuxer import PACKET_BYTES, SYNC
 from ingest.rtmp.to_units import Demuxer
+from ingest.srt.to_units import StreamUnits
 from ingest.streams.clock.timeline import Timeline
 from ingest.streams.media_events import Dropped
 from tests.fuzz.recipes import Recipe, cuts, outcome
@@ -278,3 +280,26 @@ def av1_unit(data: bytes) -> None:
     if unit.sequence_header:
         with suppress(Av1Error):
             av1.sequence_header_of(unit.sequence_header)
+
+
+def transport_stream(data: bytes) -> None:
+    """Units or a refusal; the same ones however it is cut, where no byte is out of step."""
+    recipe = Recipe(data)
+    how = recipe.number(1)
+    stream = recipe.rest()
+
+    def units(how: int) -> tuple[list[object], list[bytes]] | None:
+        made = StreamUnits()
+        try:
+            for number, piece in enumerate(cuts(stream, how)):
+                made.feed(piece, float(number > -1))
+        except TransportStreamError:
+            return None
+        made.end()
+        items, payloads = made.take()
+        assert len(items) == len(payloads)
+        return list(items), payloads
+
+    whole, pieces = units(0), units(how)
+    in_step = all(stream[at] == SYNC for at in range(0, len(stream), PACKET_BYTES))
+    assert not in_step or whole == pieces

@@ -33,6 +33,17 @@ from common.rtp.h264 import packetise
 from common.rtp.header import PACK, VERSION
 from common.webrtc import stun
 from tests.kit.sdp import CHROMIUM, SMALL
+from tests.kit.ts_writer import (
+    AAC,
+    AUDIO_PID,
+    H264,
+    HEVC,
+    OPUS,
+    PRIVATE,
+    VIDEO_PID,
+    TsWriter,
+    adts,
+)
 
 _X264_SPS = bytes.fromhex("6764000dacd94141fb0110000003001000000303c8f142996020")[:25]
 _BASELINE_SPS = bytes.fromhex("6742c00dd9014 1fb0110000003001000000303c0f142a480".replace(" ", ""))
@@ -69,6 +80,26 @@ _METADATA = amf0.encode(
 )
 
 
+def _transport_stream() -> bytes:
+    """Pictures and sound of two kinds, some of them over several packets."""
+    ts = TsWriter()
+    streams = ((VIDEO_PID, H264, b""), (AUDIO_PID, AAC, b""))
+    start = b"\x00\x00\x01"
+    sets = start + _X264_SPS + start + _PPS
+    return b"".join(
+        (
+            ts.tables(streams),
+            ts.pes(VIDEO_PID, sets + start + _IDR + bytes(range(1, 200)), 3600, 0),
+            ts.pes(AUDIO_PID, adts(b"one") + adts(b"two")[:5], 0),
+            ts.pes(AUDIO_PID, adts(b"two")[5:], 1920),
+            ts.pes(VIDEO_PID, start + _SLICE, 7200, 3600, is_bounded=False),
+            ts.tables(((VIDEO_PID, HEVC, b""), (AUDIO_PID, PRIVATE, OPUS))),
+            ts.pes(VIDEO_PID, start + _VPS, 7200),
+            ts.pes(AUDIO_PID, b"\x7f\xe0\x03\xfcxy", 7200),
+        )
+    )
+
+
 def zeros(size: int) -> bytes:
     return bytes(size)
 
@@ -102,6 +133,7 @@ def seeds() -> dict[str, list[bytes]]:
         "hevc_record": [_HEVC.encode(), _HEVC.encode()[:22] + b"\0"],
         "hevc_sps": [_HEVC_SPS],
         "av1_record": [_AV1.encode(), _AV1.encode()[:4]],
+        "transport_stream": [b"\x00" + _transport_stream(), b"\x51" + _transport_stream()],
         "av1_unit": [_KEY_FRAME, b"\x12\0" + _KEY_FRAME + b"\x7a\1a", b"\x30\x90\x0a"],
         "aac_config": [
             _ASC.encode(),

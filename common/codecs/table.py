@@ -60,6 +60,18 @@ def _always(samples: int) -> Callable[[Data], int]:
     return lambda data: samples
 
 
+def codec_of_record(label: VideoCodec, record: bytes) -> VideoCodec:
+    """The codec of a record, which for some encoders is not what they call it.
+
+    OBS before 29.1 calls H.265 H.264.
+    """
+    if label is VideoCodec.H264 and h265.is_record(record) and not h264.is_record(record):
+        return VideoCodec.H265
+    if label is VideoCodec.H265 and h264.is_record(record) and not h265.is_record(record):
+        return VideoCodec.H264
+    return label
+
+
 def codec_string(config: VideoConfig | AudioConfig) -> str:
     """The RFC 6381 codec string, such as "avc1.64001f"; empty for codecs that have none here."""
     if isinstance(config, VideoConfig):

@@ -17,8 +17,8 @@ import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from common.codecs import h264, h265
 from common.codecs.h264_access_units import MessageFacts
+from common.codecs.table import codec_of_record
 from common.errors import FlvError
 from common.flv import amf0
 from common.flv.extended import FurtherTrack
@@ -124,7 +124,7 @@ class Demuxer:
 
     def _record(self, label: VideoCodec, record: bytes) -> Sequence[VideoResult]:
         """Take a sequence header, and what follows in its codec."""
-        codec = _codec_of(label, record)
+        codec = codec_of_record(label, record)
         if codec is self._codec:
             self._label = label
             return self._noted(self._video.record(record))
@@ -196,15 +196,6 @@ class Demuxer:
             # Passed on as data it would be every rendition's metadata: each has its own.
             return Dropped(MediaKind.DATA, "unreadable metadata")
         return DataUnit(self._times.data(timestamp, now).dts_ms, payload, now)
-
-
-def _codec_of(label: VideoCodec, record: bytes) -> VideoCodec:
-    """The codec of a record, which for some encoders is not what they call it."""
-    if label is VideoCodec.H264 and h265.is_record(record) and not h264.is_record(record):
-        return VideoCodec.H265
-    if label is VideoCodec.H265 and h264.is_record(record) and not h265.is_record(record):
-        return VideoCodec.H264
-    return label
 
 
 def _omitted(tracks: Sequence[FurtherTrack], now: float) -> list[TrackOmitted]:

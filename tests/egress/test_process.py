@@ -31,6 +31,7 @@ from tests.kit.egress import (
     STREAM,
     TEMPLATE,
     head,
+    key_tag,
     picture,
     rendition_open,
     shared,
@@ -117,6 +118,23 @@ def test_a_player_may_come_before_its_stream(egress: EgressProcess, door: FrontD
         assert watch(player, "v40")[:4] == ["M", "H", "h", "v0"]
     thread.join()
     made[0].close()
+
+
+def test_a_player_ends_when_its_publisher_goes_over_to_a_codec_that_it_did_not_name(
+    egress: EgressProcess, door: FrontDoor
+) -> None:
+    publisher = Publisher(egress)
+    publisher.frames(6)
+    with RtmpPlayer(door.url("live/cam1/360p")) as player:
+        watch(player, "v200")
+        number, generation = publisher.number, publisher.generation
+        header = b"\x90hvc1record"
+        egress.push(*rendition_open("360p", number, generation, header=header))
+        first, _ = key_tag(publisher.now_ms)
+        hevc = (first._replace(codec="h265"), b"\x93hvc1\0\0\0\1a")
+        egress.push(*tags(number, hevc, generation=generation, rendition="360p"))
+        assert watch(player, "end")[-1] == "end"
+    publisher.close()
 
 
 @pytest.mark.parametrize(

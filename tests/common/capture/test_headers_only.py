@@ -6,10 +6,15 @@ from hypothesis import strategies as st
 
 from common.capture.headers_only import HeadersOnly
 from common.codecs.h264_access_units import clean_nals
+from common.codecs.h265 import is_random_access
 from common.errors import AvcError
 from common.flv import amf0
 from common.flv.audio import aac_frame, aac_sequence_header
-from common.flv.video import avc_nalus, avc_sequence_header
+from common.flv.video import avc_nalus, avc_sequence_header, video_body, video_header_body
+from common.media.units import VideoCodec, VideoConfig, VideoUnit
+from ingest.rtmp.to_units import Demuxer
+from ingest.streams.clock.timeline import Timeline
+from tests.kit.coded_video import CodedSpec, coded_video
 from tests.kit.ingest_ports import ASC, PPS, SPS_1080, record
 
 SECRET = b"SECRET PICTURE"
@@ -109,3 +114,41 @@ def test_metadata_stays_whole_and_other_data_keeps_its_name() -> None:
     name = amf0.encode("onTextData")
     text = name + amf0.encode({"text": "SECRET"})
     assert outlines.message(18, 0, text).parts == (name, len(text) - len(name))
+
+
+@pytest.mark.parametrize("codec", [VideoCodec.H264, VideoCodec.H265, VideoCodec.AV1])
+def test_of_every_codec_ingest_decides_the_same_by_what_is_left(codec: VideoCodec) -> None:
+    made = coded_video(CodedSpec(codec, b_frames=2 * (codec is not VideoCodec.AV1)))
+    whole, kept = Demuxer(Timeline()), Demuxer(Timeline())
+    outlines = HeadersOnly()
+    bodies = [video_header_body(VideoConfig(codec, made.record, 2, 2))]
+    for unit in made.units:
+        coded = VideoUnit(
+            codec, 0, unit.dts_ms, unit.pts_ms - unit.dts_ms, unit.is_key, unit.data, 0.0
+        )
+        bodies.append(video_body(coded))
+    sizes = 0
+    for number, body in enumerate(bodies):
+        outline = outlines.message(9, 40 * number, body)
+        sizes += sum(len(part) for part in outline.parts if isinstance(part, bytes))
+        seen = [
+            [decided(one) for one in demuxer.video(40 * number, payload, 100.0 + number / 25)]
+            for demuxer, payload in ((whole, body), (kept, outline.payload()))
+        ]
+        assert seen[0] == seen[1]
+    assert sizes < sum(map(len, bodies)) / 2
+
+
+def decided(result: object) -> object:
+    if isinstance(result, VideoUnit):
+        return result.dts_ms, result.pts_ms, result.is_key, len(result.data)
+    return result
+
+
+def test_h265_that_is_called_h264_is_known_by_its_record() -> None:
+    made = coded_video(CodedSpec(VideoCodec.H265))
+    outlines = HeadersOnly()
+    outlines.message(9, 0, avc_sequence_header(made.record))
+    unit = made.units[0].data
+    rebuilt = outlines.message(9, 0, avc_nalus(unit, 0, is_key=True)).payload()[5:]
+    assert is_random_access(rebuilt, made.record)

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.codecs.aac import AudioSpecificConfig
-from common.codecs.table import AUDIO_CODECS, VIDEO_CODECS, codec_string, describe_audio
+from common.codecs.table import (
+    AUDIO_CODECS,
+    VIDEO_CODECS,
+    codec_of_record,
+    codec_string,
+    describe_audio,
+)
 from common.errors import ProtocolError
 from common.media.units import AudioCodec, AudioConfig, Colour, VideoCodec, VideoConfig
 from tests.kit.coded_tracks import coded_track
@@ -77,6 +83,24 @@ def test_what_encoders_write_has_a_name(
     config = coded_track(codec).config
     assert codec_string(config) == name
     assert not isinstance(config, AudioConfig) or describe_audio(config) == description
+
+
+@pytest.mark.parametrize(
+    ("label", "made", "codec"),
+    [
+        (VideoCodec.H264, VideoCodec.H264, VideoCodec.H264),
+        (VideoCodec.H264, VideoCodec.H265, VideoCodec.H265),
+        (VideoCodec.H265, VideoCodec.H264, VideoCodec.H264),
+        (VideoCodec.H265, VideoCodec.H265, VideoCodec.H265),
+        (VideoCodec.AV1, VideoCodec.H264, VideoCodec.AV1),
+    ],
+)
+def test_a_record_of_h264_or_h265_tells_which_it_is(
+    label: VideoCodec, made: VideoCodec, codec: VideoCodec
+) -> None:
+    config = coded_track(made).config
+    assert codec_of_record(label, config.record) is codec
+    assert codec_of_record(label, b"") is label
 
 
 @pytest.mark.parametrize("codec", AUDIO_CODECS)

@@ -324,6 +324,11 @@ def has_viewers(kind: str) -> bool:
     return kind in KINDS and KINDS[kind].has_viewers
 
 
+def takes_tags(kind: str) -> bool:
+    """True of a kind that tags may be sent to; of one that is not known here, too."""
+    return kind not in KINDS or "tags" in KINDS[kind].sockets
+
+
 def takes_last_gop(kind: str) -> bool:
     """True of a kind that is sent the last whole GOPs of what it begins to want."""
     return kind in KINDS and KINDS[kind].takes_last_gop

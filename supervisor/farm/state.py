@@ -18,7 +18,7 @@ from common.config.ladder import Pipeline, Template
 from common.config.settings import Settings
 from common.ipc.control_messages import Heartbeat, Hello, Placement
 from common.ipc.identity import ChildId, Generation, StreamId, split_stream_id
-from common.ipc.kinds import admits, has_viewers
+from common.ipc.kinds import admits, has_viewers, takes_tags
 from common.ipc.status_messages import PublisherStatus, ServedStatus, TranscodeStatus
 from common.media.clock import ResumeTime
 from common.process.stage_times import DelayCounts
@@ -50,7 +50,6 @@ from supervisor.placement.fleet import (
 
 HISTORY = 200  # reasons kept for status
 SENDERS = ("ingest", "worker", "encoder", "relay")  # kinds of children that send tags
-TAKES_NONE = ("ingest", "worker", "encoder")  # those of them that take none
 MAX_GENERATION = 1 << 53  # that a child may report: there are numbers left beyond it
 
 
@@ -149,8 +148,8 @@ class FarmState:
 
     @property
     def tag_receivers(self) -> list[ChildId]:
-        """Every child that may get tags, whatever its kind."""
-        return [child for child in self.children if child.kind not in TAKES_NONE]
+        """Every child that tags may be sent to, whatever its kind."""
+        return [child for child in self.children if takes_tags(child.kind)]
 
     # ---- where streams are ------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from common.config.limits import StreamLimits
 from common.config.settings import ApiSettings, Settings, SrtSettings
 from common.config.stream_keys import StreamKeys
 from common.extras import WEBRTC, is_installed
-from common.ipc.kinds import KINDS, ChildKind, has_devices, settings_for
+from common.ipc.kinds import KINDS, ChildKind, has_devices, settings_for, takes_tags
 
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -141,3 +141,9 @@ def test_who_has_a_codec_or_ends_tls_is_in_a_sandbox() -> None:
         needs_one = bool(kind.libraries) or kind.ends_tls or kind.speaks_srt
         assert kind.is_sandboxed == needs_one, kind.name
         assert kind.parses_strangers or kind.name == "encoder"
+
+
+def test_who_has_no_socket_for_tags_is_told_of_no_tags() -> None:
+    receiving = {name for name in KINDS if takes_tags(name)}
+    assert receiving == {"audio", "web", "rtc", "relay", "egress"}
+    assert takes_tags("of another version")

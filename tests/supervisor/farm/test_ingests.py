@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from common.config.settings import Settings
 from common.ipc.control_messages import EndStream, IngestLost, Placement
+from common.ipc.identity import ChildId
 from common.ipc.status_messages import RenditionStatus, ServedStatus
 from common.media.clock import ClockReference, ResumeTime
 from supervisor.farm.actions import Send
@@ -37,6 +38,14 @@ def test_its_worker_ends_it_and_egress_holds_its_players(rig: Rig) -> None:
         assert (message.generation, message.hold_ms) == (placed.generation, 10_000)
         assert "ingest is lost" in message.reason
     assert rig.farm.state.fleet.used(Resource.CORES) > 0  # its room is kept
+
+
+def test_who_takes_no_tags_hears_nothing_of_a_lost_ingest(rig: Rig) -> None:
+    whip = ChildId("whip")
+    rig.up(whip)
+    placed = live(rig)
+    told = [action.child for action in rig.down(INGEST0) if isinstance(action, Send)]
+    assert told == [EGRESS0, placed.worker]
 
 
 def test_the_publisher_that_returns_takes_it_over_where_its_time_is_now(rig: Rig) -> None:

@@ -294,7 +294,11 @@ class Farm:  # long: the one table of who decides what, and in which order
     def _on_publish_end(self, child: ChildId, end: PublishEnd, now: float) -> list[Action]:
         self.admission.withdraw(child, end.stream_id)
         self.registry.withdraw(child, end.stream_id)
-        return self.room_came(now) if self._ingests.publish_end(child, end, now) else []
+        if not self._ingests.publish_end(child, end, now):
+            return []
+        is_moving = self.registry.is_moving(end.stream_id)
+        moved = self._routes.on_moved(end.stream_id, now) if is_moving else []
+        return [*moved, *self.room_came(now)]
 
     def _on_trouble(self, child: ChildId, trouble: StreamTrouble, now: float) -> list[Action]:
         return self.recovery.trouble(child, trouble, now)

@@ -63,6 +63,16 @@ class RouteReports:
         self.remote.on_served(egress, statuses, now)
         return self.update(now)
 
+    def on_moved(self, stream_id: StreamId, now: float) -> list[Action]:
+        """A stream goes on at another host: who plays it here gets it from there, at once."""
+        for name, child in self._state.children.items():
+            beat = child.heartbeat
+            if beat is not None and name.kind == "egress":
+                self.remote.on_served(
+                    name, [s for s in beat.served if s.stream_id == stream_id], now
+                )
+        return self.update(now)
+
     def remove(self, child: ChildId) -> None:
         """Forget a child that is gone; the others are told at the next `update`."""
         self._routing.remove(child)

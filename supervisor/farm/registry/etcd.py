@@ -137,6 +137,9 @@ class EtcdRegistry:
         self.forwards.forget_ingest(ingest)
         self._drop(lambda one: one.ingest == ingest)
 
+    def is_moving(self, stream_id: StreamId) -> bool:
+        return self._drain.is_moving(stream_id)
+
     def publishers(self, ingest: ChildId, publishers: Sequence[PublisherStatus]) -> None:
         """What an ingest has; some of it may be forwarded."""
         self.forwards.adopt(ingest, publishers)

@@ -48,6 +48,9 @@ class Registry(Protocol):
     def publishers(self, ingest: ChildId, publishers: Sequence[PublisherStatus]) -> None:
         """An ingest is there, and has these."""
 
+    def is_moving(self, stream_id: StreamId) -> bool:
+        """Tell if a stream is on its way to another host."""
+
     def child_up(self, child: ChildId) -> list[Action]:
         """A child is there, that perhaps knows nothing."""
 
@@ -92,6 +95,9 @@ class Alone:
     def forget_ingest(self, ingest: ChildId) -> None: ...
 
     def publishers(self, ingest: ChildId, publishers: Sequence[PublisherStatus]) -> None: ...
+
+    def is_moving(self, stream_id: StreamId) -> bool:
+        return False
 
     def child_up(self, child: ChildId) -> list[Action]:
         return []

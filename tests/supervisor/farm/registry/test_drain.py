@@ -18,9 +18,11 @@ from common.ipc.cluster_messages import (
 from common.ipc.control_messages import EndStream, PublishEnd
 from common.ipc.forward_messages import ForwardLost, ForwardTo
 from common.ipc.identity import ChildId, StreamId
+from common.ipc.relay_messages import RemotePlay
+from common.ipc.status_messages import RenditionStatus, ServedStatus
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.registry.drain import AGAIN_S
-from tests.kit.children import INGEST0
+from tests.kit.children import EGRESS0, INGEST0
 from tests.kit.farm_rig import Rig
 
 CLUSTER0 = ChildId("cluster")
@@ -112,3 +114,18 @@ def test_a_publisher_that_is_away_keeps_its_stream_here() -> None:
     rig = live_rig(HOST)
     rig.beat(INGEST0, publishers=(rig.publisher(is_live=False),))
     assert drain(rig) == []
+
+
+def test_players_here_get_what_moved_from_there_at_once() -> None:
+    relay = ChildId("relay")
+    rig = live_rig(HOST)
+    rig.up(relay)
+    rendition = RenditionStatus("360p", 640, 360, players=2)
+    served = ServedStatus(A, rig.stream().generation, (rendition,))
+    rig.beat(EGRESS0, served=(served,))
+    assert sent(rig.actions, relay) == [], "it is here"
+    drain(rig)
+    ended = rig.say(INGEST0, PublishEnd(A, rig.stream().generation, "it goes on at host h3"))
+    (play,) = sent(ended, relay)
+    assert isinstance(play, RemotePlay)
+    assert (play.stream_id, play.renditions) == (A, ("360p",))

@@ -31,7 +31,7 @@ from common.etcd.messages import (
 
 HEDGE_S: Final = 0.15
 MAX_HEDGED: Final = 2
-AGAIN_S: Final = 0.5  # an endpoint is tried anew: a connection that began in a split waits longer
+AGAIN_S: Final = 0.25  # an endpoint is tried anew: a connection that began in a split waits longer
 MAX_ATTEMPTS: Final = 9  # of one call
 CONNECT_S: Final = 2.0
 MAX_CONNECTIONS: Final = 64  # to all endpoints

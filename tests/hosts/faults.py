@@ -48,7 +48,7 @@ def host_killed() -> Row:
         three.wait_pictures(three.players(KEYS))
         time.sleep(2.0)  # sleep: what follows shows by then
         row = three.judge("a host killed, etcd's leader on it", KEYS[:2], at)
-        local, remote = _waits(three, KEYS[0], at)
+        local, remote = _waits(three, KEYS[0], at, direct.since_s)
         beside, elsewhere = _waits(three, KEYS[1], at)
         wait_registered([host.farm for host in three.others], 2)
         losses = forwarded.losses - losses
@@ -68,11 +68,13 @@ def host_killed() -> Row:
     return row
 
 
-def _waits(three: ThreeHosts, key: str, at: float) -> tuple[float, float]:
+def _waits(
+    three: ThreeHosts, key: str, at: float, not_before_s: float = 0.0
+) -> tuple[float, float]:
     """The longest at players of a stream where its publisher is now, and at others."""
     local, remote = [0.0], [0.0]
     for player in three.players([key]):
-        wait = first_new_s(seen_by(player, at))
+        wait = first_new_s(seen_by(player, at), not_before_s)
         is_local = _host(player.url) == _host(three.load.publishers[key].url)
         (local if is_local else remote).append(wait)
     return max(local), max(remote)

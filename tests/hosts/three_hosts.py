@@ -21,7 +21,16 @@ from typing import Final, Self
 
 from tests.faults import scene
 from tests.faults.load import Load, LoadPlayer, LoadPublisher, Script
-from tests.faults.scene import CLIP, CLIP_MS, KEYS, PLAYERS_A_STREAM, RENDITION, Seen, seen_by
+from tests.faults.scene import (
+    BEGINS_S,
+    CLIP,
+    CLIP_MS,
+    KEYS,
+    PLAYERS_A_STREAM,
+    RENDITION,
+    Seen,
+    seen_by,
+)
 from tests.hosts.causes import wait_registered
 from tests.hosts.network import Namespace, Network
 from tests.kit.certificates import Authority
@@ -211,14 +220,15 @@ class ThreeHosts:
         )
 
 
-def first_new_s(seen: Seen) -> float:
+def first_new_s(seen: Seen, not_before_s: float = 0.0) -> float:
     """How long after the moment the first picture with a publisher's sound behind it came.
 
-    A freeze frame has no publisher's sound with it.
+    A freeze frame has no publisher's sound with it. What came before `not_before_s` may have been
+    on its way already.
     """
     player, since_s = seen.player, seen.since_s
     for came_s, _, body in player.sounds:
-        if came_s > since_s and body in SOUNDS:
+        if came_s > max(since_s + BEGINS_S, not_before_s) and body in SOUNDS:
             after = (p.came_s for p in seen.pictures if p.came_s >= came_s - 0.05)
             return next(after, float("inf")) - since_s
     return float("inf")

@@ -364,7 +364,7 @@ def child_parser(kind: ChildKind, description: str | None) -> argparse.ArgumentP
     parser.add_argument(
         "--log-format", type=LogFormat, default=LogFormat.AUTO, choices=list(LogFormat)
     )
-    if kind.is_sandboxed:
+    if kind.is_sandboxed or kind.starts_nothing:
         parser.add_argument("--no-sandbox", action="store_true", help="with all rights of its user")
     return parser
 
@@ -403,6 +403,9 @@ def run_child(
         confinement = None
     if confinement is not None:
         _confine(confinement, arguments.run_dir)
+    starts_nothing = kind.starts_nothing and not arguments.no_sandbox
+    if starts_nothing:
+        sandbox.close_calls(sandbox.IO_URING)  # before there is a loop, as in `_confine`
 
     def build_and_freeze(process: ChildProcess) -> ChildService:
         service = build(process, arguments)
@@ -411,6 +414,9 @@ def run_child(
             process.sandbox = sandbox.problems() or WHOLE
         elif kind.is_sandboxed:
             process.sandbox = OFF
+        elif starts_nothing:
+            sandbox.close_calls(sandbox.STARTS_NOTHING)
+            process.sandbox = sandbox.problems()
         gc.freeze()  # what is here by now stays
         if collects_rarely:
             gc.set_threshold(10_000, 20, 100)

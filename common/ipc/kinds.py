@@ -50,6 +50,7 @@ class ChildKind:
     # So many connections can it make to others, should it be taken over. None: as many as it may
     max_descriptors: int | None = None
     is_sandboxed: bool = False  # its `__main__` gives `run_child` a `Sandbox`
+    starts_nothing: bool = False  # no program, no process; it has its files, and connects to hosts
     meets_hosts: bool = False  # it is given the certificates of `[cluster]`
     ends_tls: bool = False  # it is given the certificates of `[tls]`, and makes connections
     admits: bool = False  # lets publishers or viewers in, and is told the keys for that
@@ -232,6 +233,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             address=lambda settings: settings.cluster.relay,
             protocol="relay",
             meets_hosts=True,
+            starts_nothing=True,
             has_viewers=True,
             sockets=("tags", "forward"),
         ),
@@ -296,6 +298,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             parses_strangers=True,  # what etcd answers
             death_costs="nothing, if the next one is there within the cluster's TTL",
             count=lambda settings: int(settings.cluster.is_enabled),
+            starts_nothing=True,
         ),
     )
 }

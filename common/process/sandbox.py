@@ -1,5 +1,8 @@
 """The sandbox of a process that decodes what strangers send (IO: system calls).
 
+A process that connects to other hosts has the second step alone, and keeps its sockets and files
+(`STARTS_NOTHING`).
+
 Two steps. `close_files`, while the process has one thread: from then on it opens its own code, the
 system's libraries and what its kind names, and nothing else (Landlock). `close_calls`, when it has
 opened what it needs: no program, no process, no socket but a Unix one, no new address
@@ -31,6 +34,9 @@ _THREAD_SYNC: Final = 1  # SECCOMP_FILTER_FLAG_TSYNC
 _problems: dict[str, None] = {}
 
 IO_URING: Final = tuple(call for call in FORBIDDEN if call.name.startswith("io_uring"))
+_SOCKETS: Final = frozenset(("socket", "bind", "listen"))
+# For who connects to other hosts, and reads files again that its configuration names.
+STARTS_NOTHING: Final = tuple(call for call in FORBIDDEN if call.name not in _SOCKETS)
 _SYSTEM: Final = (
     "/usr",
     "/lib",

@@ -84,7 +84,7 @@ def child_command(
     argv += ["--orphan-timeout", str(settings.orphan_timeout_s)]
     if log_format is not LogFormat.AUTO:
         argv += ["--log-format", log_format]
-    if kind.is_sandboxed and not settings.has_sandbox:
+    if (kind.is_sandboxed or kind.starts_nothing) and not settings.has_sandbox:
         argv.append("--no-sandbox")
     if kind.listens:
         argv += ["--listen", address_text(listen)]

@@ -102,6 +102,57 @@ def test_the_kernel_has_all_of_it() -> None:
     assert sandbox.missing() == []
 
 
+CONNECTS = """
+import json, os, socket, subprocess, sys, threading
+from common.process import sandbox
+
+def attempt(do):
+    try:
+        do()
+    except BaseException as error:
+        return type(error).__name__
+    return "done"
+
+def another_thread():
+    other = threading.Thread(target=int); other.start(); other.join()
+
+assert sandbox.close_calls(sandbox.STARTS_NOTHING)
+seen = {
+    "fork": attempt(os.fork),
+    "exec": attempt(lambda: os.execv("/bin/true", ["true"])),
+    "program": attempt(lambda: subprocess.run(["/bin/true"])),
+    "signal": attempt(lambda: os.kill(os.getppid(), 0)),
+    "chmod": attempt(lambda: os.chmod(sys.argv[1], 0o777)),
+    # what it needs to go on
+    "connect": attempt(lambda: socket.create_connection(("127.0.0.1", int(sys.argv[2])))),
+    "name": attempt(lambda: socket.getaddrinfo("localhost", 1)),
+    "listen": attempt(lambda: socket.create_server(("127.0.0.1", 0)).close()),
+    "read": attempt(lambda: open(sys.argv[1]).read()),
+    "thread": attempt(another_thread),
+}
+print(json.dumps(seen))
+"""
+
+
+@pytest.mark.e2e
+def test_what_connects_to_other_hosts_can_start_no_program_and_no_process(tmp_path: Path) -> None:
+    file = tmp_path / "certificate.pem"
+    file.write_text("one")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        ended = subprocess.run(
+            [sys.executable, "-Wignore", "-c", CONNECTS, file, port],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=Path(__file__).parents[3],
+        )
+    assert ended.returncode == 0, ended.stderr
+    seen = json.loads(ended.stdout)
+    free = {"connect", "name", "listen", "read", "thread"}
+    assert {name for name, what in seen.items() if what == "done"} == free
+
+
 @pytest.mark.e2e
 def test_what_a_process_in_the_sandbox_can_do_and_cannot(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"

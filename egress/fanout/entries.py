@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from common.ipc.media_messages import KEY
+from common.media.units import FLV_ONLY, AudioCodec
 from egress.fanout.on_metadata import audio_members, with_audio
 from egress.streams import tag as tags
 from egress.streams.tag import Config, PublisherInfo, Tag
@@ -22,6 +23,9 @@ AUDIO: Final = 2
 DATA: Final = 4
 METADATA: Final = 8
 EVERYTHING: Final = VIDEO | AUDIO | DATA | METADATA
+
+# Sound that classic FLV has no number for: players that do not know its form stop altogether.
+OMITTED: Final[frozenset[str]] = frozenset(AudioCodec) - FLV_ONLY - {AudioCodec.AAC}
 
 _KINDS: Final = {tags.VIDEO: VIDEO, tags.AUDIO: AUDIO, tags.DATA: DATA}
 
@@ -161,6 +165,8 @@ class EntryBuffer:
         headers, last_dts_ms, gop = self.headers, self.last_dts_ms, self._gop
         for tag in units:
             kind, dts_ms = _KINDS[tag.type], tag.dts_ms
+            if kind == AUDIO and tag.codec in OMITTED:
+                continue
             is_key = kind == VIDEO and tag.flags & KEY != 0
             step_ms = None
             if kind != DATA:
@@ -191,6 +197,8 @@ class EntryBuffer:
 
     def _change(self, config: Config, entries: list[Entry]) -> None:
         """Put the headers that are not those of before in line."""
+        if config.audio is not None and config.audio.codec in OMITTED:
+            config = config._replace(audio=None)
         old, self._config = self._config, config
         self.headers = Headers(
             metadata_of(config),

@@ -20,6 +20,7 @@ workers = 1
 
 [ingest]
 first_video_timeout = "5m"
+idle_timeout = "5m"
 
 [templates.live]
 hold = "0s"

@@ -86,12 +86,12 @@ def run(bench: Bench) -> None:
                 remote += found.delays_ms["remote"]
                 bench.add(Figure("pictures lost", found.lost, "", 0.0))
                 firsts.append(_first_ms(here, there, folder))
+            _add_forwarded(bench, here, there, tags)
         added = percentile(remote, 0.5) - percentile(direct, 0.5)
         bench.add(Figure("a remote play adds, median", added, "ms", MAX_ADDED_MS))
         for what, part in (("median", 0.5), ("p99", 0.99)):
             bench.add(Figure(f"direct, {what}", percentile(direct, part), "ms"))
             bench.add(Figure(f"remote, {what}", percentile(remote, part), "ms"))
-            _add_forwarded(bench, here, there, tags)
         first = statistics.median(firsts)
         bench.add(Figure("first picture of a stream that is elsewhere", first, "ms", MAX_FIRST_MS))
     with footage.workspace() as folder, farms(folder, STREAMS) as (here, there):

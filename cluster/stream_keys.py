@@ -246,8 +246,9 @@ class StreamKeys:
         if claim is not None and claim.state is not ClaimState.ELSEWHERE:
             own = self._session.own
             is_certain = is_in_touch and claim.state is ClaimState.OWNED
+            epoch = claim.epoch
             return StreamOwner(
-                digest, stream_id, own.host, own.relay, claim.epoch, True, is_certain
+                digest, stream_id, own.host, own.relay, epoch, True, is_certain, own.farm
             )
         owner = self._view.owners.get(digest)
         if owner is None:
@@ -256,4 +257,6 @@ class StreamKeys:
         relay = host.record.relay if host is not None else ""
         epoch = self._view.base + owner.mod_revision
         is_certain = is_in_touch and owner.kept_s is None
-        return StreamOwner(digest, stream_id, owner.host, relay, epoch, is_certain=is_certain)
+        return StreamOwner(
+            digest, stream_id, owner.host, relay, epoch, is_certain=is_certain, farm=owner.farm
+        )

@@ -32,6 +32,7 @@ class StreamOwner:
     epoch: int = 0
     is_here: bool = False  # this host is the owner
     is_certain: bool = True  # False: as it was when etcd was last heard, or its host is missing
+    farm: str = ""  # of that host, a name of its own: a host that has begun anew has another one
 
 
 @message("owner-wanted")

@@ -207,10 +207,10 @@ class Pulling:
     def pull(self, stream: str, epoch: int, renditions: Collection[str], now: float) -> None:
         """The stream is to be had of that host, under this epoch of the registry or a later one.
 
-        These renditions are wanted to begin with.
+        These renditions are wanted to begin with. Media of a stream that is pulled already is taken
+        as before: its host has claimed it anew, and may hear of that epoch later than this one.
         """
         pulled = self._streams.setdefault(stream, _Pulled((epoch, 0)))
-        pulled.newest = max(pulled.newest, (epoch, 0))
         for name in renditions:
             self._keep(pulled, name, now + self.keep_s)
         self._report(stream, pulled)

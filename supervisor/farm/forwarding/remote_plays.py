@@ -32,6 +32,7 @@ class _Wanted:
     played_as: Generation | None = None  # as the relay was told; None: it was not
     epoch: int = 0  # of its owner, as heard of last
     host: str = ""  # its owner; "": none is known
+    had_by: tuple[str, str] | None = None  # host and farm; None: none, or it let it go
 
 
 class RemotePlays:
@@ -147,17 +148,22 @@ class RemotePlays:
         return self._pass_on(CLUSTER, wanted) if child.kind == RELAY else []
 
     def _on_owner(self, child: ChildId, owner: StreamOwner, now: float) -> list[Action]:
-        """Pass it on; a stream that has another owner goes on under another generation."""
+        """Pass it on; a stream that has another owner goes on under another generation.
+
+        A farm whose lease has ended claims what it has anew: that is the same media.
+        """
         if child.kind != CLUSTER:
             return []
         actions: list[Action] = []
         entry = self._wanted.get(owner.stream_id)
         if entry is not None and owner.host and owner.epoch > entry.epoch:
-            if entry.epoch and entry.played_as is not None and self._relay is not None:
+            who = owner.host, owner.farm
+            is_other = entry.epoch > 0 and entry.had_by != who
+            if is_other and entry.played_as is not None and self._relay is not None:
                 actions.append(self._play(self._relay[0], owner.stream_id, entry))
-            entry.epoch = owner.epoch
-        if entry is not None and owner.host:
-            entry.host = owner.host
+            entry.epoch, entry.host, entry.had_by = owner.epoch, owner.host, who
+        elif entry is not None and not owner.host and owner.is_certain:
+            entry.had_by = None
         return [*actions, *self._pass_on(RELAY, owner)]
 
     def _pass_on(self, kind: str, message: object) -> list[Action]:

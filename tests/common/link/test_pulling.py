@@ -81,6 +81,21 @@ def test_media_of_an_owner_before_is_dropped(rig: LinkRig) -> None:
     assert (len(rig.came), rig.pulling.stale) == (2, 4)
 
 
+def test_media_goes_on_while_its_host_has_not_heard_of_its_claim_anew(rig: LinkRig) -> None:
+    rig.want("720p", epoch=8)
+    rig.serving.opened(opened(epoch=8))
+    rig.serving.tags(STREAM, "720p", [picture(0, is_key=True)])
+    rig.carry()
+    rig.want("720p", epoch=9)
+    rig.serving.tags(STREAM, "720p", [picture(40)])
+    rig.carry()
+    assert (len(rig.came), rig.pulling.stale) == (3, 0)
+    rig.serving.opened(opened(epoch=9))
+    rig.serving.tags(STREAM, "720p", [picture(80)])
+    rig.carry()
+    assert (len(rig.came), rig.pulling.stale) == (5, 0)
+
+
 def test_another_connection_is_told_all_that_is_wanted(rig: LinkRig) -> None:
     rig.want("720p")
     rig.want("360p", stream=OTHER)

@@ -185,6 +185,20 @@ def test_the_same_owner_under_another_claim_begins_anew_with_its_headers(rig: Ri
     assert rig.kinds() == ["StreamOpen", "RenditionOpen", "Tags"]
 
 
+def test_a_claim_anew_of_the_same_host_is_no_cut(rig: Rig) -> None:
+    """After all of etcd was away, every host claims what it has under a higher epoch."""
+    rig.play()
+    rig.owner()
+    owner = rig.connect()
+    owner.begin()
+    rig.kinds()
+    rig.owner(epoch=9)
+    owner.serving.tags(STREAM, "720p", [picture(80)])
+    owner.carry()
+    assert rig.kinds() == ["Tags"]
+    assert owner.demanded == [Demanded(STREAM, ("720p",))]
+
+
 def test_a_link_that_is_back_soon_ends_nothing(rig: Rig) -> None:
     rig.play()
     rig.owner()

@@ -51,8 +51,12 @@ class Rig:
         assert all(isinstance(send, Send) and send.child == RELAY for send in sends)
         return [send.message for send in sends if isinstance(send, Send)]
 
-    def owner(self, epoch: int, host: str = "host-a") -> list[tuple[ChildId, Any]]:
-        message = StreamOwner(DIGEST, CAM, host, "10.0.0.1:1936", epoch)
+    def owner(
+        self, epoch: int, host: str = "host-a", farm: str = "", *, is_certain: bool = True
+    ) -> list[tuple[ChildId, Any]]:
+        message = StreamOwner(
+            DIGEST, CAM, host, "10.0.0.1:1936", epoch, is_certain=is_certain, farm=farm
+        )
         actions = self.plays.handlers[StreamOwner](CLUSTER, message, self.now)
         return [(send.child, send.message) for send in actions if isinstance(send, Send)]
 
@@ -125,6 +129,27 @@ def test_another_owner_means_another_generation(rig: Rig) -> None:
     assert again[1].generation > play.generation
     assert (owner[0], owner[1].epoch) == (RELAY, 9)
     assert len(rig.owner(8)) == 1, "an answer that was late changes nothing"
+
+
+@pytest.mark.parametrize(
+    ("between", "farm", "plays"),
+    [
+        ([], "a1", 0),  # its lease had ended: it claims what it has anew
+        ([("", False)], "a1", 0),  # and etcd had lost sight of it
+        ([], "a2", 1),  # it has begun anew
+        ([("", True)], "a1", 1),  # the stream had ended
+        ([("host-c", True)], "a1", 2),  # another host had it meanwhile
+    ],
+)
+def test_a_claim_anew_of_the_same_farm_is_the_same_media(
+    rig: Rig, between: list[tuple[str, bool]], farm: str, plays: int
+) -> None:
+    rig.want()
+    rig.update()
+    rig.owner(7, "host-a", "a1")
+    told = [message for host, sure in between for message in rig.owner(8, host, is_certain=sure)]
+    told += rig.owner(9, "host-a", farm)
+    assert sum(isinstance(message, RemotePlay) for _, message in told) == plays
 
 
 def test_relays_ask_the_cluster_child_and_nobody_else_answers(rig: Rig) -> None:

@@ -176,7 +176,7 @@ class SrtSettings:
 
     def without_passphrases(self) -> "SrtSettings":
         """The same for who speaks no SRT."""
-        return replace(self, passphrase="", passphrases=())
+        return SrtSettings(self.latency_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -93,7 +93,7 @@ class Supervisor:
         self._boot_id = new_boot_id()
         self._stop = asyncio.Event()
         self._is_stopping = False
-        self._is_announced = False
+        self._is_announced = self._is_late = False
         self._ever_ready: set[ChildId] = set()
         self._failure = ""
         self._is_adopting = True
@@ -350,8 +350,10 @@ class Supervisor:
 
     def _announce_farm(self, *, at_last: bool = False) -> None:
         """Print where the farm is, and report to systemd; once all are there, or `at_last`."""
-        are_there = self.farm.hellos.keys() | self.children.given_up >= set(self._launcher.children)
-        if self._is_announced or self._stop.is_set() or not (are_there or at_last):
+        self._is_late |= at_last
+        there = self.farm.hellos.keys() | self.children.given_up
+        is_known = is_whole(self._launcher.children, there, is_late=self._is_late)
+        if self._is_announced or self._stop.is_set() or not is_known:
             return
         self._is_announced = True
         self._announce(self.report.banner())
@@ -366,6 +368,11 @@ class Supervisor:
         self._start_further()
         self._executor.execute(self.farm.configure(settings, self._loop.time()))
         self.report.warn()
+
+
+def is_whole(wanted: Iterable[ChildId], there: Set[ChildId], *, is_late: bool) -> bool:
+    """Tell if a farm can say where it is: all are there, or, when it is late, who listens is."""
+    return all(child in there for child in wanted if not is_late or child.kind == "ingest")
 
 
 def _endpoints(hellos: Mapping[ChildId, Hello]) -> tuple[Endpoint, ...]:

@@ -215,7 +215,7 @@ def main() -> None:
         late, cpu, fps = real_time(
             lambda: Stream(device, coded, scales=True),
             count,
-            arguments.worker_threads,
+            arguments.lanes,
             arguments.seconds,
         )
         marks = ", ".join(

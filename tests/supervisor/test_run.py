@@ -28,7 +28,7 @@ from common.process.log import PEER_BURST
 from supervisor.commands.line import client
 from supervisor.commands.line.client import CommandFailed, NotRunning
 from supervisor.processes.run_dir import RunDirLock
-from supervisor.run import Supervisor
+from supervisor.run import Supervisor, is_whole
 from tests.kit.children import INGEST0
 from tests.kit.needs import needs_root
 from tests.kit.toy_supervisor import (
@@ -43,6 +43,8 @@ from tests.kit.toy_supervisor import (
 )
 
 pytestmark = pytest.mark.e2e
+
+WORKER = ChildId("worker", "cpu")
 
 
 def test_it_starts_its_children_says_where_and_ends_them_all(farm: ToyFarm) -> None:
@@ -63,6 +65,21 @@ def test_it_starts_its_children_says_where_and_ends_them_all(farm: ToyFarm) -> N
     assert sockets(farm.run_dir) == []
     assert "Traceback" not in farm.log.read_text()
     assert "Warning" not in farm.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("there", "is_late", "is_known"),
+    [
+        ({INGEST0, WORKER}, False, True),
+        ({INGEST0}, False, False),
+        ({INGEST0}, True, True),  # a worker may take long
+        ({WORKER}, True, False),  # the address would have port 0
+    ],
+)
+def test_a_farm_is_announced_where_it_listens(
+    there: set[ChildId], is_late: bool, is_known: bool
+) -> None:
+    assert is_whole((INGEST0, WORKER), there, is_late=is_late) is is_known
 
 
 def test_a_killed_child_is_started_again_at_once_and_its_sockets_are_removed(

@@ -14,7 +14,7 @@ from common.rtmp.blocking_client import RtmpPublisher
 from tests.kit.certificates import Authority
 from tests.kit.clients import Player, Publisher, Recording, play_on, refusal_of
 from tests.kit.clips import ClipSpec
-from tests.kit.cluster_farms import cluster_table
+from tests.kit.cluster_farms import relayed_table
 from tests.kit.etcd import Etcd, free_ports, needs_etcd
 from tests.kit.farm import DEFAULT_CONFIG, Farm
 from tests.kit.waiting import until
@@ -34,12 +34,7 @@ enabled = true
 
 [webrtc]
 listen = "127.0.0.1:0"
-{cluster_table(host, etcd, directory)}
-relay = "127.0.0.1:{port}"
-relay_address = "127.0.0.1:{port}"
-cert = "{directory}/{host}.pem"
-key = "{directory}/{host}.key"
-ca = "{directory}/ca.pem"
+{relayed_table(host, etcd, directory, port)}
 keep = "4s"
 """
     )

@@ -39,3 +39,17 @@ host = "{host}"
 secret_file = "{secret}"
 etcd = {json.dumps(etcd.urls)}
 """
+
+
+def relayed_table(host: str, etcd: Etcd, folder: Path, port: int) -> str:
+    """Return the table of a host that media goes to and comes from.
+
+    The folder has the authority's files; the host is given its own there (`certificates.py`).
+    """
+    return f"""{cluster_table(host, etcd, folder)}
+relay = "127.0.0.1:{port}"
+relay_address = "127.0.0.1:{port}"
+cert = "{folder}/{host}.pem"
+key = "{folder}/{host}.key"
+ca = "{folder}/ca.pem"
+"""

@@ -2,6 +2,7 @@
 
 Tests every alert by promtool, and the dashboard by Grafana's types; then has a real Prometheus
 scrape a farm with streams, players, refusals and a hook, and asks it all that the dashboard asks.
+Where etcd is there (`scripts/get-etcd.sh`), the farm is one of two hosts.
 Prints what it saw; exit code 1 when something did not hold, 2 where Prometheus is not there.
 `--rules`: without a farm.
 """
@@ -18,6 +19,7 @@ from typing import Final
 
 from api.metrics import METRICS, Kind
 from tests.kit.api_process import request
+from tests.kit.certificates import Authority
 from tests.kit.clients import (
     TagPlayer,
     TagPublisher,
@@ -27,6 +29,8 @@ from tests.kit.clients import (
     shifted,
 )
 from tests.kit.clips import ClipSpec, make_clip
+from tests.kit.cluster_farms import relayed_table
+from tests.kit.etcd import PROGRAM, Etcd, free_ports
 from tests.kit.farm import Farm
 from tests.kit.hook_server import HookServer
 from tests.kit.waiting import until
@@ -56,9 +60,12 @@ publish_keys = ["a-key-of-some-length"]
 [templates.asked]
 {ladder}
 hooks = {{ url = "{hook}", secret = "a-secret-of-some-length", deadline = "10s" }}
+{cluster}
 """
 TURNS: Final = 100  # of a clip of eight seconds
 GPU: Final = ("device_use", "device_memory", "device_engine")  # metrics that need one
+CLUSTER: Final = ("cluster_", "link_")  # likewise, other hosts
+HAS_ETCD: Final = PROGRAM.is_file()
 
 
 def say(text: str) -> None:
@@ -89,16 +96,36 @@ def busy_farm(folder: Path) -> Iterator[int]:
     tags = [tag for turn in range(TURNS) for tag in shifted(tags, turn * end_ms(tags))]
     with contextlib.ExitStack() as stack:
         hook = stack.enter_context(HookServer())
-        farm = stack.enter_context(Farm(CONFIG.format(ladder=LADDER, hook=hook.url), standbys=True))
+        tables = cluster(folder, stack) if HAS_ETCD else ("",)
+        farm, *others = [
+            stack.enter_context(Farm(config, standbys=not at))
+            for at, config in enumerate(
+                CONFIG.format(ladder=LADDER, hook=hook.url, cluster=table) for table in tables
+            )
+        ]
         for app, key in (("asked", "cam1"), ("live", "cam0")):
             # libavformat would keep the GIL, and the hook is in this process
             stack.enter_context(TagPublisher(farm.url(key, app=app), tags))
         farm.wait_stream("cam0", "cam1", timeout=30.0)
         for rendition in ("source", "360p", "180p"):
-            stack.enter_context(TagPlayer(farm.url("cam0", rendition)))
+            for host in (farm, *others):
+                stack.enter_context(TagPlayer(host.url("cam0", rendition)))
         assert refusal(farm.url("cam2", app="guarded"), "w")
         (address,) = farm.status()["listen"]["http"]
         yield int(address.rpartition(":")[2])
+
+
+def cluster(folder: Path, stack: contextlib.ExitStack) -> tuple[str, str]:
+    """The tables of two hosts, with an etcd that runs as long as the stack stands."""
+    authority, etcd = Authority(folder), stack.enter_context(Etcd(folder))
+    hosts = ("host-a", "host-b")
+    for host in hosts:
+        authority.issue(host)
+    own, other = (
+        relayed_table(host, etcd, folder, port)
+        for host, port in zip(hosts, free_ports(2), strict=True)
+    )
+    return own, other
 
 
 def check_metrics(port: int) -> None:
@@ -107,7 +134,8 @@ def check_metrics(port: int) -> None:
     said = promtool("check", "metrics", stdin=body)
     assert not said, said
     given = {line.split(" ")[2] for line in body.splitlines() if line.startswith("# TYPE ")}
-    wanted = {f.shown_name for f in METRICS if not f.name.startswith(GPU)}
+    absent = GPU if HAS_ETCD else (*GPU, *CLUSTER)
+    wanted = {f.shown_name for f in METRICS if not f.name.startswith(absent)}
     assert given >= wanted, f"not given: {sorted(wanted - given)}"
     histogram = next(family for family in METRICS if family.kind is Kind.HISTOGRAM)
     assert f'{histogram.shown_name}_bucket{{stage="total",rendition="360p"' in body
@@ -119,6 +147,8 @@ def check_dashboard(prometheus: Prometheus) -> None:
     found, empty = dashboard(), []
     count = 0
     for one in asked(found):
+        if not HAS_ETCD and any(f"tfarm_{name}" in one.expression for name in CLUSTER):
+            continue
         count += 1
         if not prometheus.query(one.expression) and not one.needs_gpu:
             empty.append(f"{one.where}: {one.expression}")

@@ -5,11 +5,12 @@ for what cannot be read, except that a damaged VUI, which some encoders write, o
 says.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
 from common.codecs.bits import BitReader
+from common.codecs.vui import Vui, read_signal
 from common.errors import AvcError
 from common.media.pictures import PictureFormat
 
@@ -21,27 +22,6 @@ MAX_PICTURE_SIDE = 16_384  # the largest side of level 6.2
 
 # Intra-only when constraint_set3 is set, so nothing is reordered (E.2.1, max_num_reorder_frames).
 _INTRA_CAPABLE_PROFILES = frozenset({44, 86, 100, 110, 122, 244})
-
-_EXTENDED_SAR = 255
-_SAMPLE_ASPECT_RATIOS = (
-    (0, 1),  # unspecified
-    (1, 1),
-    (12, 11),
-    (10, 11),
-    (16, 11),
-    (40, 33),
-    (24, 11),
-    (20, 11),
-    (32, 11),
-    (80, 33),
-    (18, 11),
-    (15, 11),
-    (64, 33),
-    (160, 99),
-    (4, 3),
-    (3, 2),
-    (2, 1),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +42,6 @@ class SpsInfo(PictureFormat):
     frame_num_bits: int = 4
     picture_order: PictureOrder = PictureOrder()
     reference_frames: int = 0
-
-
-@dataclass(slots=True)
-class _Vui:
-    sar: Fraction = field(default_factory=lambda: Fraction(1))
-    full_range: bool = False
-    primaries: int = 2
-    transfer: int = 2
-    matrix: int = 2
-    fps: Fraction | None = None
-    reorder_frames: int | None = None
 
 
 def unescape(nal: bytes) -> bytes:
@@ -129,7 +98,7 @@ def parse_sps(nal: bytes) -> SpsInfo:  # long: the fields of 7.3.2.1.1, in their
     height = coded_height - crop_y * (crop[2] + crop[3])
     if width <= 0 or height <= 0:
         raise AvcError(f"cropping leaves a picture of {width}x{height}")
-    vui = _Vui()
+    vui = Vui()
     if reader.remaining and reader.flag():
         _read_vui(reader, vui)
     intra_only = profile in _INTRA_CAPABLE_PROFILES and bool(compat & 0x10)
@@ -192,7 +161,7 @@ def _read_picture_order(reader: BitReader) -> PictureOrder:
             raise AvcError(f"picture order type {poc_type} exceeds 2")
 
 
-def _read_vui(reader: BitReader, vui: _Vui) -> None:
+def _read_vui(reader: BitReader, vui: Vui) -> None:
     """Fill `vui` as far as the parameters can be read (E.1.1)."""
     try:
         _read_vui_fields(reader, vui)
@@ -200,19 +169,8 @@ def _read_vui(reader: BitReader, vui: _Vui) -> None:
         return
 
 
-def _read_vui_fields(reader: BitReader, vui: _Vui) -> None:
-    if reader.flag():
-        vui.sar = read_sar(reader)
-    if reader.flag():
-        reader.flag()  # overscan_appropriate_flag
-    if reader.flag():
-        reader.bits(3)  # video_format
-        vui.full_range = reader.flag()
-        if reader.flag():
-            vui.primaries, vui.transfer, vui.matrix = (reader.bits(8) for _ in range(3))
-    if reader.flag():
-        reader.ue()  # chroma_sample_loc_type_top_field
-        reader.ue()  # chroma_sample_loc_type_bottom_field
+def _read_vui_fields(reader: BitReader, vui: Vui) -> None:
+    read_signal(reader, vui)
     if reader.flag():
         units, scale = reader.bits(32), reader.bits(32)
         reader.flag()  # fixed_frame_rate_flag
@@ -233,18 +191,6 @@ def _read_vui_fields(reader: BitReader, vui: _Vui) -> None:
             reader.ue()  # max_bytes_per_pic_denom to log2_max_mv_length_vertical
         reorder = reader.ue()
         vui.reorder_frames = reorder if reorder <= 16 else None
-
-
-def read_sar(reader: BitReader) -> Fraction:
-    """The sample aspect ratio of a VUI (E.2.1), H.264's or H.265's; 1 when unspecified."""
-    index = reader.bits(8)
-    if index == _EXTENDED_SAR:
-        horizontal, vertical = reader.bits(16), reader.bits(16)
-    elif index < len(_SAMPLE_ASPECT_RATIOS):
-        horizontal, vertical = _SAMPLE_ASPECT_RATIOS[index]
-    else:
-        horizontal = vertical = 0
-    return Fraction(horizontal, vertical) if horizontal and vertical else Fraction(1)
 
 
 def _skip_hrd(reader: BitReader) -> None:

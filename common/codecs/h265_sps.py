@@ -4,13 +4,14 @@ Reads size with the conformance window, sample aspect ratio, rate, depth, reorde
 raises HevcError for what cannot be read, except that a damaged VUI only loses what it says.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from typing import Final
 
 from common.codecs.bits import BitReader
-from common.codecs.h264_sps import read_sar, unescape
+from common.codecs.h264_sps import unescape
+from common.codecs.vui import Vui, read_signal
 from common.errors import HevcError
 from common.media.pictures import PictureFormat
 
@@ -31,16 +32,6 @@ class HevcSps(PictureFormat):
     is_temporally_nested: bool = False
     general: bytes = b""  # profile, compatibility, constraints, level: 12 bytes as in a record
     reference_frames: int = 0
-
-
-@dataclass(slots=True)
-class _Vui:
-    sar: Fraction = field(default_factory=lambda: Fraction(1))
-    full_range: bool = False
-    primaries: int = 2
-    transfer: int = 2
-    matrix: int = 2
-    fps: Fraction | None = None
 
 
 @lru_cache(maxsize=256)  # some send theirs with every picture
@@ -79,7 +70,7 @@ def parse_sps(nal: bytes) -> HevcSps:  # long: the fields of 7.3.2.2.1, in their
         raise HevcError(f"the conformance window leaves a picture of {width}x{height}")
     order_bits = _limited(reader.ue() + 4, 16, "bits of the picture order count")
     buffered, reorder_frames = _read_layers(reader, layers)
-    vui = _Vui()
+    vui = Vui()
     try:
         _skip_coding_tools(reader)
         _skip_reference_sets(reader, order_bits)
@@ -192,20 +183,9 @@ def _is_used(reader: BitReader) -> bool:
     return reader.flag() or reader.flag()  # used_by_curr_pic_flag, use_delta_flag
 
 
-def _read_vui(reader: BitReader, vui: _Vui) -> None:
+def _read_vui(reader: BitReader, vui: Vui) -> None:
     """Fill `vui` as far as the parameters can be read (E.2.1)."""
-    if reader.flag():
-        vui.sar = read_sar(reader)
-    if reader.flag():
-        reader.flag()  # overscan_appropriate_flag
-    if reader.flag():
-        reader.bits(3)  # video_format
-        vui.full_range = reader.flag()
-        if reader.flag():
-            vui.primaries, vui.transfer, vui.matrix = (reader.bits(8) for _ in range(3))
-    if reader.flag():
-        reader.ue()  # chroma_sample_loc_type_top_field
-        reader.ue()  # chroma_sample_loc_type_bottom_field
+    read_signal(reader, vui)
     reader.bits(3)  # neutral_chroma_indication_flag, field_seq_flag, frame_field_info_present_flag
     if reader.flag():
         for _ in range(4):  # the default display window, which is a hint

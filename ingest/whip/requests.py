@@ -31,7 +31,7 @@ NOT_ACCEPTABLE, BAD_REQUEST, CREATED, NOT_FOUND, UNAVAILABLE = 406, 400, 201, 40
 _BY_CAUSE: Final = {Cause.NO_APP: NOT_FOUND, Cause.HOOK_FAILED: UNAVAILABLE}
 DEFAULT_GOP_S: Final = 2.0  # of an app that is none: it is refused anyway
 LEAVING: Final = "this process takes no new publishers: try again"
-NO_PORT: Final = "the UDP port of WHIP is not there (webrtc.publish_listen)"
+NO_PORT: Final = "the UDP port of WHIP is not there (listen.whip)"
 TOO_MANY: Final = "too many publishers connect just now: try again"
 
 

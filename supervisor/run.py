@@ -102,9 +102,8 @@ class Supervisor:
         self._cores = len(os.sched_getaffinity(0))
         self.farm = Farm(settings, self._cores)
         gpus = [gpu.uuid for gpu in find_gpus(settings.devices)]
-        self._launcher = Launcher(
-            settings, run_dir, program, gpus, self._cores, self._hellos, log_format
-        )
+        own = settings, run_dir, program, gpus, self._cores
+        self._launcher = Launcher(*own, lambda: self.farm.hellos.values(), log_format)
         self._systemd = Systemd(lambda: summary(self.farm))
         self._bus = Bus()
         self.children = Children(
@@ -128,9 +127,6 @@ class Supervisor:
         files = config_path, run_dir, templates
         using = self._cores, self._use, self._executor.execute
         self.configuration = Configuration(self.farm, *files, *using)
-
-    def _hellos(self) -> Iterable[Hello]:
-        return self.farm.hellos.values()
 
     # ---- life -------------------------------------------------------------------------------
 
@@ -351,9 +347,9 @@ class Supervisor:
     def _announce_farm(self, *, at_last: bool = False) -> None:
         """Print where the farm is, and report to systemd; once all are there, or `at_last`."""
         self._is_late |= at_last
-        there = self.farm.hellos.keys() | self.children.given_up
-        is_known = is_whole(self._launcher.children, there, is_late=self._is_late)
-        if self._is_announced or self._stop.is_set() or not is_known:
+        wanted, there = self._launcher.children, self.farm.hellos.keys() | self.children.given_up
+        is_over = self._is_announced or self._stop.is_set()
+        if is_over or not is_whole(wanted, there, is_late=self._is_late):
             return
         self._is_announced = True
         self._announce(self.report.banner())

@@ -17,12 +17,12 @@ from common.errors import DecodeFailed, ProtocolError
 from common.media.units import VideoCodec
 from common.process.log import RateLimit, more
 from worker.devices.backend import Decoder, Picture, Scaler, Surface
+from worker.devices.leading_pictures import LeadingPictures
 from worker.devices.source import Source, read_source
 from worker.frames.damage import DamageGate
 from worker.frames.display_times import DisplayTimes
 from worker.frames.freeze_frame import FreezeFrames
 from worker.frames.in_flight import UnitFacts, UnitsInFlight
-from worker.frames.leading_pictures import LeadingPictures
 from worker.frames.picture_silence import PictureSilence
 from worker.frames.timing import FrameTimer, Plan, Verdict
 from worker.session.inline_encoding import CpuCost

@@ -1,10 +1,10 @@
-"""worker/frames/leading_pictures.py: RASL pictures without what they refer to."""
+"""worker/devices/leading_pictures.py: RASL pictures without what they refer to."""
 
 import pytest
 
 from common.codecs.h264 import join_avcc
 from common.codecs.h265 import NalType
-from worker.frames.leading_pictures import LeadingPictures
+from worker.devices.leading_pictures import LeadingPictures
 
 IDR, CRA, BLA = NalType.IDR_N_LP, NalType.CRA, NalType.BLA_W_LP
 TRAIL, RASL, RADL = 1, NalType.RASL_R, NalType.RADL_R

@@ -8,7 +8,7 @@ import av
 import pytest
 
 from common.rtmp.blocking_client import RtmpPlayer
-from tests.kit.clients import Player, Publisher, Recording, refusal_of
+from tests.kit.clients import IO_TIMEOUT_S, Player, Publisher, Recording, refusal_of
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
 
@@ -49,7 +49,7 @@ def test_renditions_have_every_picture_in_h264(farm: Farm, clip: MakeClip) -> No
             for rendition in ("240p", "144p")
         }
         farm.wait_stream(*clips)
-        code, words = refusal_of(RtmpPlayer(farm.url("h265", "source")))
+        code, words = refusal_of(RtmpPlayer(farm.url("h265", "source"), IO_TIMEOUT_S))
         sources = {key: source_codec(farm.url(key, "source")) for key in clips}
         codecs = {key: stream["codec"] for key, stream in farm.streams().items()}
         for publisher in publishers:

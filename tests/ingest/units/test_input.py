@@ -171,7 +171,7 @@ def test_a_publisher_of_another_process_is_served_like_any_other(tmp_path: Path)
         assert egress.of(StreamOpen)
         times = [tag.dts_ms for tags in egress.of(Tags) for tag in tags.tags if tag.flags != 2]
         assert times == [1000, 1040]
-        assert publisher.told[1:] == [PublishTimed(1, 1000, 1000)]
+        await until_async(lambda: publisher.told[1:] == [PublishTimed(1, 1000, 1000)])
         assert rig.input.connections == 1
         assert rig.input.counters["publishers by toy"] == 1
         assert publisher.way is not None

@@ -5,6 +5,7 @@ units when they are whole, sound as each packet comes. What is missing of pictur
 ingest: those behind may refer to it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Final
 
@@ -42,7 +43,7 @@ class Units:
         return made
 
 
-class Track:
+class Track(ABC):
     """One stream of packets; `Pictures` and `Sound` say what is in it."""
 
     name = ""
@@ -94,9 +95,9 @@ class Track:
     def _new_reorder(self) -> Reorder[Packet]:
         return Reorder() if self._wait_s is None else Reorder(self._wait_s)
 
+    @abstractmethod
     def _take(self, packets: Iterable[Packet | Gap], now: float) -> None:
         """These are in order."""
-        raise NotImplementedError
 
 
 class Pictures(Track):

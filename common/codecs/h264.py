@@ -8,7 +8,7 @@ functions. Slice data are never looked into.
 Pure. What cannot be read raises AvcError; every length is checked against the data it is in.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
@@ -342,6 +342,14 @@ def _has_lengths_of_four(data: Data) -> bool:
 def is_idr(nals: Iterable[bytes]) -> bool:
     """Whether an access unit is an IDR picture: one of its NAL units is of type 5."""
     return any(nal_type(nal) == NalType.IDR for nal in nals)
+
+
+def merged_sets(
+    known: Sequence[bytes], new: Sequence[bytes], id_of: Callable[[bytes], int]
+) -> list[bytes]:
+    """Parameter sets in the order of their ids, the new ones in place of known ones."""
+    by_id = {id_of(nal): nal for nal in (*known, *new)}
+    return [by_id[set_id] for set_id in sorted(by_id)]
 
 
 def parameter_sets_in(nals: Iterable[bytes]) -> tuple[list[bytes], list[bytes]]:

@@ -42,6 +42,7 @@ from ingest.streams.media_events import (
     Metadata,
     TrackOmitted,
     UnsupportedVideo,
+    dropped_video,
 )
 from ingest.streams.video_input import VIDEO_INPUTS, VideoInput, VideoInputResult
 
@@ -93,7 +94,7 @@ class Demuxer:
             body = parse_video(memoryview(payload))
             further = further_video_tracks(payload) if payload[0] & 0x80 else ()
         except FlvError as error:
-            return [_dropped_video("unreadable video tag", error)]
+            return [dropped_video("unreadable video tag", error)]
         if further:
             return [*_omitted(further, now), *self._track_zero(timestamp, body, now)]
         return self._track_zero(timestamp, body, now)
@@ -153,7 +154,7 @@ class Demuxer:
             found = video.message(data, facts)
             if any(isinstance(result, VideoConfig) for result in found):
                 return [*self._changed(label, codec, video), *self._noted(found)]
-        return results or [_dropped_video("video of another codec")]
+        return results or [dropped_video("video of another codec")]
 
     def _input(self, codec: VideoCodec) -> VideoInput:
         video = VIDEO_INPUTS[codec](self._times)
@@ -203,7 +204,3 @@ def _omitted(tracks: Sequence[FurtherTrack], now: float) -> list[TrackOmitted]:
         TrackOmitted(MediaKind.VIDEO, track.track_id, track.codec, track.size, now)
         for track in tracks
     ]
-
-
-def _dropped_video(reason: str, error: Exception | None = None) -> Dropped:
-    return Dropped(MediaKind.VIDEO, reason, str(error) if error else "")

@@ -16,7 +16,7 @@ from common.errors import Av1Error
 from common.media.units import Data, MediaKind, VideoCodec, VideoConfig, VideoUnit
 from ingest.streams.clock.source_times import SourceTimes
 from ingest.streams.h264_input import MAX_RECORD_BYTES
-from ingest.streams.media_events import Dropped
+from ingest.streams.media_events import Dropped, dropped_video
 from ingest.streams.unit_maker import UnitMaker
 
 Av1Result = VideoConfig | VideoUnit | Dropped
@@ -38,7 +38,7 @@ class Av1Input:
     def record(self, record: bytes) -> list[Av1Result]:
         """Take a configuration record."""
         if not record:
-            return [_dropped("empty sequence header")]
+            return [dropped_video("empty sequence header")]
         if record == self._record:
             return []
         try:
@@ -50,7 +50,7 @@ class Av1Input:
             self._record = record
             return self._configured(header, record)
         except Av1Error as error:
-            return [_dropped("unreadable sequence header", error)]
+            return [dropped_video("unreadable sequence header", error)]
 
     def _configured(self, header: bytes, record: bytes) -> list[Av1Result]:
         """The config if it says anything new. Raises Av1Error."""
@@ -76,13 +76,13 @@ class Av1Input:
                 results = self._configured(header, record)
             except Av1Error as error:
                 self._unreadable = header
-                results = [_dropped("unreadable sequence header in band", error)]
+                results = [dropped_video("unreadable sequence header in band", error)]
         if not unit.has_frame:
             if not header:
-                results.append(_dropped("video tag without a picture"))
+                results.append(dropped_video("video tag without a picture"))
             return results
         if not self._header:
-            return [*results, _dropped("video before its sequence header")]
+            return [*results, dropped_video("video before its sequence header")]
         results.append(
             self._maker.unit(
                 unit.data,
@@ -97,7 +97,3 @@ class Av1Input:
         """Nothing waits: a message is a temporal unit."""
         del before_s
         return []
-
-
-def _dropped(reason: str, error: Exception | None = None) -> Dropped:
-    return Dropped(MediaKind.VIDEO, reason, str(error) if error else "")

@@ -8,7 +8,7 @@ then. Where messages show that the record is wrong about their lengths, it is pu
 Pure, one a publisher. What cannot be read comes out as `Dropped`; nothing raises.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -17,6 +17,7 @@ from common.codecs.h264 import (
     AvcConfig,
     NalType,
     looks_like_annexb,
+    merged_sets,
     parameter_sets_in,
     parse_sps,
     split_annexb,
@@ -33,7 +34,7 @@ from common.codecs.h264_access_units import (
 from common.errors import AvcError
 from common.media.units import Data, MediaKind, VideoCodec, VideoConfig, VideoUnit
 from ingest.streams.clock.source_times import SourceTimes
-from ingest.streams.media_events import Dropped
+from ingest.streams.media_events import Dropped, dropped_video
 from ingest.streams.unit_maker import UnitMaker
 
 # What a picture may refer to (H.264 7.4.2.1.1, 7.4.2.2): more at once are an attack.
@@ -62,7 +63,7 @@ class H264Input:
     def record(self, record: bytes) -> list[H264Result]:
         """Take a configuration record."""
         if not record:
-            return [_dropped("empty sequence header")]
+            return [dropped_video("empty sequence header")]
         try:
             if looks_like_annexb(record):
                 sps, pps = parameter_sets_in(split_annexb(record))
@@ -82,9 +83,9 @@ class H264Input:
                 # The units to come have its lengths, whose parameter sets stay the known ones.
                 config = replace(known, nal_length_size=config.nal_length_size)
                 return self._configured(config, config.encode())
-            return [_dropped("sequence header without parameter sets")]
+            return [dropped_video("sequence header without parameter sets")]
         except AvcError as error:
-            return [_dropped("unreadable sequence header", error)]
+            return [dropped_video("unreadable sequence header", error)]
 
     def _configured(self, config: AvcConfig, record: bytes) -> list[H264Result]:
         """The config if it says anything new. Raises AvcError when its SPS cannot be read."""
@@ -110,7 +111,7 @@ class H264Input:
         """Take a message's NAL units."""
         if self._length_size is None:
             if not _has_parameter_sets(data):
-                return [_dropped("video before its sequence header")]
+                return [dropped_video("video before its sequence header")]
             self._length_size = 4
         assembler = self._assembler
         results: list[H264Result] = []
@@ -131,7 +132,7 @@ class H264Input:
             if (
                 not assembler.has_nals
             ):  # filler is nothing lost, nor what goes with the next picture
-                results.append(_dropped("video tag without a picture"))
+                results.append(dropped_video("video tag without a picture"))
         return results
 
     def _correct_lengths(self, data: Data) -> list[H264Result]:
@@ -152,7 +153,7 @@ class H264Input:
     def _unit(self, unit: AccessUnit) -> list[H264Result]:
         results = self._in_band(unit.parameter_sets) if unit.parameter_sets else []
         if self._config is None:
-            return [*results, _dropped("video before its parameter sets")]
+            return [*results, dropped_video("video before its parameter sets")]
         message = unit.message
         results.append(
             self._maker.unit(
@@ -169,13 +170,13 @@ class H264Input:
         """The parameter sets of an access unit merged into the config, if they are new."""
         sps, pps = parameter_sets_in(nals)
         if len(sps) > MAX_SPS or len(pps) > MAX_PPS:
-            return [_dropped("too many parameter sets in band")]
+            return [dropped_video("too many parameter sets in band")]
         if all(_comparable(nal) in self._known_sets for nal in (*sps, *pps)):
             return []
         config = self._config
         try:
-            merged_sps = _merged(config.sps if config else (), sps, _sps_id)
-            merged_pps = _merged(config.pps if config else (), pps, _pps_id)
+            merged_sps = merged_sets(config.sps if config else (), sps, _sps_id)
+            merged_pps = merged_sets(config.pps if config else (), pps, _pps_id)
             if not merged_sps or not merged_pps:
                 return []
             fresh = AvcConfig.from_parameter_sets(merged_sps, merged_pps, self._length_size or 4)
@@ -183,7 +184,7 @@ class H264Input:
                 fresh = replace(fresh, sps_ext=config.sps_ext)
             return self._configured(fresh, fresh.encode())
         except AvcError as error:
-            return [_dropped("unreadable parameter sets in band", error)]
+            return [dropped_video("unreadable parameter sets in band", error)]
 
 
 def _has_parameter_sets(data: Data) -> bool:
@@ -193,10 +194,6 @@ def _has_parameter_sets(data: Data) -> bool:
     except AvcError:
         return False
     return any(nal[0] & 0x1F == NalType.SPS for nal in nals)
-
-
-def _dropped(reason: str, error: Exception | None = None) -> Dropped:
-    return Dropped(MediaKind.VIDEO, reason, str(error) if error else "")
 
 
 def _comparable(nal: bytes) -> bytes:
@@ -210,11 +207,3 @@ def _sps_id(nal: bytes) -> int:
 
 def _pps_id(nal: bytes) -> int:
     return BitReader(nal[1:8], AvcError).ue()
-
-
-def _merged(
-    known: Sequence[bytes], new: Sequence[bytes], id_of: Callable[[bytes], int]
-) -> list[bytes]:
-    """Parameter sets in the order of their ids, the new ones in place of known ones."""
-    by_id = {id_of(nal): nal for nal in (*known, *new)}
-    return [by_id[set_id] for set_id in sorted(by_id)]

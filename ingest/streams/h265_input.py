@@ -8,12 +8,12 @@ a publisher begins with refer to what was never sent: they are left out.
 Pure, one a publisher. What cannot be read comes out as `Dropped`; nothing raises.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 from common.codecs.bits import BitReader
-from common.codecs.h264 import looks_like_annexb, split_annexb
+from common.codecs.h264 import looks_like_annexb, merged_sets, split_annexb
 from common.codecs.h264_access_units import MessageFacts
 from common.codecs.h265 import (
     MAX_SETS,
@@ -28,7 +28,7 @@ from common.errors import HevcError, ProtocolError
 from common.media.units import Data, MediaKind, VideoCodec, VideoConfig, VideoUnit
 from ingest.streams.clock.source_times import SourceTimes
 from ingest.streams.h264_input import MAX_RECORD_BYTES
-from ingest.streams.media_events import Dropped
+from ingest.streams.media_events import Dropped, dropped_video
 from ingest.streams.unit_maker import UnitMaker
 
 H265Result = VideoConfig | VideoUnit | Dropped
@@ -54,7 +54,7 @@ class H265Input:
     def record(self, record: bytes) -> list[H265Result]:
         """Take a configuration record."""
         if not record:
-            return [_dropped("empty sequence header")]
+            return [dropped_video("empty sequence header")]
         try:
             if looks_like_annexb(record):
                 config = HevcConfig.from_parameter_sets(*parameter_sets_in(split_annexb(record)))
@@ -68,9 +68,9 @@ class H265Input:
                 return self._configured(config, record)
             if self._config is None:
                 self._assembler.length_size = config.nal_length_size
-            return [_dropped("sequence header without parameter sets")]
+            return [dropped_video("sequence header without parameter sets")]
         except ProtocolError as error:
-            return [_dropped("unreadable sequence header", error)]
+            return [dropped_video("unreadable sequence header", error)]
 
     def _configured(self, config: HevcConfig, record: bytes) -> list[H265Result]:
         """The config if it says anything new. Raises HevcError when its SPS cannot be read."""
@@ -95,7 +95,7 @@ class H265Input:
         """Take a message's NAL units."""
         if not self._has_lengths:
             if not _has_parameter_sets(data):
-                return [_dropped("video before its sequence header")]
+                return [dropped_video("video before its sequence header")]
             self._has_lengths = True
         assembler = self._assembler
         try:
@@ -111,7 +111,7 @@ class H265Input:
             if any(isinstance(result, Dropped) for result in results):
                 assembler.drop_parameter_sets_ahead()
             if not assembler.has_nals:
-                results.append(_dropped("video tag without a picture"))
+                results.append(dropped_video("video tag without a picture"))
         return results
 
     def flush(self, before_s: float) -> list[H265Result]:
@@ -124,12 +124,12 @@ class H265Input:
     def _unit(self, unit: HevcUnit) -> list[H265Result]:
         results = self._in_band(unit.parameter_sets) if unit.parameter_sets else []
         if self._config is None:
-            return [*results, _dropped("video before its parameter sets")]
+            return [*results, dropped_video("video before its parameter sets")]
         if unit.is_irap:
             self._omits_leading = not self._is_begun
             self._is_begun = True
         elif self._omits_leading and unit.kind in RASL:
-            return [*results, _dropped("leading picture without what it refers to")]
+            return [*results, dropped_video("leading picture without what it refers to")]
         results.append(
             self._maker.unit(
                 unit.data,
@@ -149,12 +149,12 @@ class H265Input:
         config = self._config
         try:
             merged = (
-                _merged(config.vps if config else (), vps, _vps_id),
-                _merged(config.sps if config else (), sps, _sps_id),
-                _merged(config.pps if config else (), pps, _pps_id),
+                merged_sets(config.vps if config else (), vps, _vps_id),
+                merged_sets(config.sps if config else (), sps, _sps_id),
+                merged_sets(config.pps if config else (), pps, _pps_id),
             )
             if any(len(nals) > MAX_SETS for nals in merged):
-                return [_dropped("too many parameter sets in band")]
+                return [dropped_video("too many parameter sets in band")]
             if not merged[1] or not merged[2]:
                 return []
             fresh = HevcConfig.from_parameter_sets(*merged, self._assembler.length_size)
@@ -162,7 +162,7 @@ class H265Input:
                 fresh = replace(fresh, sei=config.sei)
             return self._configured(fresh, fresh.encode())
         except ProtocolError as error:
-            return [_dropped("unreadable parameter sets in band", error)]
+            return [dropped_video("unreadable parameter sets in band", error)]
 
 
 def _has_parameter_sets(data: Data) -> bool:
@@ -172,10 +172,6 @@ def _has_parameter_sets(data: Data) -> bool:
     except ProtocolError:
         return False
     return any(nal[0] & 0x7E == _SPS_HEADER for nal in nals)
-
-
-def _dropped(reason: str, error: Exception | None = None) -> Dropped:
-    return Dropped(MediaKind.VIDEO, reason, str(error) if error else "")
 
 
 def _vps_id(nal: bytes) -> int:
@@ -188,11 +184,3 @@ def _sps_id(nal: bytes) -> int:
 
 def _pps_id(nal: bytes) -> int:
     return BitReader(nal[2:9], HevcError).ue()
-
-
-def _merged(
-    known: Sequence[bytes], new: Sequence[bytes], id_of: Callable[[bytes], int]
-) -> list[bytes]:
-    """Parameter sets in the order of their ids, the new ones in place of known ones."""
-    by_id = {id_of(nal): nal for nal in (*known, *new)}
-    return [by_id[set_id] for set_id in sorted(by_id)]

@@ -73,6 +73,11 @@ class Dropped:
     breaks_references: bool = False  # it held a picture, and the ones after it refer to that
 
 
+def dropped_video(reason: str, error: Exception | None = None) -> Dropped:
+    """Return what says that a message of pictures holds nothing of use."""
+    return Dropped(MediaKind.VIDEO, reason, str(error) if error else "")
+
+
 @dataclass(frozen=True, slots=True)
 class ClockDecision:
     """Something was decided about the publisher's clock."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
-from common import libsrt
 from common.config.settings import Listen, Settings
 from common.extras import WEBRTC, is_installed
+from common.srt import installed as libsrt
 
 HEARTBEAT_S: Final = 1.0
 

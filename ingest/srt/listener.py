@@ -20,10 +20,10 @@ from common.ipc.unit_link import UnitLinks
 from common.ipc.unit_messages import PublishCheck
 from common.process.listening import join_address
 from common.process.log import PeerLines, key_hash, more
-from ingest.srt.library import SrtLibrary
+from common.srt.library import SrtLibrary
+from common.srt.reject_codes import BAD_REQUEST, DOWN, reject_code
 from ingest.srt.newcomers import Newcomers
 from ingest.srt.publisher import NO_INGEST, PROTOCOL, SrtPublisher
-from ingest.srt.reject_codes import BAD_REQUEST, DOWN, reject_code
 from ingest.srt.stream_name import PublishWish, wish_of
 
 log = logging.getLogger("tfarm.ingest.srt.listener")

@@ -24,7 +24,7 @@ from common.ipc.unit_messages import (
 )
 from common.ipc.unit_ways import Answer
 from common.process.log import key_hash
-from ingest.srt.library import LinkFigures
+from common.srt.library import LinkFigures
 from ingest.srt.stream_name import PublishWish
 from ingest.srt.to_units import StreamUnits
 

@@ -10,7 +10,7 @@ from common.config.settings import Settings
 from common.ipc.child import ChildProcess
 from common.ipc.control_messages import Endpoint, Heartbeat, Hello, IngestLost
 from common.ipc.unit_link import UnitLinks
-from ingest.srt.library import SrtLibrary
+from common.srt.library import SrtLibrary
 from ingest.srt.listener import SrtListener
 
 log = logging.getLogger("tfarm.ingest.srt.run")

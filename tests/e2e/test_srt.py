@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common import libsrt
+from common.srt import installed as libsrt
 from tests.kit.clients import frames, record
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm

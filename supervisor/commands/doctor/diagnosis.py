@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from common import libsrt
 from common.config.ladder import Pipeline, Template
 from common.config.settings import DEFAULT_RENDITIONS
 from common.extras import WEBRTC, install_words, repair_words
 from common.ipc.identity import CPU
+from common.srt import installed as libsrt
 from common.words import counted
 from supervisor.placement.cost import CAPACITY_PER_CORE, FULL_HD30, stream_cost
 

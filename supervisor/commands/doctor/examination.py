@@ -17,13 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common import libsrt
 from common.access.exposure import exposure
 from common.config.settings import Settings
 from common.extras import WEBRTC, is_installed
 from common.ipc.identity import CPU
 from common.process import sandbox
 from common.process.certificate_files import dates, new_context, why_not
+from common.srt import installed as libsrt
 from common.version import VERSION
 from supervisor.commands.banner import configured_addresses
 from supervisor.commands.doctor.cluster import ClusterFindings, examine_cluster

@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from common import libsrt
 from common.access.exposure import exposure, publishers_addresses
 from common.extras import WEBRTC, install_words, is_installed
 from common.ipc.control_messages import DeviceInfo
 from common.ipc.figures import FarmFigures
 from common.ipc.identity import ChildId
 from common.ipc.kinds import KINDS
+from common.srt import installed as libsrt
 from common.version import VERSION
 from common.words import counted
 from supervisor.commands.banner import address_text, banner, viewers_addresses

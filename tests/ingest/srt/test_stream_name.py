@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.access.refusal import Refusal
-from ingest.srt.reject_codes import BAD_MODE, BAD_REQUEST, reject_code
+from common.srt.reject_codes import BAD_MODE, BAD_REQUEST, reject_code
 from ingest.srt.stream_name import PublishWish, wish_of
 
 

@@ -1,10 +1,10 @@
-"""ingest/srt/reject_codes.py: refusals as callers see them."""
+"""common/srt/reject_codes.py: refusals as callers see them."""
 
 import pytest
 
 from common.access.credentials import IN_USE
 from common.access.refusal import Cause, Refusal, RefusalReason
-from ingest.srt.reject_codes import reject_code
+from common.srt.reject_codes import reject_code, words_of
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,9 @@ def test_a_refusal_has_the_number_that_http_has_for_it(refusal: Refusal, code: i
 @pytest.mark.parametrize("cause", Cause)
 def test_every_refusal_has_one_of_the_standards(reason: RefusalReason, cause: Cause) -> None:
     assert 1400 <= reject_code(Refusal(reason, "x", cause=cause)) < 1600
+
+
+def test_a_caller_is_told_in_words_what_a_listener_said() -> None:
+    assert words_of(1404, "x") == "the listener has nothing by this streamid (PREDEFINED:404)"
+    assert words_of(2000, "x") == "the listener refused (PREDEFINED:1000)"
+    assert words_of(10, "incorrect passphrase") == "incorrect passphrase"

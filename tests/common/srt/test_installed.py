@@ -1,9 +1,9 @@
-"""common/libsrt.py: the library is found where it can be loaded."""
+"""common/srt/installed.py: the library is found where it can be loaded."""
 
 import ctypes
 from contextlib import suppress
 
-from common import libsrt
+from common.srt import installed as libsrt
 
 
 def test_it_is_found_where_it_can_be_loaded() -> None:

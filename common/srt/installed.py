@@ -1,6 +1,6 @@
 """Whether Debian's libsrt is installed here, and what to do to have it. Pure.
 
-Nothing is loaded to find out: that is for the process that uses it (`ingest/srt/library.py`).
+Nothing is loaded to find out: that is for the process that uses it (`library.py`).
 """
 
 import os

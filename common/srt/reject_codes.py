@@ -45,6 +45,28 @@ _BY_REASON: Final = {
     RefusalReason.BANNED: FORBIDDEN,
 }
 
+_WORDS: Final = {
+    BAD_REQUEST: "the listener does not understand the streamid",
+    UNAUTHORIZED: "the listener says that the key is missing or wrong",
+    OVERLOAD: "the listener has no room",
+    FORBIDDEN: "the listener forbids it",
+    NOT_FOUND: "the listener has nothing by this streamid",
+    BAD_MODE: "the listener does not do what the streamid asks for",
+    CONFLICT: "the listener has another publisher of this stream",
+    NOT_SUPPORTED: "the listener does not take this kind of stream",
+    INTERNAL: "the listener failed",
+    DOWN: "the listener is not ready",
+}
+_OWN_CODES: Final = 1000  # from here on: the access-control text's, and applications'
+
+
+def words_of(code: int, library_words: str) -> str:
+    """Why a listener refused, in words with its number; the library's are of its own numbers."""
+    if code < _OWN_CODES:
+        return library_words
+    number = code - _OWN_CODES
+    return f"{_WORDS.get(code, 'the listener refused')} (PREDEFINED:{number})"
+
 
 def reject_code(refusal: Refusal) -> int:
     """The number that a caller is refused with."""

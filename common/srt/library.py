@@ -10,13 +10,15 @@ import socket
 import struct
 from collections.abc import Callable
 from ctypes import byref, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint64, c_void_p
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Final
 
-from common.libsrt import INSTALL_WORDS, NAMES
-from ingest.srt.reject_codes import INTERNAL
+from common.srt.installed import INSTALL_WORDS, NAMES
+from common.srt.reject_codes import INTERNAL, words_of
 
 MAX_MESSAGE: Final = 1456  # of live mode
+SEND_BYTES: Final = 1316  # a message of live mode: seven packets of a transport stream
 READ_BYTES: Final = 64 * 1024  # of one socket in one turn
 UDP_BYTES: Final = 8 * 1024 * 1024  # that wait in the kernel, of all; its limit may be lower
 BACKLOG: Final = 128
@@ -27,13 +29,32 @@ _FAILED: Final = -1
 _SEQUENCE: Final = 0x7FFFFFFF
 
 # SRT_SOCKOPT
-_SNDSYN, _RCVSYN, _UDP_RCVBUF, _PASSPHRASE, _RCVLATENCY, _IPV6ONLY = 1, 2, 9, 26, 43, 54
+_SNDSYN, _RCVSYN, _LINGER, _UDP_RCVBUF, _LATENCY, _PASSPHRASE = 1, 2, 7, 9, 23, 26
+_CONNTIMEO, _RCVLATENCY, _PEERLATENCY, _STREAMID, _IPV6ONLY = 36, 43, 44, 46, 54
 _EPOLL_IN, _EPOLL_ERR, _EPOLL_ENABLE_EMPTY = 0x1, 0x8, 1
-_CONNECTED: Final = 5  # SRT_SOCKSTATUS
+_CONNECTING, _CONNECTED = 4, 5  # SRT_SOCKSTATUS
 
 
 class SrtError(OSError):
     """A call of the library's that failed."""
+
+
+class CallState(Enum):
+    """How far a call to somebody else's listener is."""
+
+    CALLING = "calling"
+    CONNECTED = "connected"
+    ENDED = "ended"  # or refused
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a caller says in its handshake."""
+
+    streamid: str = field(default="", repr=False)
+    passphrase: str = field(default="", repr=False)
+    latency_ms: int = 120
+    timeout_ms: int = 3000  # of the handshake
 
 
 class _Event(ctypes.Structure):
@@ -111,6 +132,9 @@ class LinkFigures:
     dropped: int  # … and did not come in time
     undecrypted: int
     rtt_ms: float
+    sent: int = 0  # packets, those sent again included
+    repeated: int = 0  # of these, again
+    given_up: int = 0  # that were not sent in time
 
     @property
     def packets(self) -> tuple[int, int, int, int]:
@@ -129,6 +153,7 @@ class SrtLibrary:
         """
         self._lib = _load()
         self._lib.srt_getlasterror_str.restype = c_char_p
+        self._lib.srt_rejectreason_str.restype = c_char_p
         self._lib.srt_listen_callback.argtypes = (c_int, _LISTEN_CALLBACK, c_void_p)
         self._lib.srt_epoll_uwait.argtypes = (c_int, c_void_p, c_int, c_int64)
         self._lib.srt_startup()
@@ -183,6 +208,48 @@ class SrtLibrary:
         self._check(lib.srt_getsockname(sock, own, byref(size)))
         return sock, _address(own.raw)
 
+    def call(self, address: tuple[str, int], call: Call) -> int:
+        """A socket that calls a listener at a numeric address; it returns at once.
+
+        `call_state` says how it goes on; it is its caller's to `close_socket`.
+
+        Raises:
+            OSError: the address is none, or the library does not take what is said.
+        """
+        lib = self._lib
+        name = _sockaddr(*address)
+        sock = self._made(lib.srt_create_socket())
+        try:
+            for option, value in (
+                (_RCVSYN, 0),
+                (_SNDSYN, 0),
+                (_CONNTIMEO, call.timeout_ms),
+                (_LATENCY, call.latency_ms),
+            ):
+                self._set(sock, option, value)
+            for option, text in ((_STREAMID, call.streamid), (_PASSPHRASE, call.passphrase)):
+                if data := text.encode():
+                    self._check(lib.srt_setsockflag(sock, option, data, len(data)))
+            self._check(lib.srt_connect(sock, name, len(name)))
+        except SrtError:
+            self.close_socket(sock)
+            raise
+        return sock
+
+    def call_state(self, sock: int) -> CallState:
+        state = self._lib.srt_getsockstate(sock)
+        if state == _CONNECTED:
+            return CallState.CONNECTED
+        return CallState.CALLING if state == _CONNECTING else CallState.ENDED
+
+    def why_refused(self, sock: int) -> str:
+        """Why a call came to nothing, in words; "": the listener did not say."""
+        code = self._lib.srt_getrejectreason(sock)
+        if code <= 0:
+            return ""
+        words = self._lib.srt_rejectreason_str(code) or b""
+        return words_of(code, words.decode("utf-8", "replace"))
+
     def set_passphrase(self, sock: int, passphrase: str) -> None:
         """What a caller has to encrypt with; in the listen callback."""
         data = passphrase.encode()
@@ -231,6 +298,25 @@ class SrtLibrary:
             pieces.append(ctypes.string_at(byref(buffer, begin), size - begin))
         return pieces
 
+    def send(self, sock: int, message: bytes) -> bool:
+        """Send at most `MAX_MESSAGE` bytes; False: there is no room for them now.
+
+        Raises:
+            SrtError: the connection has ended.
+        """
+        if self._lib.srt_sendmsg2(sock, message, len(message), None) != _FAILED:
+            return True
+        if self._is_temporary():
+            return False
+        self._check(_FAILED)
+        return False
+
+    def unsent_bytes(self, sock: int) -> int:
+        """What was sent and has not arrived, as far as the other end has said."""
+        blocks, size = c_size_t(), c_size_t()
+        self._lib.srt_getsndbuffer(sock, byref(blocks), byref(size))
+        return size.value
+
     def is_connected(self, sock: int) -> bool:
         return bool(self._lib.srt_getsockstate(sock) == _CONNECTED)
 
@@ -246,6 +332,9 @@ class SrtLibrary:
             found.receive_drop_total,
             found.undecrypted_total,
             found.rtt_ms,
+            found.sent_total,
+            found.retransmitted_total,
+            found.send_drop_total,
         )
 
     def latency_ms(self, sock: int) -> int:

@@ -83,7 +83,7 @@ class Kernel:
         import cupy
 
         self.stream = Stream()
-        self.function = _kernel(False)
+        self.function = _kernel(False, False)
         self.scaler = GpuScaler(device.context, LADDER, SPS)
         self.sources = [cupy.asarray(moving_picture(i, WIDTH, HEIGHT)) for i in range(SOURCES)]
         cupy.cuda.Device().synchronize()
@@ -102,6 +102,7 @@ class Kernel:
             luma=pointer,
             chroma=pointer + WIDTH * HEIGHT,
             pitch=WIDTH,
+            sample_bytes=1,
             stream=self.stream,
             owner=array,
         )

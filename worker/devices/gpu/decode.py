@@ -5,8 +5,8 @@ in display order where something is. A picture's memory is the decoder's and is 
 next call; that is ordered by the stream, on which the decoder, the scaler and nothing else of the
 session work. Interlaced pictures are deinterlaced by NVDEC itself (adaptive mode).
 
-Pictures of 10 bits become NV12 right behind their decoding, and HDR SDR with it (`to_nv12.py`): all
-that follows takes 8 bits.
+Pictures of 10 bits come as P016, and the scaler takes them so. HDR becomes NV12 of SDR right behind
+its decoding (`to_nv12.py`), and so does a picture of 10 bits that somebody wants to look at.
 
 NVDEC conceals damage inside a slice, and the package only prints a line about it: that is where
 `is_damaged` comes from (`nvdec_errors.py`), for all pictures of the call, which is one where
@@ -36,6 +36,7 @@ from worker.devices.gpu.nvdec_errors import damaged_pictures
 from worker.devices.gpu.snapshot import gpu_jpeg
 from worker.devices.gpu.to_nv12 import Nv12Converter
 from worker.devices.source import DecoderConfig
+from worker.devices.tone_mapping import needs_mapping
 
 # H.264 lets 16 pictures wait for reordering; more units without a picture are a decoder that hangs
 # on what it was fed.
@@ -51,7 +52,10 @@ _SPS_HEADERS = {
 
 @dataclass(slots=True)  # not frozen: made for every frame, under the GIL
 class GpuPicture:
-    """A decoded NV12 picture in device memory, valid until the decoder's next call."""
+    """A decoded picture in device memory, valid until the decoder's next call.
+
+    NV12; P016 (16-bit samples, the value in the upper 10 bits) where `sample_bytes` is 2.
+    """
 
     pts_ms: int
     width: int
@@ -60,7 +64,8 @@ class GpuPicture:
     is_damaged: bool
     luma: int  # device pointers
     chroma: int
-    pitch: int
+    pitch: int  # bytes
+    sample_bytes: int
     stream: Stream  # where it is written, and must be read
     owner: Any  # keeps the decoder's frame
 
@@ -77,7 +82,7 @@ class GpuPicture:
                     (pointer + luma_bytes, self.chroma, chroma_bytes),
                 ):
                     # the last row as far as it is the picture's: behind it may be nobody's memory
-                    count = size - self.pitch + self.width
+                    count = size - self.pitch + self.width * self.sample_bytes
                     runtime = cupy.cuda.runtime
                     runtime.memcpyAsync(
                         target, source, count, runtime.memcpyDeviceToDevice, self.stream.cupy.ptr
@@ -120,7 +125,8 @@ class GpuDecoder:
         self._decoder: Any = self._make((pictures.width, pictures.height))
         self._packet, self._flags = _packet()
         self._rows: LumaRows | None = None
-        self._converter: Nv12Converter | None = None  # of the format that it is for
+        self._mapper: Nv12Converter | None = None  # of HDR; of the format that it is for
+        self._rounder: Nv12Converter | None = None
 
     def decode(self, data: bytes, dts_ms: int, pts_ms: int) -> list[GpuPicture]:
         self._retire()
@@ -166,9 +172,8 @@ class GpuDecoder:
         if self._rows is None:
             self._rows = LumaRows()
         try:
-            return self._rows.take(
-                picture.luma, picture.pitch, picture.width, picture.height, self._stream
-            )
+            seen = self._of_8_bits(picture)
+            return self._rows.take(seen.luma, seen.pitch, seen.width, seen.height, self._stream)
         except Exception as error:
             failure = self._context.failure(error, DecodeFailed(f"looking: {error}"))
             if isinstance(failure, DecodeFailed):
@@ -178,7 +183,7 @@ class GpuDecoder:
     def snapshot(self, picture: Picture) -> bytes | None:
         assert isinstance(picture, GpuPicture)
         try:
-            return gpu_jpeg(picture)
+            return gpu_jpeg(self._of_8_bits(picture))
         except Exception as error:
             failure = self._context.failure(error, DecodeFailed(f"a snapshot: {error}"))
             if isinstance(failure, DecodeFailed):
@@ -296,41 +301,34 @@ class GpuDecoder:
             raise failure from error
 
     def _pictures(self, frames: Sequence[Any]) -> list[GpuPicture]:
-        if self._format.depth > 8:
-            converter = self._converter
-            if converter is None or converter.format is not self._format:
-                self._stream.synchronize()  # pictures of the one before may still be read
-                converter = self._converter = Nv12Converter(self._format)
-            return [self._converted(converter, *each) for each in enumerate(frames)]
-        return [self._picture(frame) for frame in frames]
-
-    def _converted(self, converter: Nv12Converter, index: int, frame: Any) -> GpuPicture:
-        """A picture of 16-bit samples as one of 8."""
-        rows, width = frame.shape
-        height = rows * 2 // 3
-        # the package gives strides in samples or in bytes, by the way that it was asked
-        pitch = max(frame.strides[0], 2 * width)
-        luma, chroma = int(frame.GetPtrToPlane(0)), int(frame.GetPtrToPlane(1))
+        pictures = [self._picture(frame) for frame in frames]
+        if not pictures or not needs_mapping(self._format):
+            return pictures
+        mapper = self._mapper
+        if mapper is None or mapper.format is not self._format:
+            self._stream.synchronize()  # pictures of the one before may still be read
+            mapper = self._mapper = Nv12Converter(self._format)
         try:
-            made = converter.convert(luma, chroma, (width, height, pitch), index, self._stream)
+            return [mapper.convert(picture, index) for index, picture in enumerate(pictures)]
         except Exception as error:
-            failure = DecodeFailed(f"conversion to 8 bits: {error}")
+            failure = DecodeFailed(f"tone mapping: {error}")
             raise self._context.failure(error, failure) from error
-        return GpuPicture(
-            pts_ms=int(frame.timestamp),
-            width=width,
-            height=height,
-            sar=self._format.sar,
-            is_damaged=self._is_damaged,
-            luma=made.pointer,
-            chroma=made.pointer + height * made.pitch,
-            pitch=made.pitch,
-            stream=self._stream,
-            owner=(frame, made),
-        )
+
+    def _of_8_bits(self, picture: GpuPicture) -> GpuPicture:
+        """The picture, or one made of it, as long as nobody looks at another one."""
+        if picture.sample_bytes == 1:
+            return picture
+        if self._rounder is None:
+            self._rounder = Nv12Converter(None)
+        return self._rounder.convert(picture, 0)
 
     def _picture(self, frame: Any) -> GpuPicture:
         rows, width = frame.shape
+        if self._format.depth > 8:
+            # the package gives strides in samples or in bytes, by the way that it was asked
+            size, pitch = 2, max(int(frame.strides[0]), 2 * int(width))
+        else:
+            size, pitch = 1, int(frame.strides[0])
         return GpuPicture(
             pts_ms=int(frame.timestamp),
             width=int(width),
@@ -339,7 +337,8 @@ class GpuDecoder:
             is_damaged=self._is_damaged,
             luma=int(frame.GetPtrToPlane(0)),
             chroma=int(frame.GetPtrToPlane(1)),
-            pitch=int(frame.strides[0]),
+            pitch=pitch,
+            sample_bytes=size,
             stream=self._stream,
             owner=frame,
         )

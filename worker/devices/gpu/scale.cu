@@ -5,13 +5,20 @@
 // for the tile's 8 rows, in exact integers (two source rows a dp2a), and lays them, less 128 and as
 // halves, into the warp's part of shared memory, a column's 8 rows in 16 bytes. Then the columns: a
 // lane makes 8 rows of one target byte at a time, in pairs of halves. What lies outside the picture
-// is black. UNALIGNED is set where rows do not begin on 8 bytes.
+// is black. UNALIGNED is set where rows do not begin on 8 samples of memory. WIDE is set for frames of
+// 16-bit samples (P016, the value in the upper 10 bits): they are rounded to bytes as they are loaded,
+// so all that follows is the same, and "bytes of the source" below are samples.
 
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / 32;
 constexpr int kBlocks = 5;  // on a multiprocessor, so at most 96 registers: measured on an H100
 constexpr int kTileRows = 8;
 constexpr int kMaxRungs = 16;
+#ifdef WIDE
+constexpr int kSampleBytes = 2;
+#else
+constexpr int kSampleBytes = 1;
+#endif
 constexpr float kRowScale = 1.0f / 16384.0f;
 // Sums of rows begin here: as the bits of a float they are 1.5 * 2^23 plus the sum less 128 * 2^14.
 constexpr int kSumStart = 0x4b400000 - 128 * 16384;
@@ -72,13 +79,31 @@ __device__ __forceinline__ unsigned add2(unsigned a, unsigned b) {
 }
 #endif
 
-// 8 bytes at p; in the unaligned form none beyond `left` (even) are touched.
+// 16-bit samples, two a word, to bytes in the upper halves of 16: what is above 255 stays there.
+__device__ __forceinline__ unsigned rounded(unsigned two) {
+    return __vminu2(two, 0xff7fff7fu) + 0x00800080u;
+}
+
+// 8 samples at p as bytes; in the unaligned form none beyond `left` (even) are touched.
 __device__ __forceinline__ uint2 load8(const unsigned char* p, int left) {
 #ifdef UNALIGNED
     unsigned word[4];
-    for (int i = 0; i < 4; ++i)
+    for (int i = 0; i < 4; ++i) {
+#ifdef WIDE
+        word[i] = 0u;
+        if (2 * i < left) {
+            const unsigned short* two = reinterpret_cast<const unsigned short*>(p + 4 * i);
+            word[i] = __byte_perm(rounded(two[0] | two[1] << 16), 0, 0x4431);
+        }
+#else
         word[i] = 2 * i < left ? *reinterpret_cast<const unsigned short*>(p + 2 * i) : 0u;
+#endif
+    }
     return make_uint2(word[0] | word[1] << 16, word[2] | word[3] << 16);
+#elif defined(WIDE)
+    const uint4 eight = __ldg(reinterpret_cast<const uint4*>(p));
+    return make_uint2(__byte_perm(rounded(eight.x), rounded(eight.y), 0x7531),
+                      __byte_perm(rounded(eight.z), rounded(eight.w), 0x7531));
 #else
     return __ldg(reinterpret_cast<const uint2*>(p));
 #endif
@@ -125,7 +150,7 @@ struct Rows {
     const unsigned char* source;  // at the tile's first source column
     const int4* table;            // a record a picture row: its first source row, its weights
     int pitch, pairs, begin, end;  // picture rows of the tile; `end` is one beyond
-    int left;                      // bytes of a source row from `source` on
+    int left;                      // samples of a source row from `source` on
 };
 
 template <int PAIRS>
@@ -133,7 +158,7 @@ __device__ __forceinline__ void filter_rows(const Rows& rows, int lane, int chun
     constexpr int kQuads = (PAIRS + 4) / 4;  // of a record
     const int quads = PAIRS ? kQuads : (rows.pairs + 4) / 4;
     for (int chunk = lane; chunk < chunks; chunk += 32) {
-        const unsigned char* source = rows.source + chunk * 8;
+        const unsigned char* source = rows.source + chunk * 8 * kSampleBytes;
         const int left = rows.left - chunk * 8;
         // Four rows at a time: more would take more registers than pay.
 #pragma unroll 1
@@ -298,7 +323,8 @@ scale_ladder(const __grid_constant__ Launch launch) {
 
     Rows rows;
     rows.source =
-        reinterpret_cast<const unsigned char*>(plane.is_chroma ? launch.chroma : launch.luma) + low;
+        reinterpret_cast<const unsigned char*>(plane.is_chroma ? launch.chroma : launch.luma) +
+        low * kSampleBytes;
     rows.table = reinterpret_cast<const int4*>(table + plane.rows);
     rows.pitch = launch.pitch;
     rows.pairs = plane.row_pairs;

@@ -133,10 +133,10 @@ class GpuScaler:
             for slot, rendition in enumerate(wanted, 3):
                 target = self._staging[rendition] if self._hybrid else surfaces[slot - 3].frame
                 head[slot] = target.pointer
-            unaligned = (picture.luma | picture.chroma | picture.pitch) & 7 != 0
-            launch_kernel(
-                _kernel(unaligned), plan.blocks, THREADS, plan.shared_bytes, stream, plan.pointer
-            )
+            size = picture.sample_bytes
+            unaligned = (picture.luma | picture.chroma | picture.pitch) & (8 * size - 1) != 0
+            kernel = _kernel(unaligned, size == 2)
+            launch_kernel(kernel, plan.blocks, THREADS, plan.shared_bytes, stream, plan.pointer)
             for surface, rendition in zip(surfaces, wanted, strict=True):
                 if not isinstance(surface.frame, DeviceFrame):
                     surface.frame.download(self._staging[rendition], stream)
@@ -195,18 +195,19 @@ class GpuScaler:
 
 
 def compile_kernels() -> None:
-    """Compile both forms of the kernel now, so that no stream waits for it later."""
-    _kernel(False)
-    _kernel(True)
+    """Compile all forms of the kernel now, so that no stream waits for it later."""
+    for unaligned in (False, True):
+        for wide in (False, True):
+            _kernel(unaligned, wide)
 
 
-@lru_cache(maxsize=2)
-def _kernel(unaligned: bool) -> int:
-    """The CUfunction of the kernel; CuPy keeps the module."""
+@lru_cache(maxsize=4)
+def _kernel(unaligned: bool, wide: bool) -> int:
+    """The CUfunction of the kernel, `wide` for 16-bit samples; CuPy keeps the module."""
     import cupy
 
-    options = ("-std=c++17", "-DUNALIGNED") if unaligned else ("-std=c++17",)
-    raw = cupy.RawKernel(_KERNEL_SOURCE.read_text(), "scale_ladder", options)
+    flags = [flag for flag, is_set in (("-DUNALIGNED", unaligned), ("-DWIDE", wide)) if is_set]
+    raw = cupy.RawKernel(_KERNEL_SOURCE.read_text(), "scale_ladder", ("-std=c++17", *flags))
     _modules.append(raw.kernel)
     return int(raw.kernel.ptr)
 

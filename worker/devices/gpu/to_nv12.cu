@@ -2,7 +2,8 @@
 //
 // A thread makes a block of 2x2 luma samples and their pair of chroma. Where tones are mapped it
 // goes by the light of each luma sample, its chroma taken linearly from the neighbours (left-sited),
-// as worker/devices/tone_mapping.py has the curves; elsewhere samples are rounded to 8 bits.
+// as worker/devices/tone_mapping.py has the curves; elsewhere samples are rounded to 8 bits. Powers
+// are the device's fast ones: of 8 bits they are right to a hundredth of a step.
 
 struct Conversion {
     unsigned long long luma, chroma, target_luma, target_chroma;
@@ -15,33 +16,33 @@ constexpr float kPqC1 = 3424.0f / 4096.0f, kPqC2 = 2413.0f / 4096.0f * 32.0f;
 constexpr float kPqC3 = 2392.0f / 4096.0f * 32.0f;
 constexpr float kHlgA = 0.17883277f, kHlgB = 1.0f - 4.0f * kHlgA, kHlgC = 0.55991073f;
 constexpr float kPeak = 1000.0f, kWhite = 203.0f;
+constexpr float kPeakPq = 0.751827096f, kWhitePq = 0.580688881f;  // as PQ has them
 
 __device__ __forceinline__ float clamp01(float v) { return fminf(fmaxf(v, 0.0f), 1.0f); }
 
 __device__ __forceinline__ float pq_to_nits(float v) {
-    const float root = powf(fmaxf(v, 0.0f), 1.0f / kPqM2);
-    return 10000.0f * powf(fmaxf(root - kPqC1, 0.0f) / (kPqC2 - kPqC3 * root), 1.0f / kPqM1);
+    const float root = __powf(fmaxf(v, 0.0f), 1.0f / kPqM2);
+    return 10000.0f * __powf(fmaxf(root - kPqC1, 0.0f) / (kPqC2 - kPqC3 * root), 1.0f / kPqM1);
 }
 
 __device__ __forceinline__ float nits_to_pq(float nits) {
-    const float root = powf(fmaxf(nits * 1e-4f, 0.0f), kPqM1);
-    return powf((kPqC1 + kPqC2 * root) / (1.0f + kPqC3 * root), kPqM2);
+    const float root = __powf(fmaxf(nits * 1e-4f, 0.0f), kPqM1);
+    return __powf((kPqC1 + kPqC2 * root) / (1.0f + kPqC3 * root), kPqM2);
 }
 
 __device__ __forceinline__ float hlg_to_scene(float v) {
-    return v <= 0.5f ? v * v / 3.0f : (expf((v - kHlgC) / kHlgA) + kHlgB) / 12.0f;
+    return v <= 0.5f ? v * v / 3.0f : (__expf((v - kHlgC) / kHlgA) + kHlgB) / 12.0f;
 }
 
-// BT.2390's EETF, from kPeak to kWhite.
-__device__ __forceinline__ float compressed(float nits) {
-    const float peak = nits_to_pq(kPeak), most = nits_to_pq(kWhite) / peak;
-    const float knee = 1.5f * most - 0.5f;
-    const float level = fminf(nits_to_pq(nits) / peak, 1.0f);
+// BT.2390's EETF, from kPeak to kWhite, of a light that PQ has as `level`.
+__device__ __forceinline__ float compressed(float nits, float level) {
+    constexpr float most = kWhitePq / kPeakPq, knee = 1.5f * most - 0.5f;
+    level = fminf(level / kPeakPq, 1.0f);
     if (level < knee) return nits;
     const float t = (level - knee) / (1.0f - knee), t2 = t * t, t3 = t2 * t;
     const float curve = (2.0f * t3 - 3.0f * t2 + 1.0f) * knee +
                         (t3 - 2.0f * t2 + t) * (1.0f - knee) + (3.0f * t2 - 2.0f * t3) * most;
-    return pq_to_nits(curve * peak);
+    return pq_to_nits(curve * kPeakPq);
 }
 
 // R'G'B' of the source to R'G'B' of BT.709.
@@ -52,20 +53,21 @@ __device__ __forceinline__ void to_sdr(int transfer, float rgb[3]) {
     } else if (transfer == 18) {
         for (int c = 0; c < 3; ++c) light[c] = hlg_to_scene(rgb[c]);
         const float luma = 0.2627f * light[0] + 0.6780f * light[1] + 0.0593f * light[2];
-        const float gain = kPeak * powf(luma, 0.2f);
+        const float gain = kPeak * __powf(luma, 0.2f);
         for (int c = 0; c < 3; ++c) light[c] *= gain;
     } else {
-        for (int c = 0; c < 3; ++c) light[c] = kWhite * powf(rgb[c], 2.4f);
+        for (int c = 0; c < 3; ++c) light[c] = kWhite * __powf(rgb[c], 2.4f);
     }
     if (transfer == 16 || transfer == 18) {
         const float largest = fmaxf(fmaxf(fmaxf(light[0], light[1]), light[2]), 1e-6f);
-        const float gain = compressed(largest) / largest;
+        const float level = transfer == 16 ? fmaxf(fmaxf(rgb[0], rgb[1]), rgb[2]) : nits_to_pq(largest);
+        const float gain = compressed(largest, level) / largest;
         for (int c = 0; c < 3; ++c) light[c] *= gain;
     }
     const float r = light[0] / kWhite, g = light[1] / kWhite, b = light[2] / kWhite;
-    rgb[0] = powf(clamp01(1.660491f * r - 0.587641f * g - 0.072850f * b), 1.0f / 2.4f);
-    rgb[1] = powf(clamp01(-0.124550f * r + 1.132900f * g - 0.008349f * b), 1.0f / 2.4f);
-    rgb[2] = powf(clamp01(-0.018151f * r - 0.100579f * g + 1.118730f * b), 1.0f / 2.4f);
+    rgb[0] = __powf(clamp01(1.660491f * r - 0.587641f * g - 0.072850f * b), 1.0f / 2.4f);
+    rgb[1] = __powf(clamp01(-0.124550f * r + 1.132900f * g - 0.008349f * b), 1.0f / 2.4f);
+    rgb[2] = __powf(clamp01(-0.018151f * r - 0.100579f * g + 1.118730f * b), 1.0f / 2.4f);
 }
 
 __device__ __forceinline__ unsigned char to_8_bits(float v) {

@@ -38,6 +38,9 @@ static unsigned __byte_perm(unsigned a, unsigned b, unsigned selector) {
         out |= static_cast<unsigned>(both >> 8 * (selector >> 4 * i & 7) & 255) << 8 * i;
     return out;
 }
+static unsigned __vminu2(unsigned a, unsigned b) {
+    return min(a & 0xffff, b & 0xffff) | min(a >> 16, b >> 16) << 16;
+}
 static int dot(int w, unsigned b, int c) {
     return c + static_cast<short>(w) * static_cast<int>(b & 255) +
            static_cast<short>(w >> 16) * static_cast<int>(b >> 8 & 255);

@@ -29,13 +29,17 @@ def ladder_for(width: int, height: int, fit: RenditionFit = RenditionFit.SHORT_S
     return fit_ladder(template, SourceFormat(width, height))
 
 
-def upload(frame: Nv12, stream: Stream, pitch: int | None = None) -> GpuPicture:
+def upload(
+    frame: Nv12, stream: Stream, pitch: int | None = None, sample_bytes: int = 1
+) -> GpuPicture:
+    """On the device, with `pitch` samples a row; as P016 where a sample has two bytes."""
     import cupy
 
     rows, width = frame.shape
     pitch = pitch or width
-    held = cupy.zeros((rows, pitch), cupy.uint8)
-    held[:, :width] = cupy.asarray(frame)
+    held = cupy.zeros((rows, pitch), cupy.uint8 if sample_bytes == 1 else cupy.uint16)
+    held[:, :width] = cupy.asarray(frame if sample_bytes == 1 else frame.astype(np.uint16) << 8)
+    pitch *= sample_bytes
     cupy.cuda.Device().synchronize()
     height = rows * 2 // 3
     pointer = int(held.data.ptr)
@@ -48,6 +52,7 @@ def upload(frame: Nv12, stream: Stream, pitch: int | None = None) -> GpuPicture:
         luma=pointer,
         chroma=pointer + pitch * height,
         pitch=pitch,
+        sample_bytes=sample_bytes,
         stream=stream,
         owner=held,
     )
@@ -60,6 +65,7 @@ def download(surface: GpuSurface) -> Nv12:
     return np.array(array[:, : frame.width])
 
 
+@pytest.mark.parametrize("sample_bytes", [1, 2])
 @pytest.mark.parametrize(
     ("width", "height", "pitch", "rule"),
     [
@@ -73,14 +79,19 @@ def download(surface: GpuSurface) -> Nv12:
     ],
 )
 def test_every_rendition_is_the_reference_picture(
-    device: GpuBackend, width: int, height: int, pitch: int | None, rule: RenditionFit
+    device: GpuBackend,
+    width: int,
+    height: int,
+    pitch: int | None,
+    rule: RenditionFit,
+    sample_bytes: int,
 ) -> None:
     source = moving_picture(3, width, height)
     ladder = ladder_for(width, height, rule)
     sps = replace(PLAIN_SPS, width=width, height=height)
     scaler = device.open_scaler(ladder, sps)
     stream = Stream()
-    picture = upload(source, stream, pitch)
+    picture = upload(source, stream, pitch, sample_bytes)
     surfaces = scaler.scale(picture, range(len(ladder.renditions)))
     assert len(surfaces) == len(ladder.renditions) > 0
     for rendition, surface in zip(ladder.renditions, surfaces, strict=True):

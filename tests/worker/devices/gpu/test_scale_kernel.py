@@ -3,6 +3,7 @@
 import ctypes
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +19,32 @@ KERNEL = Path(plan_module.__file__).parent
 POISON = 0xA5
 
 
-@pytest.fixture(scope="module", params=["", "-DUNALIGNED"], ids=["aligned", "unaligned"])
-def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+# What the kernel's source is compiled with, and the bits of a source's samples.
+FORMS = {
+    "aligned": ([], 8),
+    "unaligned": (["-DUNALIGNED"], 8),
+    "wide": (["-DWIDE"], 10),
+    "wide, unaligned": (["-DWIDE", "-DUNALIGNED"], 10),
+}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    library: ctypes.CDLL
+    bits: int  # of a source's samples
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Kernel:
     compiler = shutil.which("g++")
     if compiler is None:
         lacks("g++", "g++")
     library = tmp_path_factory.mktemp("kernel") / "kernel.so"
     source = Path(__file__).parent / "kernel_on_cpu.cpp"
+    form, bits = FORMS[request.param]
     flags = ["-std=c++20", "-O1", "-shared", "-fPIC", "-w", "-mf16c", "-pthread", f"-I{KERNEL}"]
-    if request.param:
-        flags.append(request.param)
-    subprocess.run([compiler, *flags, "-o", str(library), str(source)], check=True)
-    return ctypes.CDLL(str(library))
+    subprocess.run([compiler, *flags, *form, "-o", str(library), str(source)], check=True)
+    return Kernel(ctypes.CDLL(str(library)), bits)
 
 
 def picture(width: int, height: int) -> NDArray[np.uint8]:
@@ -42,12 +57,24 @@ def picture(width: int, height: int) -> NDArray[np.uint8]:
     return np.asarray(np.clip(128 + waves + noise, 0, 255), np.uint8)
 
 
+def in_ten_bits(source: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Samples of which each rounds to that of 8 bits, from below, from above, and at the ends."""
+    near = np.random.default_rng(1).integers(-2, 2, source.shape)
+    ten = np.where(source == 255, 1023, 4 * source.astype(np.int32) + near)
+    return np.asarray(np.clip(ten, 0, 1023), np.uint16)
+
+
 def run(
-    kernel: ctypes.CDLL, source: NDArray[np.uint8], height: int, made: PicturePlan, fits: list[Fit]
+    kernel: Kernel, source: NDArray[np.uint8], height: int, made: PicturePlan, fits: list[Fit]
 ) -> list[NDArray[np.uint8]]:
-    pitch = -(-source.shape[1] // 8) * 8 + 8
-    held = np.full((source.shape[0], pitch), POISON, np.uint8)
-    held[:, : source.shape[1]] = source
+    samples = -(-source.shape[1] // 8) * 8 + 8
+    if kernel.bits == 8:
+        held = np.full((source.shape[0], samples), POISON, np.uint8)
+        held[:, : source.shape[1]] = source
+    else:
+        held = np.full((source.shape[0], samples), 0xFFFF, np.uint16)
+        held[:, : source.shape[1]] = in_ten_bits(source) << 6
+    pitch = held.strides[0]
     targets = [
         np.full((fit.height * 3 // 2 + 1, target_pitch(fit.width)), POISON, np.uint8)
         for fit in fits
@@ -58,7 +85,7 @@ def run(
     launch["table"] = made.table.ctypes.data
     launch["pitch"] = pitch
     launch["targets"][0, : len(fits)] = [target.ctypes.data for target in targets]
-    status = kernel.run_kernel(
+    status = kernel.library.run_kernel(
         ctypes.c_void_p(launch.ctypes.data), launch.nbytes, made.blocks, made.shared_bytes
     )
     assert status == 0
@@ -78,7 +105,7 @@ def run(
     ],
 )
 def test_the_kernel_makes_the_reference_picture(
-    kernel: ctypes.CDLL, width: int, height: int, fits: list[Fit]
+    kernel: Kernel, width: int, height: int, fits: list[Fit]
 ) -> None:
     source = picture(width, height)
     targets = run(kernel, source, height, plan_picture(width, height, fits), fits)
@@ -91,7 +118,7 @@ def test_the_kernel_makes_the_reference_picture(
         assert (target[:-1, fit.width :] == POISON).all(), "written beyond the rows"
 
 
-def test_bars_are_black_of_the_range(kernel: ctypes.CDLL) -> None:
+def test_bars_are_black_of_the_range(kernel: Kernel) -> None:
     source = np.full((24, 16), 255, np.uint8)
     fits = [Fit(64, 32, 16, 8, 32, 16)]
     for full_range, black in ((False, 16), (True, 0)):

@@ -12,6 +12,9 @@ static Index threadIdx, blockIdx;
 #define __forceinline__ inline
 #define __grid_constant__
 
+#define __powf powf
+#define __expf expf
+
 #include "to_nv12.cu"
 
 extern "C" int run_conversion(const void* arguments, int size, int blocks) {

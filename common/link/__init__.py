@@ -1,6 +1,6 @@
-"""The link between two hosts of a cluster, without sockets: its frames, and the state of its ends.
+"""The link between two hosts of a cluster, without sockets: what is said, and its ends' state.
 
-`frames.py`: bytes on the wire. `messages.py`: what they say, and which of it may be. `serving.py`
+`messages.py`: what the frames of `common/ipc/plain/` say, and which of it may be. `serving.py`
 over `backlog.py`: the end where a stream is made. `pulling.py`: the end where it is played.
 Everything is pure; TLS, connections and the farms at both ends belong elsewhere.
 """

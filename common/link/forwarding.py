@@ -12,9 +12,9 @@ from typing import Final
 
 from common.access.refusal import Refusal, RefusalReason
 from common.ipc.envelope import encode
+from common.ipc.plain.frames import frame_size, to_parts
 from common.ipc.unit_messages import KEY, VIDEO, UnitItem
 from common.link.backlog import Backlog, Parts
-from common.link.frames import frame_size, to_parts
 from common.link.messages import MAX_AGE_S, LinkTaken
 from common.link.publish_messages import (
     MAX_UNITS,

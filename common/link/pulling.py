@@ -14,9 +14,9 @@ from typing import Final
 from common.errors import LinkError
 from common.ipc.envelope import encode
 from common.ipc.media_messages import TagHeader
+from common.ipc.plain.frames import FrameReader, frame_size, to_parts
 from common.link.backlog import Parts
 from common.link.forwarding import Forwarding
-from common.link.frames import FrameReader, frame_size, to_parts
 from common.link.messages import (
     MAX_RENDITIONS,
     OLDEST_VERSION,
@@ -132,6 +132,15 @@ class Pulling:
             LinkError: what no host may send. Say so by `refuse`, and close.
         """
         self._reader.feed(data)
+        return self.filled(0, now)
+
+    def room(self) -> memoryview:
+        """Return where the next bytes of the other end belong; `filled` says how many came."""
+        return self._reader.room()
+
+    def filled(self, size: int, now: float) -> list[tuple[Media, Sequence[bytes]]]:
+        """So many bytes have come into `room`: as `feed`. Raises LinkError."""
+        self._reader.filled(size)
         found: list[tuple[Media, Sequence[bytes]]] = []
         while (frame := self._reader.next()) is not None:
             envelope, payloads = frame

@@ -13,8 +13,8 @@ from typing import Final, Protocol
 from common.errors import LinkError
 from common.ipc.envelope import encode
 from common.ipc.media_messages import HEADER, KEY, REPLAY, SHARED, RenditionVideo
+from common.ipc.plain.frames import MAX_PAYLOADS, Frame, FrameReader, frame_size, to_parts
 from common.link.backlog import Backlog, Parts
-from common.link.frames import MAX_PAYLOADS, Frame, FrameReader, frame_size, to_parts
 from common.link.messages import (
     MAX_AGE_S,
     MAX_RELAYS,
@@ -129,6 +129,15 @@ class Serving:
             LinkError: what no peer may send. Say so by `refuse`, and close.
         """
         self._reader.feed(data)
+        return self.filled(0)
+
+    def room(self) -> memoryview:
+        """Return where the next bytes of the other end belong; `filled` says how many came."""
+        return self._reader.room()
+
+    def filled(self, size: int) -> list[Demanded]:
+        """So many bytes have come into `room`: as `feed`. Raises LinkError."""
+        self._reader.filled(size)
         changed: list[Demanded] = []
         while (frame := self._reader.next()) is not None:
             message = read_message(*frame)

@@ -39,6 +39,9 @@ _TCP: Final = (
 )
 
 
+_NOWHERE: Final = memoryview(bytearray(4096))  # what still comes over a connection that is gone
+
+
 class Served(Protocol):
     """Who has the streams: `egress.relay.output.RelayOutput`."""
 
@@ -57,8 +60,11 @@ class Publishing(Protocol):
     def left(self, serving: Serving) -> None: ...
 
 
-class _Link(asyncio.Protocol):
-    """One connection: what is written first in a millisecond leaves at once, the rest together."""
+class _Link(asyncio.BufferedProtocol):
+    """One connection: what is written first in a millisecond leaves at once, the rest together.
+
+    What comes is decrypted into the memory that frames are cut from.
+    """
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
@@ -67,6 +73,7 @@ class _Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._is_late = False  # there is a call to come that writes the parts
         self._written_s = -1.0  # the loop's time at the last write
+        self.is_over = False  # it is closed from this end: what still comes is not taken
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's TLS transport is none of asyncio's classes, and has their methods
@@ -87,6 +94,7 @@ class _Link(asyncio.Protocol):
 
     def close(self) -> None:
         """Send what is there, and end it."""
+        self.is_over = True
         self._flush()
         if self.transport is not None:
             self.transport.close()
@@ -122,10 +130,15 @@ class _ServingLink(_Link):
         self.serving = Serving(self._server.own, names, self.write, time.monotonic)
         self._server.arrived(self, self.serving)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        if self.serving is None or self.is_over:
+            return _NOWHERE
+        return self.serving.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
         self.received_s = time.monotonic()
-        if self.serving is not None:
-            self._server.received(self, self.serving, data)
+        if self.serving is not None and not self.is_over:
+            self._server.received(self, self.serving, nbytes)
 
     def connection_lost(self, error: Exception | None) -> None:
         serving, self.serving = self.serving, None
@@ -190,11 +203,11 @@ class LinkServer:
         if self.publishers is not None:
             self.publishers.arrived(serving)
 
-    def received(self, link: _ServingLink, serving: Serving, data: bytes) -> None:
-        """Take what has come."""
+    def received(self, link: _ServingLink, serving: Serving, size: int) -> None:
+        """Take what has come: so many bytes, in its room."""
         was_greeted = serving.peer is not None
         try:
-            demanded = serving.feed(data)
+            demanded = serving.filled(size)
         except LinkError as error:
             self._refuse(link, str(error))
             return
@@ -263,10 +276,15 @@ class _PullingLink(_Link):
         self._client.links.add(self)
         self.host.pulling.connected(self.write)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _NOWHERE if self.is_over else self.host.pulling.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
         now = self.received_s = time.monotonic()
+        if self.is_over:
+            return
         try:
-            self._client.pulls.on_all_media(self.host, self.host.pulling.feed(data, now), now)
+            self._client.pulls.on_all_media(self.host, self.host.pulling.filled(nbytes, now), now)
             if len(self._client.pulls.hosts) != self._client.followed:
                 self._client.follow()  # another host is to be asked
         except LinkError as error:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from common.ipc.envelope import encode
-from common.link.frames import FrameReader, to_parts
+from common.ipc.plain.frames import FrameReader, to_parts
 from common.link.messages import VERSION, LinkGreeting, read_message
 from common.process.certificate_files import mutual_contexts
 from tests.faults.load import LoadPlayer

@@ -4,7 +4,7 @@ import pytest
 
 from common.errors import LinkError
 from common.ipc.envelope import encode
-from common.link.frames import to_parts
+from common.ipc.plain.frames import to_parts
 from common.link.messages import (
     LinkClosed,
     LinkGreeting,

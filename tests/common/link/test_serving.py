@@ -7,8 +7,8 @@ import pytest
 from common.errors import LinkError
 from common.ipc.envelope import encode
 from common.ipc.media_messages import REPLAY, SHARED
+from common.ipc.plain.frames import to_parts
 from common.link.backlog import WINDOW_BYTES
-from common.link.frames import to_parts
 from common.link.messages import (
     LinkClosed,
     LinkGreeting,

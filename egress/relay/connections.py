@@ -21,7 +21,8 @@ from common.link.messages import LinkGreeting
 from common.link.serving import Demanded, Serving
 from common.process.listening import Acceptor
 from common.process.log import PeerLines, more
-from egress.relay.pulls import Host, Pulls
+from egress.relay.play import Host
+from egress.relay.pulls import Pulls
 
 log = logging.getLogger("tfarm.egress.relay.connections")
 

@@ -27,6 +27,7 @@ from egress.streams.stream import Stream
 
 PROTOCOL: Final = "relay"
 ASK_AGAIN_S: Final = 5.0  # changes are reported for 15 s after the last time
+LEAVE_S: Final = 12.0  # that a stream is sent on which another host has now: a GOP may take 10 s
 HANDOVER_MS: Final = 10_000  # players are kept so long there, for the stream's other host
 ENDED: Final = "the stream has ended"
 
@@ -93,6 +94,7 @@ class RelayOutput:
         self._peers: dict[int, Peer] = {}
         self._owned: dict[str, StreamOwner] = {}  # of what is wanted: those that are here
         self._digests: dict[StreamId, str] = {}
+        self._leaving: dict[str, float] = {}  # of those: what another host has now, and until when
         self._asked_s: dict[str, float] = {}
         self._dropped = 0  # by connections that are gone
         self.played: Played = _NothingPlayed()
@@ -116,6 +118,9 @@ class RelayOutput:
         peer, digest = self._peers[id(serving)], demanded.stream
         if not demanded.renditions:
             self._unwant(peer, digest)
+            return
+        if digest in self._leaving and digest not in peer.wanted and peer.knows_tree:
+            serving.instead(digest)
             return
         if digest not in peer.wanted and peer.knows_tree:
             others = self._others(peer, digest)
@@ -143,12 +148,16 @@ class RelayOutput:
         if owner.is_here and owner.stream_id:
             if known is not None and owner.epoch < known.epoch:
                 return  # the claim is to be made anew: until then the one before holds
+            self._leaving.pop(digest, None)
             self._owned[digest] = owner
             self._digests[owner.stream_id] = digest
-        elif not owner.host or not (self._forget(digest) or owner.is_certain):
+        elif not owner.host or not (known is not None or owner.is_certain):
             return  # nobody has it: it ends here by itself
-        elif not self.played.is_pulled(digest):
-            self.release(digest)
+        elif known is not None and not self._is_finished(known.stream_id):
+            self._leaving.setdefault(digest, self._context.clock() + LEAVE_S)
+            return  # its last pictures are still to come
+        else:
+            self._leave(digest)
             return
         for peer in self._peers.values():
             if digest in peer.wanted:
@@ -255,6 +264,9 @@ class RelayOutput:
         for digest in [digest for digest in self._asked_s if digest not in wanted]:
             del self._asked_s[digest]
             self._forget(digest)
+        for digest, until_s in tuple(self._leaving.items()):
+            if now >= until_s or self._is_finished(self._owned[digest].stream_id):
+                self._leave(digest)
         for peer in self._peers.values():
             for digest in peer.wanted:
                 self._follow(peer, digest)  # its generation may be another one
@@ -274,18 +286,33 @@ class RelayOutput:
             self._asked_s[digest] = now
             self._ask(OwnerWanted(digest=digest))
 
-    def _forget(self, digest: str) -> bool:
-        """This host has it no more; False: it had not, as far as was known here."""
+    def _is_finished(self, stream_id: StreamId) -> bool:
+        """Tell if nothing more comes of a stream that another host has now."""
+        stream = self._context.streams.get(stream_id)
+        return stream is None or stream.is_finished
+
+    def _leave(self, digest: str) -> None:
+        """Another host has it: who took it from here asks that one, or takes it by way of here."""
+        self._forget(digest)
+        if not self.played.is_pulled(digest):
+            self.release(digest)
+            return
+        for peer in self._peers.values():
+            if digest in peer.wanted:
+                self._follow(peer, digest)
+
+    def _forget(self, digest: str) -> None:
+        """This host has it no more."""
+        self._leaving.pop(digest, None)
         owner = self._owned.pop(digest, None)
         if owner is None:
-            return False
+            return
         self._digests.pop(owner.stream_id, None)
         for peer in self._peers.values():
             wanted = peer.wanted.get(digest)
             if wanted is not None:
                 self._end_feeds(peer, digest, wanted, owner.stream_id)
                 peer.serving.closed(digest, "this host has it no more", HANDOVER_MS)
-        return True
 
     def _follow(self, peer: Peer, digest: str) -> None:
         """Have a host sent what it wants of a stream, as far as that is there."""

@@ -33,10 +33,14 @@ Key = tuple[StreamId, Generation, str]
 MAX_SHARED: Final = 2_000  # tags of sound and data that are kept
 MAX_RUN: Final = 128  # tags that are passed on in one message …
 MAX_RUN_BYTES: Final = 1024 * 1024  # … and bytes, but for a single larger one
+STEP_MS: Final = 40.0  # between pictures, where that is not known …
+SOUND_STEP_MS: Final = 20.0  # … and between frames of sound
 _VIDEO: Final = 9
 
 
-class _Kept(NamedTuple):
+class Kept(NamedTuple):
+    """A tag with times of this host's clock."""
+
     head: TagHeader
     body: bytes
 
@@ -92,6 +96,23 @@ class PlayedStream:
         return Out(message.rendition, rendition.begin(message.video, *payloads), is_start=True)
 
     @property
+    def names(self) -> Sequence[str]:
+        """The renditions that have come."""
+        return tuple(self._renditions)
+
+    def last(self, name: str) -> tuple[int | None, float]:
+        """The time of a rendition's last picture, and how far apart they are, in ms."""
+        found = self._renditions.get(name)
+        if found is None:
+            return None, STEP_MS
+        return found.last_ms, _step_ms(found.gop, STEP_MS)
+
+    def last_shared(self, tag_type: int) -> tuple[int | None, float]:
+        """Likewise of sound or data."""
+        kept = [tag for tag in self._shared.kept() if _is_timed(tag, tag_type)]
+        return self._shared.last_ms.get(tag_type), _step_ms(kept, SOUND_STEP_MS)
+
+    @property
     def has_still(self) -> bool:
         """Tell if there is a picture to show while its host is away, as the template may say."""
         if self._opening is None or self._opening.template.away_picture is not AwayPicture.FREEZE:
@@ -110,12 +131,14 @@ class PlayedStream:
 
     def tags(self, message: LinkTags, bodies: Sequence[bytes], now: float) -> Out:
         """Tags of a rendition, or of the whole stream; without any: it is there."""
-        kept = list(map(_Kept, arrived(message.tags, now), bodies))
-        name = message.rendition
+        return self.append(message.rendition, kept_tags(message, bodies, now), now)
+
+    def append(self, name: str, tags: Sequence[Kept], now: float) -> Out:
+        """Likewise, where the times are those of this host's clock."""
         if name == SHARED:
-            return Out(name, self._shared.append(kept, now), is_start=True)
+            return Out(name, self._shared.append(tags, now), is_start=True)
         rendition = self._rendition(name)
-        kept = rendition.after_still(kept)
+        kept = rendition.after_still(tags)
         frames = rendition.append(kept, now)
         starts = bool(kept) and kept[0].head.flags & KEY != 0
         if starts:
@@ -136,8 +159,11 @@ class PlayedStream:
         frames = self._shared.again(first.dts_ms)
         return Out(SHARED, frames, is_start=True) if frames is not None else None
 
-    def closed(self, reason: str, hold_ms: int) -> Sequence[Out]:
-        """It is over, or its owner is away; what may come of it later is numbered on."""
+    def closed(self, reason: str, hold_ms: int, *, is_all: bool = False) -> Sequence[Out]:
+        """It is over, or its owner is away; what may come of it later is numbered on.
+
+        `is_all`: though it is held, nothing more of this generation comes.
+        """
         if self._opening is None:
             return []
         self._opening = self.link = None
@@ -145,7 +171,7 @@ class PlayedStream:
         for rendition in self._renditions.values():
             rendition.clear()
         ends: list[object] = [StreamClosed(self._stream_id, self.generation, reason, hold_ms)]
-        if hold_ms == 0:  # nothing is on its way any more
+        if hold_ms == 0 or is_all:  # nothing is on its way any more
             ends.insert(0, GenerationEnd(self._stream_id, self.generation, reason))
         return [Out(SHARED, [encode(end)], is_start=True) for end in ends]
 
@@ -193,11 +219,12 @@ class _Shared:
         self.opening: Frames = []
         self._stream_id = stream_id
         self._generation = generation
+        self.last_ms: dict[int, int] = {}  # of sound and data, by type
         self._next_number = 0
-        self._header: _Kept | None = None
-        self._kept: list[_Kept] = []
+        self._header: Kept | None = None
+        self._kept: list[Kept] = []
 
-    def append(self, tags: Sequence[_Kept], now: float) -> Frames:
+    def append(self, tags: Sequence[Kept], now: float) -> Frames:
         """Number tags; gives the message with them."""
         frames = _message(self._stream_id, self._generation, SHARED, self._next_number, tags, now)
         self._next_number += len(tags)
@@ -206,6 +233,8 @@ class _Shared:
                 self._header = tag
             else:
                 self._kept.append(tag)
+                known_ms = self.last_ms.get(tag.head.type, tag.head.dts_ms)
+                self.last_ms[tag.head.type] = max(known_ms, tag.head.dts_ms)
         del self._kept[:-MAX_SHARED]
         return frames
 
@@ -229,11 +258,11 @@ class _Shared:
         if tags:
             yield self._repeated(tags)
 
-    def kept(self) -> Sequence[_Kept]:
+    def kept(self) -> Sequence[Kept]:
         """The header, and what is kept, as a replay."""
         return [*([self._header] if self._header is not None else []), *map(_again, self._kept)]
 
-    def _repeated(self, tags: Sequence[_Kept]) -> Frames:
+    def _repeated(self, tags: Sequence[Kept]) -> Frames:
         return _message(self._stream_id, self._generation, SHARED, 0, tags, 0.0)
 
 
@@ -248,7 +277,8 @@ class _Rendition:
         self.video = RenditionVideo("", 0, 0)
         self._script = self._header = b""
         self._next_number = 0
-        self._gop = GopBuffer[_Kept]()
+        self._gop = GopBuffer[Kept]()
+        self.last_ms: int | None = None  # of the last picture
         self._came_s = 0.0  # the last tags
         self._still: Still | None = None  # that is shown, or was and nothing else came yet
 
@@ -264,7 +294,7 @@ class _Rendition:
         return self._script, self._header
 
     @property
-    def gop(self) -> Sequence[_Kept]:
+    def gop(self) -> Sequence[Kept]:
         """The tags since the last keyframe."""
         return self._gop.entries
 
@@ -278,11 +308,14 @@ class _Rendition:
         self._header = header or self._header
         return self._open(self._next_number)
 
-    def append(self, tags: Sequence[_Kept], now: float) -> Frames:
+    def append(self, tags: Sequence[Kept], now: float) -> Frames:
         """Number tags and keep their GOP; gives the message with them."""
         first = self._next_number
         self._next_number += len(tags)
         self._came_s = now
+        if tags:
+            last_ms = tags[-1].head.dts_ms
+            self.last_ms = last_ms if self.last_ms is None else max(self.last_ms, last_ms)
         for tag in tags:
             is_key = tag.head.flags & KEY != 0
             self._gop.add(tag, len(tag.body), _VIDEO, tag.head.dts_ms, begins=is_key)
@@ -302,9 +335,9 @@ class _Rendition:
         if at_ms is None:
             return None
         head = key.head._replace(dts_ms=at_ms, flags=key.head.flags & ~REPLAY, received_s=now)
-        return self.append([_Kept(head, key.body)], now)
+        return self.append([Kept(head, key.body)], now)
 
-    def after_still(self, tags: list[_Kept]) -> list[_Kept]:
+    def after_still(self, tags: Sequence[Kept]) -> Sequence[Kept]:
         """What of these tags goes on behind a picture that was shown meanwhile."""
         if self._still is None:
             return tags
@@ -328,13 +361,29 @@ class _Rendition:
         return [encode(message), self._script, self._header]
 
 
-def _again(tag: _Kept) -> _Kept:
-    return _Kept(tag.head._replace(flags=tag.head.flags | REPLAY), tag.body)
+def kept_tags(message: LinkTags, bodies: Sequence[bytes], now: float) -> list[Kept]:
+    """The tags of a message, with times of this host's clock."""
+    return list(map(Kept, arrived(message.tags, now), bodies))
 
 
-def _runs(tags: Sequence[_Kept]) -> Iterable[Sequence[_Kept]]:
+def _step_ms(tags: Sequence[Kept], unknown_ms: float) -> float:
+    """How far apart they are, about."""
+    if len(tags) < 2:
+        return unknown_ms
+    return max(1.0, (tags[-1].head.dts_ms - tags[0].head.dts_ms) / (len(tags) - 1))
+
+
+def _is_timed(tag: Kept, tag_type: int) -> bool:
+    return tag.head.type == tag_type and not tag.head.flags & HEADER
+
+
+def _again(tag: Kept) -> Kept:
+    return Kept(tag.head._replace(flags=tag.head.flags | REPLAY), tag.body)
+
+
+def _runs(tags: Sequence[Kept]) -> Iterable[Sequence[Kept]]:
     """Cut what is kept into messages; a header goes alone."""
-    run, size = list[_Kept](), 0
+    run, size = list[Kept](), 0
     for tag in tags:
         is_full = len(run) >= MAX_RUN or size + len(tag.body) > MAX_RUN_BYTES
         if run and (is_full or run[-1].head.flags & HEADER):
@@ -346,7 +395,7 @@ def _runs(tags: Sequence[_Kept]) -> Iterable[Sequence[_Kept]]:
         yield run
 
 
-def _crossing(tags: Sequence[_Kept], now: float) -> tuple[LinkTag, ...]:
+def _crossing(tags: Sequence[Kept], now: float) -> tuple[LinkTag, ...]:
     """The tags with their ages in place of times."""
     return tuple(
         [LinkTag(*head[:5], min(max(0.0, now - head.received_s), MAX_AGE_S)) for head, _ in tags]
@@ -358,7 +407,7 @@ def _message(
     generation: Generation,
     name: str,
     first: int,
-    tags: Sequence[_Kept],
+    tags: Sequence[Kept],
     sent_s: float,
 ) -> Frames:
     heads = tuple([tag.head for tag in tags])

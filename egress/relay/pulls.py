@@ -1,12 +1,13 @@
 """Which streams are pulled from which hosts, and what becomes of them here. Pure but for its ports.
 
 The supervisor says which streams are wanted; the cluster child, by its way, who has them; the links
-to the egresses, what of them is watched. A stream whose owner changes goes on under a higher
-generation; one whose owner is away is held as its template has it, for whoever has it next.
+to the egresses, what of them is watched. A stream whose owner changes goes on as it is if its time
+has the same zero there, and is taken from both owners for a moment (`handover.py`); else it goes on
+under a higher generation. One whose owner is away is held as its template has it, for whoever has
+it next.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 from typing import Final, Protocol
 
@@ -25,11 +26,15 @@ from common.link.messages import (
 )
 from common.link.pulling import Media, Pulling
 from common.link.tree import ParentSearch, may_take
+from egress.relay.handover import Handover
+from egress.relay.play import Before, Host, Play
 from egress.relay.played_stream import Frames, Key, Out, PlayedStream
 from egress.relay.still import AFTER_S
 
 ASK_AGAIN_S: Final = 5.0  # changes are reported for 15 s after the last time
 UNHEARD_S: Final = 10.0  # without its owner, before players hear of it: a link comes back sooner
+LEAVE_S: Final = 12.0  # that who had a stream is listened to before the next one sends it …
+OVERLAP_S: Final = 3.0  # … and since then
 UNCONFIRMED_S: Final = 20.0  # for another supervisor to say that a stream is still wanted
 IDLE_S: Final = 30.0  # a connection that nothing is pulled by is kept
 
@@ -75,31 +80,6 @@ class _NoBranches:
     def release(self, digest: str, /) -> None: ...
 
 
-@dataclass(slots=True, eq=False)
-class Host:
-    """One that streams are pulled from."""
-
-    name: str
-    address: str  # HOST:PORT of its relay
-    pulling: Pulling
-    used_s: float
-    forwarding: Forwarding  # publishers whose streams it has
-
-
-@dataclass(slots=True)
-class _Play:
-    """A stream that is wanted here."""
-
-    play: RemotePlay
-    owner: StreamOwner | None = None
-    parent: ParentSearch | None = None  # of whom it comes, while there is an owner …
-    is_sent: bool = False  # … who has let this host in
-    stream: PlayedStream | None = None
-    asked_s: float = -inf
-    unheard_s: float | None = None  # since when its owner is not there
-    confirm_s: float = inf  # the supervisor is to say until then that it is wanted
-
-
 class Pulls:  # long: one table of streams, which everything that comes changes
     """All of one relay."""
 
@@ -116,7 +96,7 @@ class Pulls:  # long: one table of streams, which everything that comes changes
         self._ask = ask
         self.on_forwarded: Callable[[Event], object] = lambda event: None
         self._own: LinkGreeting | None = None
-        self._plays: dict[StreamId, _Play] = {}
+        self._plays: dict[StreamId, Play] = {}
         self._by_digest: dict[str, StreamId] = {}
         self._stale = 0  # of hosts that nothing is pulled from any more
 
@@ -126,8 +106,8 @@ class Pulls:  # long: one table of streams, which everything that comes changes
     @property
     def counters(self) -> Mapping[str, int]:
         return {
-            "relay pulled streams": sum(map(_is_open, self._plays.values())),
-            "relay pulled by way of others": sum(map(_is_by_way, self._plays.values())),
+            "relay pulled streams": sum(play.is_open for play in self._plays.values()),
+            "relay pulled by way of others": sum(play.is_by_way for play in self._plays.values()),
             "relay pulled from": sum(host.pulling.is_ready for host in self.hosts.values()),
             "relay stale": self._stale + sum(h.pulling.stale for h in self.hosts.values()),
         }
@@ -141,25 +121,26 @@ class Pulls:  # long: one table of streams, which everything that comes changes
     def on_play(self, message: RemotePlay, now: float) -> None:
         """The supervisor wants a stream here, or under a higher generation."""
         play = self._plays.get(message.stream_id)
+        if play is not None and play.end is not None:
+            self._end(play, play.end)
+            play = None
         if play is None:
-            play = self._plays[message.stream_id] = _Play(message)
-        if play.stream is not None and play.stream.generation < message.generation:
-            self._leave(play)  # it begins anew: with its headers, and a GOP
+            play = self._plays[message.stream_id] = Play(message)
         play.play, play.confirm_s = message, inf
         self._ask_owner(play, now)
         self._pull(play, now)
 
     def on_play_end(self, message: RemotePlayEnd, now: float) -> None:
         """Nobody wants it here any more, or it is published here."""
-        play = self._plays.pop(message.stream_id, None)
-        if play is not None:
-            if play.owner is not None:
-                self._by_digest.pop(play.owner.digest, None)
-                self.branches.release(play.owner.digest)
-            self._leave(play)
-            self._close(play, message.reason, message.hold_ms)
-            if play.stream is not None:
-                self._links.forget(message.stream_id, play.stream.generation)
+        play = self._plays.get(message.stream_id)
+        if play is None:
+            return
+        if message.hold_ms:
+            self._part(play, now)
+        if message.hold_ms and play.before is not None:
+            play.end, play.owner, play.parent = message, None, None  # its last pictures come
+        else:
+            self._end(play, message)
 
     def on_supervisor(self, now: float) -> None:
         """Another supervisor: it says anew what it wants."""
@@ -169,19 +150,22 @@ class Pulls:  # long: one table of streams, which everything that comes changes
     def on_owner(self, owner: StreamOwner, now: float) -> None:
         """The cluster child has said who has a stream."""
         play = self._plays.get(owner.stream_id)
-        if play is None or (owner.host and play.owner and owner.epoch < play.owner.epoch):
+        if play is None or play.end is not None:
+            return
+        if self._own is not None and owner.host == self._own.host and not owner.is_here:
+            return  # its key is to be deleted, or another's: nobody asks himself
+        if owner.host and play.owner and owner.epoch < play.owner.epoch:
             return
         known = play.owner
         if known is not None and not owner.relay and owner.host in ("", known.host):
             return  # the registry has lost sight of it: its link says what becomes of it
-        is_known = known is not None and (known.host, known.relay) == (owner.host, owner.relay)
-        if not is_known:
-            self._leave(play)
-            play.parent = None
+        if not play.owner_is(owner):
+            self._part(play, now)
+            play.parent, play.is_other = None, True
         play.owner = owner if owner.relay and not owner.is_here else None
         if play.owner is None:
             play.parent = None
-            if play.unheard_s is None and _is_open(play):
+            if play.unheard_s is None and play.is_open:
                 play.unheard_s = now
             return
         self._pull(play, now)
@@ -215,7 +199,12 @@ class Pulls:  # long: one table of streams, which everything that comes changes
     def on_media(self, host: Host, message: Media, payloads: Frames, now: float) -> None:
         """A host has sent something of a stream that is pulled from it."""
         play = self._play_of(message.stream)
-        if play is None or self._host_of(play) is not host:
+        if play is None:
+            return
+        if play.before is not None and play.before.host is host:
+            self._on_before(play, message, payloads, now)
+            return
+        if self._host_of(play) is not host:
             return
         if isinstance(message, LinkInstead):
             self._ask_another(play, message.relays, now)
@@ -227,21 +216,19 @@ class Pulls:  # long: one table of streams, which everything that comes changes
                 return
             play.is_sent = True
         play.unheard_s = None
-        self.branches.pass_on(message, payloads)
         if isinstance(message, LinkOpened):
             self._open(play, message, now)
-        elif play.stream is None or not play.stream.is_open:
+        if play.before is None:
+            self.branches.pass_on(message, payloads)
+        if isinstance(message, LinkOpened) or play.stream is None or not play.stream.is_open:
             return
-        elif isinstance(message, LinkTags):
-            ahead = play.stream.sound_before(message)
-            if ahead is not None:
-                self._send(play.stream, ahead)
-            out = play.stream.tags(message, payloads, now)
-            self._links.send_tags(play.stream.key(out.name), out.frames, is_start=out.is_start)
-        elif isinstance(message, LinkHeaders):
-            self._send(play.stream, play.stream.headers(message, payloads))
+        if play.handover is not None and isinstance(message, LinkHeaders | LinkTags):
+            self._send_all(play.stream, play.handover.next(message, payloads, now))
+            self._look_if_over(play, now)
         elif isinstance(message, LinkClosed):
             self._close(play, message.reason, message.hold_ms)
+        else:
+            self._take(play.stream, message, payloads, now)
 
     def outputs(self) -> Iterable[tuple[Key, Replayable]]:
         """What an egress that knows nothing must be sent of all streams."""
@@ -252,7 +239,9 @@ class Pulls:  # long: one table of streams, which everything that comes changes
     def on_lost(self, host: Host, now: float, reason: str = "") -> None:
         """The connection to a host is gone; it is tried again."""
         host.pulling.lost(reason)
-        for play in self._plays.values():
+        for play in tuple(self._plays.values()):
+            if play.before is not None and play.before.host is host:
+                self._end_before(play, now)
             if self._host_of(play) is not host or play.parent is None or play.owner is None:
                 continue
             if play.unheard_s is None:
@@ -269,7 +258,7 @@ class Pulls:  # long: one table of streams, which everything that comes changes
         play = self._play_of(digest)
         if play is None or play.stream is None or not play.is_sent or not play.stream.is_open:
             return None
-        return play.stream
+        return play.stream if play.before is None else None
 
     def is_pulled(self, digest: str) -> bool:
         """Tell if it comes of another host, or is to come."""
@@ -288,6 +277,9 @@ class Pulls:  # long: one table of streams, which everything that comes changes
             self._ask_owner(play, now)
             if play.unheard_s is not None and now - play.unheard_s >= UNHEARD_S:
                 self._hold_or_close(play, now - play.unheard_s)
+            if play.before is not None and play.before.until_s <= now:
+                self._end_before(play, now)
+            self._look_if_over(play, now)
             if play.confirm_s <= now:
                 self.on_play_end(RemotePlayEnd(play.play.stream_id, "nobody wants it"), now)
         for play in self._plays.values():
@@ -322,7 +314,7 @@ class Pulls:  # long: one table of streams, which everything that comes changes
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _hold_or_close(self, play: _Play, away_s: float) -> None:
+    def _hold_or_close(self, play: Play, away_s: float) -> None:
         """Its host stays away: its players are held, with a picture where there is one."""
         stream = play.stream
         hold_ms = stream.hold_ms if stream is not None else 0
@@ -331,20 +323,20 @@ class Pulls:  # long: one table of streams, which everything that comes changes
         elif away_s >= UNHEARD_S + hold_ms / 1000:
             self._close(play, "its host cannot be reached", 0)
 
-    def _ask_owner(self, play: _Play, now: float) -> None:
+    def _ask_owner(self, play: Play, now: float) -> None:
         if now - play.asked_s >= ASK_AGAIN_S:
             play.asked_s = now
             self._ask(OwnerWanted(stream_id=play.play.stream_id))
 
-    def _play_of(self, digest: str) -> _Play | None:
+    def _play_of(self, digest: str) -> Play | None:
         return self._plays.get(self._by_digest.get(digest, StreamId("")))
 
-    def _host_of(self, play: _Play) -> Host | None:
+    def _host_of(self, play: Play) -> Host | None:
         """Whom it is pulled from."""
         parent = play.parent.parent if play.parent is not None else None
         return self.hosts.get(parent) if parent is not None else None
 
-    def _pull(self, play: _Play, now: float) -> None:
+    def _pull(self, play: Play, now: float) -> None:
         owner = play.owner
         if owner is None or self._own is None:
             return
@@ -354,13 +346,15 @@ class Pulls:  # long: one table of streams, which everything that comes changes
         if parent is None:
             return
         host = self._host(*parent, self._own, now)
+        if play.before is not None and play.before.host is host:
+            self._end_before(play, now)  # one and the same sends it anew
         self._by_digest[owner.digest] = owner.stream_id
         is_new = owner.digest not in host.pulling.streams
         begin = play.play.renditions if is_new else ()  # then what is watched counts
         host.pulling.pull(owner.digest, owner.epoch, begin, now)
         self.on_demand(play.play.stream_id, now)
 
-    def _ask_another(self, play: _Play, relays: Sequence[Relay], now: float) -> None:
+    def _ask_another(self, play: Play, relays: Sequence[Relay], now: float) -> None:
         """Whoever it was asked of does not send it."""
         if play.parent is None or play.owner is None:
             return
@@ -382,35 +376,124 @@ class Pulls:  # long: one table of streams, which everything that comes changes
             host = self.hosts[name, address] = Host(name, address, pulling, now, forwarding)
         return host
 
-    def _leave(self, play: _Play) -> None:
+    def _part(self, play: Play, now: float) -> None:
+        """Take it from that host as long as the next one has not all of it."""
+        host, owner = self._host_of(play), play.owner
+        if host is None or owner is None:
+            return
+        stream = play.stream
+        if stream is None or not stream.is_open or not play.is_sent or not host.pulling.is_ready:
+            self._leave(play)
+            return
+        if play.before is not None:  # who had it before that one
+            self._end_before(play, now)
+        play.before = Before(host, owner.digest, now + LEAVE_S)
+        play.is_sent = False
+
+    def _on_before(self, play: Play, message: Media, payloads: Frames, now: float) -> None:
+        """Something of the host that had the stream."""
+        stream = play.stream
+        if isinstance(message, LinkInstead | LinkClosed) or stream is None:
+            self._end_before(play, now)
+        elif not isinstance(message, LinkOpened):
+            play.unheard_s = None
+            self.branches.pass_on(message, payloads)
+            if play.handover is not None:
+                self._send_all(stream, play.handover.before(message, payloads, now))
+                self._look_if_over(play, now)
+            else:
+                self._take(stream, message, payloads, now)
+
+    def _end_before(self, play: Play, now: float) -> None:
+        """The host that had the stream sends nothing more of it, or nothing that is of use."""
+        before, play.before = play.before, None
+        if before is None:
+            return
+        before.host.pulling.drop(before.digest)
+        if play.end is not None:
+            self._end(play, play.end)
+            return
+        if not play.is_sent and play.unheard_s is None:
+            play.unheard_s = now
+        self.branches.release(before.digest)
+        if play.handover is not None and play.stream is not None:
+            self._send_all(play.stream, play.handover.end_before(now))
+
+    def _look_if_over(self, play: Play, now: float) -> None:
+        """End a handover when all is the next host's."""
+        handover, stream = play.handover, play.stream
+        if handover is None or stream is None:
+            return
+        if handover.are_over:
+            self._end_before(play, now)
+        if play.before is None and handover.is_over(now):
+            play.handover = None
+            self._send_all(stream, handover.end())
+
+    def _end(self, play: Play, message: RemotePlayEnd) -> None:
+        """It is not played here any more."""
+        del self._plays[message.stream_id]
+        digest = play.owner.digest if play.owner is not None else ""
+        if play.before is not None:
+            digest = play.before.digest
+            play.before.host.pulling.drop(digest)
+        if digest:
+            self._by_digest.pop(digest, None)
+            self.branches.release(digest)
+        self._leave(play)
+        if play.stream is not None:
+            self._close(play, message.reason, message.hold_ms, is_all=True)
+            self._links.forget(message.stream_id, play.stream.generation)
+
+    def _leave(self, play: Play) -> None:
         """Pull it from that host no more."""
         owner, host = play.owner, self._host_of(play)
         play.is_sent = False
         if owner is not None and host is not None:
             host.pulling.drop(owner.digest)
 
-    def _open(self, play: _Play, message: LinkOpened, now: float) -> None:
-        generation = play.play.generation
-        if play.stream is not None and play.stream.generation < generation:
-            self._links.forget(play.play.stream_id, play.stream.generation)
-            play.stream = None
-        if play.stream is None:
-            play.stream = PlayedStream(play.play.stream_id, generation, self._relay)
-        self._send(play.stream, play.stream.opened(message))
+    def _open(self, play: Play, message: LinkOpened, now: float) -> None:
+        stream, generation = play.stream, play.play.generation
+        goes_on = play.goes_on(message)
+        if stream is not None and not goes_on and stream.generation < generation:
+            self._links.forget(play.play.stream_id, stream.generation)
+            play.stream = stream = play.handover = None
+        if stream is None:
+            stream = play.stream = PlayedStream(play.play.stream_id, generation, self._relay)
+        if play.is_other and goes_on:
+            play.handover = Handover(stream, now)
+        self._send(stream, stream.opened(message))
+        if play.before is not None and goes_on:
+            play.before.until_s = now + OVERLAP_S
+        elif play.before is not None:
+            self._end_before(play, now)
+        elif play.is_other and play.handover is not None:
+            play.handover.end_before(now)
+        play.is_other = False
 
-    def _close(self, play: _Play, reason: str, hold_ms: int) -> None:
-        play.unheard_s = None
+    def _take(
+        self, stream: PlayedStream, message: LinkHeaders | LinkTags, payloads: Frames, now: float
+    ) -> None:
+        if isinstance(message, LinkHeaders):
+            self._send(stream, stream.headers(message, payloads))
+            return
+        ahead = stream.sound_before(message)
+        if ahead is not None:
+            self._send(stream, ahead)
+        out = stream.tags(message, payloads, now)
+        self._links.send_tags(stream.key(out.name), out.frames, is_start=out.is_start)
+
+    def _close(self, play: Play, reason: str, hold_ms: int, *, is_all: bool = False) -> None:
+        play.unheard_s = play.handover = None
         if play.stream is not None:
-            for out in play.stream.closed(reason, hold_ms):
-                self._send(play.stream, out)
+            self._send_all(play.stream, play.stream.closed(reason, hold_ms, is_all=is_all))
+
+    def _send_all(self, stream: PlayedStream, outs: Iterable[Out]) -> None:
+        for out in outs:
+            if out.is_start:
+                self._send(stream, out)
+            else:
+                self._links.send_tags(stream.key(out.name), out.frames, is_start=False)
 
     def _send(self, stream: PlayedStream, out: Out) -> None:
         self._links.send(stream.key(out.name), out.frames)
-
-
-def _is_open(play: _Play) -> bool:
-    return play.stream is not None and play.stream.is_open
-
-
-def _is_by_way(play: _Play) -> bool:
-    return _is_open(play) and play.parent is not None and not play.parent.is_at_owner

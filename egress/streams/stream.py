@@ -3,7 +3,8 @@
 Every placement of a stream has a generation; a higher one replaces the one before. Without a splice
 point it does so at once. With one, the new generation's renditions are deferred until the old one's
 `GenerationEnd`, or 300 ms. The source rendition and the shared tags come from ingest whatever the
-placement is: they go on as long as their numbers do.
+placement is: they go on as long as their numbers do. A stream that came of another host and goes on
+here in the same time has all of its next generation deferred like that.
 
 A stream outlives its publisher by the `hold_ms` of its `StreamClosed`; one whose ingest died
 without a word is given up like that after some seconds of silence. GOP buffers and the order of
@@ -58,8 +59,10 @@ class _Deferred:
 class _Next:
     """The placement to come, and its media until the splice point is reached."""
 
-    def __init__(self, message: StreamOpen) -> None:
+    def __init__(self, message: StreamOpen, *, is_whole: bool) -> None:
+        """`is_whole`: the source and the shared tags come anew, too."""
         self.message = message
+        self.is_whole = is_whole
         self.deferred: list[_Deferred] = []
         self._since_s: float | None = None  # its first tags
         self._due_s = 0.0
@@ -108,6 +111,7 @@ class StreamState(Enum):
 _OPEN = (StreamState.LIVE, StreamState.HELD)
 
 
+# long: one life, which each message that comes leads on
 class Stream:
     """One stream. Every method that takes a message may touch renditions: see `touched`.
 
@@ -137,7 +141,7 @@ class Stream:
         self.has_new_renditions = False  # the caller clears it
         self.stale = 0  # messages of ended generations
         self._floor = message.generation  # ingest's tags come with this generation or a later one
-        self._revoked = Generation(-1)
+        self._revoked, self._is_remote = Generation(-1), _is_remote(message)
         self._next: _Next | None = None
         self._absent: dict[str, _Headers] = {}  # of this generation's renditions
         self._deadline: float | None = None  # of HELD and ENDING
@@ -157,6 +161,13 @@ class Stream:
         """True while media changes `due_at`: deferred tags, and a last one before the end."""
         return self._next is not None or self.state is StreamState.ENDING
 
+    @property
+    def is_finished(self) -> bool:
+        """True if its publisher is away, and all that came of him has been sent."""
+        return self.state is not StreamState.LIVE and (
+            self._generation_ended or not self.transcoded
+        )
+
     # ---- the life of the stream ---------------------------------------------------------------
 
     def open(self, message: StreamOpen, now: float) -> tuple[Rendition, ...]:
@@ -164,6 +175,7 @@ class Stream:
         if message.generation < self.generation or self.state is StreamState.ENDED:
             return ()
         was_away = self.state is not StreamState.LIVE
+        comes_home = not was_away and self._comes_home(message)
         self.overrides = message.overrides
         self.epoch_ms = message.epoch_ms if self.epoch_ms is None else self.epoch_ms
         self.state = StreamState.LIVE
@@ -184,8 +196,8 @@ class Stream:
         gone = self._switch(now)
         if message.generation <= self.generation:
             return gone
-        self._next = _Next(message)
-        if message.splice_ms is None or was_away:
+        self._next = _Next(message, is_whole=comes_home)
+        if (message.splice_ms is None and not comes_home) or was_away:
             self._floor = message.generation
             gone += self._switch(now)
         return gone
@@ -247,11 +259,13 @@ class Stream:
         """Media of a known generation. Returns the renditions that are gone by it."""
         if self.state is StreamState.ENDED:
             return ()
-        generation = message.generation
+        generation, following = message.generation, self._next
         if isinstance(message, GenerationEnd):
             return self._end_generation(generation, now)
         if message.rendition in (SOURCE, SHARED):
-            if generation < self._floor:
+            if following is not None and following.is_whole:
+                self._take_of_both(following, message, payloads, now)
+            elif generation < self._floor:
                 self.stale += 1
             else:
                 self._apply(message, payloads, now)
@@ -268,6 +282,21 @@ class Stream:
         elif self._next is not None:
             self._next.defer(message, payloads, now)
         return ()
+
+    def _take_of_both(
+        self, following: _Next, message: RenditionOpen | Tags, payloads: Sequence[bytes], now: float
+    ) -> None:
+        """The source or shared tags, while another host sends the end of them."""
+        if message.generation >= following.message.generation:
+            following.defer(message, payloads, now)
+        else:
+            self._apply(message, payloads, now)
+            following.on_tags_before(now)
+
+    def _comes_home(self, message: StreamOpen) -> bool:
+        """Tell if this came of another host, and goes on here in the same time."""
+        is_same = message.epoch_ms is not None and message.epoch_ms == self.epoch_ms
+        return self._is_remote and not _is_remote(message) and is_same
 
     def _end_generation(self, generation: Generation, now: float) -> tuple[Rendition, ...]:
         if generation != self.generation:
@@ -286,11 +315,15 @@ class Stream:
             return ()
         message = following.message
         self.generation, self._generation_ended = message.generation, False
+        self._is_remote = _is_remote(message)
+        if following.is_whole:
+            self._floor = message.generation
         self.template, self.transcoded = message.template, message.renditions
         for name, rendition in self.renditions.items():
             if name == SOURCE:
                 rendition.continue_generation()
-                self._time.allow_restart()
+                if not following.is_whole:
+                    self._time.allow_restart()
             else:
                 rendition.start_generation()
         # Before it and behind it: whoever waits, or is gone now, is numbered by the one before.
@@ -408,6 +441,11 @@ class Stream:
         for name, rendition in self.renditions.items():
             if name != SOURCE:
                 rendition.set_publisher(publisher)
+
+
+def _is_remote(message: StreamOpen) -> bool:
+    """Tell if another host has it: a relay brings it."""
+    return message.worker is not None and message.worker.kind == "relay"
 
 
 def is_another_start(stream: Stream, message: StreamOpen) -> bool:

@@ -14,8 +14,9 @@ from common.link.messages import VERSION, LinkGreeting
 from common.link.serving import Serving
 from egress.output import OutputContext
 from egress.relay.output import RelayOutput
+from egress.relay.play import Host
 from egress.relay.played_stream import Frames, Key
-from egress.relay.pulls import Host, Pulls
+from egress.relay.pulls import Pulls
 from egress.streams.registry import Streams
 from egress.streams.waiting import WaitingViewers
 from tests.egress.relay.test_output import HERE, ID

@@ -6,11 +6,11 @@ import pytest
 
 from common.ipc.cluster_messages import OwnerWanted, StreamOwner
 from common.ipc.identity import ChildId, Generation, StreamId
-from common.ipc.media_messages import StreamClosed, StreamOpen
+from common.ipc.media_messages import GenerationEnd, StreamClosed, StreamOpen
 from common.link.messages import LinkClosed, LinkOpened, LinkTags
 from common.link.serving import Demanded
 from egress.output import OutputContext
-from egress.relay.output import ASK_AGAIN_S, RelayOutput
+from egress.relay.output import ASK_AGAIN_S, LEAVE_S, RelayOutput
 from egress.streams.registry import Streams
 from egress.streams.tag import VIDEO
 from egress.streams.waiting import WaitingViewers
@@ -142,16 +142,60 @@ def test_another_generation_is_said_and_an_end_and_another_beginning(rig: Rig) -
     assert (closed.reason, closed.hold_ms) == ("its publisher stopped", 0)
 
 
-def test_a_stream_that_this_host_has_no_more_ends_there(rig: Rig) -> None:
+ELSEWHERE = StreamOwner(STREAM, ID, "host-c", "10.0.0.3:1936", 9)
+
+
+def test_a_stream_that_another_host_has_is_sent_up_to_its_last_picture(rig: Rig) -> None:
     rig.want("720p")
     rig.output.on_owner(HERE)
     rig.open()
     rig.put("720p", 0)
-    rig.output.on_owner(StreamOwner(STREAM, ID, "host-c", "10.0.0.3:1936", 9))
+    rig.output.on_owner(ELSEWHERE)
     rig.put("720p", 40)
+    rig.output.check(rig.link.now)
+    assert rig.kinds()[-1] == "LinkTags"
+    assert rig.link.times("720p") == [0, 40]
+    rig.streams.close(StreamClosed(ID, Generation(3), "it goes on there", 10_000), 0.0)
+    rig.put("720p", 80)  # its worker has not sent all of it yet
+    rig.output.check(rig.link.now)
+    assert rig.link.times("720p") == [0, 40]
+    rig.link.carry()
+    assert rig.link.times("720p") == [0, 40, 80]
+    rig.streams.take(GenerationEnd(ID, Generation(3), "that was all"), (), rig.link.now)
+    rig.output.check(rig.link.now)
     assert rig.kinds()[-2:] == ["LinkClosed", "LinkInstead"]  # its owner is to be asked anew
-    assert rig.link.times("720p") == [0]
     assert rig.output.audience(ID) == {}
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_stream_that_another_host_has_ends_there_in_time(rig: Rig, is_there: bool) -> None:
+    rig.want("720p")
+    rig.output.on_owner(HERE)
+    if is_there:
+        rig.open()
+        rig.put("720p", 0)
+    rig.output.on_owner(ELSEWHERE)
+    rig.link.now += LEAVE_S if is_there else 0.0
+    rig.output.check(rig.link.now)
+    assert rig.kinds()[-1] == "LinkInstead"
+
+
+def test_who_comes_for_a_stream_that_another_host_has_is_sent_there(rig: Rig) -> None:
+    rig.want("720p")
+    rig.output.on_owner(HERE)
+    rig.open()
+    rig.output.on_owner(ELSEWHERE)
+    second = LinkRig(frozenset(("host-b",)))
+    rig.output.arrived(second.serving)
+    second.connect()
+    second.want("720p")
+    for demanded in second.demanded:
+        rig.output.demanded(second.serving, demanded)
+    second.carry()
+    assert [type(message).__name__ for message, _ in second.came] == ["LinkInstead"]
+    rig.output.on_owner(replace(HERE, epoch=11))  # it has come back
+    rig.put("720p", 0)
+    assert rig.kinds()[-1] == "LinkTags"
 
 
 def test_a_claim_that_is_to_be_made_anew_ends_nothing(rig: Rig) -> None:

@@ -1,6 +1,6 @@
 """egress/relay/pulls.py: which streams come from which hosts, with each host's end behind it"""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -14,12 +14,14 @@ from common.ipc.media_messages import KEY, GenerationEnd, StreamClosed, StreamOp
 from common.ipc.relay_messages import RemotePlay, RemotePlayEnd
 from common.link.messages import LinkGreeting
 from common.link.serving import Demanded, Serving
+from egress.relay.play import Host
 from egress.relay.played_stream import Frames, Key
-from egress.relay.pulls import IDLE_S, UNCONFIRMED_S, UNHEARD_S, Host, Pulls
+from egress.relay.pulls import IDLE_S, OVERLAP_S, UNCONFIRMED_S, UNHEARD_S, Pulls
 from egress.relay.still import AFTER_S
 from tests.kit.host_link import EDGE, STREAM, VIDEO_FACTS, opened, picture
 
 ID = StreamId("live/cam")
+ZERO = opened().zero_unix_ms
 A, C = "10.0.0.1:1936", "10.0.0.3:1936"
 
 
@@ -61,6 +63,7 @@ class Owner:
         self.wire = bytearray()
         self.serving = Serving(own, frozenset(("host-b",)), self._write, lambda: 0.0)
         self.demanded: list[Demanded] = []
+        self.zero_unix_ms: int | None = ZERO
         host.pulling.connected(self._take)
         self.carry()
 
@@ -71,9 +74,14 @@ class Owner:
             self._rig.pulls.on_all_media(self.host, found, self._rig.now)
 
     def begin(self, epoch: int = 7, *times: int) -> None:
-        self.serving.opened(opened(epoch=epoch))
+        self.serving.opened(replace(opened(epoch=epoch), zero_unix_ms=self.zero_unix_ms))
         self.serving.headers(STREAM, "720p", VIDEO_FACTS, b"script", b"header")
         tags = [picture(t, is_key=t % 1000 == 0) for t in times or (0, 40)]
+        self.serving.tags(STREAM, "720p", tags)
+        self.carry()
+
+    def put(self, *times: int) -> None:
+        tags = [picture(t, is_key=t % 1000 == 0) for t in times]
         self.serving.tags(STREAM, "720p", tags)
         self.carry()
 
@@ -96,9 +104,16 @@ class Rig:
         self.pulls.on_play(RemotePlay(ID, Generation(generation), names or ("720p",)), self.now)
 
     def owner(
-        self, host: str = "host-a", relay: str = A, epoch: int = 7, *, here: bool = False
+        self,
+        host: str = "host-a",
+        relay: str = A,
+        epoch: int = 7,
+        *,
+        here: bool = False,
+        farm: str = "",
     ) -> None:
-        self.pulls.on_owner(StreamOwner(STREAM, ID, host, relay, epoch, here), self.now)
+        owner = StreamOwner(STREAM, ID, host, relay, epoch, here, farm=farm)
+        self.pulls.on_owner(owner, self.now)
 
     def connect(self, host: str = "host-a", relay: str = A) -> Owner:
         return Owner(self, self.pulls.hosts[host, relay])
@@ -152,37 +167,125 @@ def test_what_is_watched_here_crosses_and_what_is_not_does_not(rig: Rig) -> None
     assert rig.pulls.hosts == {}
 
 
-def test_another_owner_is_pulled_from_under_another_generation(rig: Rig) -> None:
+OTHER_ZERO = 1_900_000_000_000
+
+
+def another(rig: Rig, zero_unix_ms: int | None = OTHER_ZERO) -> Owner:
+    """Another host has the stream, and has opened it."""
+    rig.play(13)
+    rig.owner("host-c", C, 9)
+    second = rig.connect("host-c", C)
+    second.zero_unix_ms = zero_unix_ms
+    return second
+
+
+def test_another_owner_s_stream_goes_on_under_another_generation(rig: Rig) -> None:
+    """Its time is another one: the publisher came there anew."""
     rig.play()
     rig.owner()
     first = rig.connect()
     first.begin()
-    rig.play(13)
-    rig.owner("host-c", C, 9)
-    second = rig.connect("host-c", C)
+    second = another(rig)
     rig.kinds()
-    first.begin(7, 80, 120)
-    assert rig.kinds() == [], "what the one before still sends is left alone"
+    first.put(80)
+    assert rig.kinds() == ["Tags"], "until the next one opens it"
     second.begin(9, 1000, 1040)
     sent = rig.links.sent
     assert isinstance(sent[0], StreamOpen)
     assert sent[0].generation == 13
     assert rig.links.forgotten == [12]
+    assert first.demanded[-1].renditions == ()
+    rig.kinds()
+    first.put(120)
+    assert rig.kinds() == [], "what the one before still sends is left alone"
     rig.owner(epoch=8)  # an answer that was late
     assert first.demanded[-1].renditions == ()
 
 
-def test_the_same_owner_under_another_claim_begins_anew_with_its_headers(rig: Rig) -> None:
+def test_a_stream_that_goes_to_another_host_is_taken_from_both_for_a_moment(rig: Rig) -> None:
+    """Its time is the same: nothing is lost or repeated, and its generation stays."""
+    rig.play()
+    rig.owner()
+    first = rig.connect()
+    first.begin(7, 880, 920)
+    first.put(1_000, 1_040)
+    second = another(rig, ZERO)
+    second.begin(9, 2_000, 2_040)
+    first.put(*range(1_080, 2_000, 40))
+    second.put(2_080)
+    sent = [m for m in rig.links.sent if isinstance(m, Tags) and m.rendition == "720p"]
+    times = [tag.dts_ms for message in sent for tag in message.tags]
+    assert times == [880, 920, *range(1_000, 2_081, 40)]
+    opens = [message for message in rig.links.sent if isinstance(message, StreamOpen)]
+    assert {message.generation for message in opens} == {12}
+    assert first.demanded[-1].renditions == ()
+    assert rig.links.forgotten == []
+
+
+@pytest.mark.parametrize("how", ["closed", "lost", "time"])
+def test_the_host_before_is_not_waited_for_when_it_is_gone(rig: Rig, how: str) -> None:
+    rig.play()
+    rig.owner()
+    first = rig.connect()
+    first.begin(7, 1_000, 1_040)
+    second = another(rig, ZERO)
+    second.begin(9, 2_000, 2_040)
+    rig.links.sent.clear()
+    if how == "closed":
+        first.serving.closed(STREAM, "this host has it no more", 10_000)
+        first.carry()
+    elif how == "lost":
+        rig.pulls.on_lost(first.host, rig.now)
+    else:
+        rig.pass_s(OVERLAP_S)
+    assert rig.kinds() == ["RenditionOpen", "Tags"]
+    if how != "lost":
+        assert first.demanded[-1].renditions == ()
+    second.put(2_080)
+    assert rig.kinds() == ["Tags"]
+
+
+def test_a_host_that_never_opens_what_it_claims_is_held_as_one_that_is_away(rig: Rig) -> None:
+    rig.play()
+    rig.owner()
+    first = rig.connect()
+    first.begin(7, 1_000, 1_040)
+    another(rig, ZERO)
+    first.serving.closed(STREAM, "this host has it no more", 10_000)
+    first.carry()
+    rig.kinds()
+    rig.pass_s(UNHEARD_S - 1)
+    assert "StreamClosed" not in rig.kinds()
+    rig.pass_s(2 + opened().template.hold_ms / 1000)
+    assert "StreamClosed" in rig.kinds()
+
+
+def test_another_farm_of_the_same_host_begins_anew_with_its_headers(rig: Rig) -> None:
     rig.play()
     rig.owner()
     owner = rig.connect()
     owner.begin()
     rig.kinds()
     rig.play(13)
-    rig.owner(epoch=9)
+    rig.owner(epoch=9, farm="another")
     assert owner.demanded[-2:] == [Demanded(STREAM, ()), Demanded(STREAM, ("720p",))]
+    owner.zero_unix_ms = OTHER_ZERO
     owner.begin(9, 1000)
     assert rig.kinds() == ["StreamOpen", "RenditionOpen", "Tags"]
+    assert rig.links.forgotten == [12]
+
+
+def test_a_relay_s_supervisor_that_asks_anew_cuts_nothing(rig: Rig) -> None:
+    rig.play()
+    rig.owner()
+    owner = rig.connect()
+    owner.begin()
+    rig.kinds()
+    rig.play(13)
+    rig.owner()
+    owner.put(80)
+    assert rig.kinds() == ["Tags"]
+    assert owner.demanded == [Demanded(STREAM, ("720p",))]
 
 
 def test_a_claim_anew_of_the_same_host_is_no_cut(rig: Rig) -> None:
@@ -317,26 +420,61 @@ def test_what_another_supervisor_does_not_want_is_release(rig: Rig) -> None:
     assert len(rig.pulls) == 0
 
 
-def test_a_stream_that_has_come_here_is_pulled_no_more(rig: Rig) -> None:
+@pytest.mark.parametrize("knows_first", [True, False])
+def test_a_stream_that_has_come_here_is_pulled_up_to_its_last_picture(
+    rig: Rig, knows_first: bool
+) -> None:
     rig.play()
     rig.owner()
     owner = rig.connect()
     owner.begin()
-    rig.owner("host-b", "10.0.0.2:1936", 9, here=True)
-    assert owner.demanded[-1] == Demanded(STREAM, ())
     rig.kinds()
-    rig.pulls.on_play_end(RemotePlayEnd(ID, "it is published here", 5000), rig.now)
-    assert rig.kinds() == ["StreamClosed"]
+    end = RemotePlayEnd(ID, "it is published here", 5000)
+    if not knows_first:
+        rig.pulls.on_play_end(end, rig.now)
+    rig.owner("host-b", "10.0.0.2:1936", 9, here=True)
+    if knows_first:
+        rig.pulls.on_play_end(end, rig.now)
+    owner.put(80)
+    assert rig.kinds() == ["Tags"]
+    owner.serving.closed(STREAM, "this host has it no more", 10_000)
+    owner.carry()
+    assert rig.kinds() == ["GenerationEnd", "StreamClosed"]
+    assert owner.demanded[-1] == Demanded(STREAM, ())
+    assert len(rig.pulls) == 0
 
 
-def test_an_egress_that_comes_later_is_sent_every_stream(rig: Rig) -> None:
+def test_a_host_asks_not_itself(rig: Rig) -> None:
+    """Its own key is still there, of a stream that has just ended here."""
+    rig.play()
+    rig.owner(EDGE.host, "10.0.0.2:1936", 6)
+    assert rig.pulls.hosts == {}
+    rig.owner()
+    assert len(rig.pulls.hosts) == 1
+
+
+def test_one_that_has_come_here_and_is_wanted_again_begins_anew(rig: Rig) -> None:
     rig.play()
     rig.owner()
-    rig.connect().begin()
-    found: list[object] = []
-    for _, output in rig.pulls.outputs():
-        frames: Iterable[Frames] = output.catch_up()
-        found += [decode(each[0]) for each in frames]
-    assert [type(message).__name__ for message in found] == ["StreamOpen", "RenditionOpen", "Tags"]
-    assert isinstance(found[-1], Tags)
-    assert [tag.dts_ms for tag in found[-1].tags] == [0, 40]
+    owner = rig.connect()
+    owner.begin()
+    rig.kinds()
+    rig.pulls.on_play_end(RemotePlayEnd(ID, "it is published here", 5000), rig.now)
+    rig.play(14)
+    assert rig.kinds() == ["GenerationEnd", "StreamClosed"]
+    rig.owner(epoch=11)
+    owner.begin(11, 1_000)
+    first = rig.links.sent[0]
+    assert isinstance(first, StreamOpen)
+    assert first.generation == 14
+
+
+def test_one_whose_host_is_lost_and_that_has_come_here_ends_at_once(rig: Rig) -> None:
+    rig.play()
+    rig.owner()
+    owner = rig.connect()
+    owner.begin()
+    rig.pulls.on_lost(owner.host, rig.now)
+    rig.kinds()
+    rig.pulls.on_play_end(RemotePlayEnd(ID, "it is published here", 5000), rig.now)
+    assert rig.kinds() == ["GenerationEnd", "StreamClosed"]

@@ -1,14 +1,19 @@
 """egress/streams/stream.py: generations, splice points, the shared tags of one stream."""
 
+from dataclasses import replace
+
+import pytest
+
 from common.config.ladder import SOURCE
 from common.flv import amf0
-from common.ipc.identity import Generation
+from common.ipc.identity import ChildId, Generation
 from egress.fanout.entries import metadata_of
 from egress.streams.stream import (
     MAX_ABSENT,
     SILENT_S,
     SPLICE_MOST_S,
     SPLICE_WAIT_S,
+    Stream,
     StreamState,
 )
 from tests.kit.egress import (
@@ -341,3 +346,72 @@ def test_the_headers_of_a_rendition_that_waits_are_replaced_however_many_wait() 
     output.stream.open(stream_open(renditions=("0p", "one more")), 0.0)
     assert output.stream.renditions["0p"].video_header == header
     assert not output.stream.renditions["one more"].video_header
+
+
+def from_another_host() -> Output:
+    """A stream that a relay brings, up to 40 ms."""
+    output = Output()
+    output.stream = Stream(replace(stream_open(), worker=ChildId("relay")), 0.0)
+    output.take(
+        *(rendition_open(name) for name in (SOURCE, "720p")),
+        tags(0, key_tag(0), inter_tag(40)),
+        tags(0, key_tag(0), inter_tag(40), rendition="720p"),
+        shared(audio_header_tag(0), audio_tag(0), audio_tag(40)),
+    )
+    return output
+
+
+def begin_here(output: Output) -> None:
+    """This host has it from 120 ms on."""
+    output.stream.open(stream_open(generation=2), 0.0)
+    output.take(
+        rendition_open(SOURCE, generation=2),
+        rendition_open("720p", generation=2),
+        tags(0, key_tag(120), generation=2),
+        tags(0, key_tag(120), generation=2, rendition="720p"),
+        shared(audio_header_tag(0), audio_tag(120), generation=2),
+    )
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+def test_a_stream_of_another_host_that_goes_on_here_is_taken_from_both(says_so: bool) -> None:
+    output = from_another_host()
+    begin_here(output)
+    output.take(
+        tags(2, inter_tag(80)), tags(2, inter_tag(80), rendition="720p"), shared(audio_tag(80))
+    )
+    if says_so:
+        output.end_generation(1)
+    else:
+        assert output.stream.due_at() == SPLICE_WAIT_S
+        output.stream.tick(SPLICE_WAIT_S)
+    for name in (SOURCE, "720p"):
+        words = output.words(name, 9.0)
+        for kind in "va":
+            times = [word for word in words if word[0] == kind]
+            assert times == [f"{kind}{at}" for at in (0, 40, 80, 120)]
+    output.take(tags(3, inter_tag(120)), tags(1, inter_tag(160), generation=2))
+    assert output.words(SOURCE, 9.0) == ["v160"]
+    assert output.stream.stale == 1
+
+
+def test_one_whose_time_begins_anew_here_does_not_wait() -> None:
+    output = from_another_host()
+    output.stream.open(stream_open(generation=2, epoch_ms=5_000), 0.0)
+    assert output.stream.generation == 2
+
+
+def test_one_that_another_host_has_held_does_not_wait() -> None:
+    output = from_another_host()
+    output.stream.close(close(5_000), 0.0)
+    output.stream.open(stream_open(generation=2), 0.0)
+    assert output.stream.generation == 2
+
+
+def test_nothing_more_is_to_come_of_a_publisher_that_left_when_all_was_sent() -> None:
+    output = Output()
+    assert not output.stream.is_finished
+    output.stream.close(close(5_000), 0.0)
+    assert not output.stream.is_finished
+    output.end_generation(1)
+    assert output.stream.is_finished

@@ -178,6 +178,49 @@ def split() -> Row:
     return row
 
 
+def drained() -> Row:
+    """A host gives its streams to the others: one that is published there, one forwarded to it."""
+    with ThreeHosts() as three:
+        first = three.first
+        direct, forwarded = (three.load.publishers[key] for key in KEYS[:2])
+        three.move(forwarded, three.others[1])
+        three.load.ask(forwarded.drop)
+        until(lambda: forwarded.is_in, 10, "it is in again", every=0.02)
+        for key in KEYS[:2]:
+            for _ in range(4):
+                three.play(first, key)
+        three.wait_pictures(three.load.players)
+        time.sleep(2.0)  # sleep: what the forwarded one's return cost is over by then
+        at, losses = time.monotonic(), direct.losses + forwarded.losses
+        done = first.farm.cli("drain", "--all")
+        until(lambda: not first.farm.streams(), 30, "its devices are empty", every=0.05)
+        empty_s = time.monotonic() - at
+        time.sleep(4.0)  # sleep: what follows shows by then
+        three.wait_pictures(three.load.players)
+        row = three.judge("a host drained", (), at)
+        found = [_lost_by_host(three, key, at) for key in KEYS[:2]]
+        losses = direct.losses + forwarded.losses - losses
+    row.seen = (
+        f"devices empty after {empty_s:.2f} s; lost of the stream published there: {found[0]}; "
+        f"of the one forwarded there: {found[1]}; publishers lost {losses} times"
+    )
+    row.limit = "0 lost, 0 repeated, 0 disconnected, devices empty ≤ 5 s"
+    is_right = not row.lost and not row.repeated and not row.disconnected and not losses
+    row.ok = is_right and empty_s <= 5.0 and done.returncode == 0
+    return row
+
+
+def _lost_by_host(three: ThreeHosts, key: str, at: float) -> str:
+    """The pictures that the worst player of each host lost."""
+    owner = next((host for host in three.hosts if key in host.farm.streams()), None)
+    lost = {host: 0 for host in three.hosts}
+    for player in three.players([key]):
+        host = next(h for h in three.hosts if h.space.client_address in player.url)
+        lost[host] = max(lost[host], seen_by(player, at).lost)
+    names = {three.first: "at the drained host", owner: "at the new owner"}
+    return ", ".join(f"{lost[host]} {names.get(host, 'elsewhere')}" for host in three.hosts)
+
+
 def _first_s(three: ThreeHosts, player: LoadPlayer, at: float) -> float:
     """When a player got the other publisher's sound."""
     own = {tag.body for tag in three.other_clip.media if tag.type == 8}
@@ -264,6 +307,7 @@ FAULTS: Final[tuple[Callable[[], Row], ...]] = (
     etcd_leader_killed,
     etcd_away,
     etcd_wiped,
+    drained,
     split,
     cluster_child_stopped,
     one_key_twice,

@@ -55,6 +55,7 @@ class OutputContext:
     # who is let in, and the groups of those who get tags as they are; both of all outputs together
     entrance: "Callable[[], Entrance]" = _none
     channels: Callable[[], Any] = _none  # a `egress.fanout.channel.Channels`
+    sounds: Callable[[], Any] = _none  # a `egress.sound.coded.SoundForms`
     hooks: ViewerHooks = field(default_factory=lambda: ViewerHooks(lambda _: True, float, float))
 
 

@@ -55,6 +55,8 @@ from egress.http.output import HttpOutput
 from egress.output import Output, OutputContext
 from egress.player_list import player_list
 from egress.rtmp.output import RtmpOutput
+from egress.sound.coded import SoundForms
+from egress.sound.link import SoundLink
 from egress.stream_lines import StreamLines
 from egress.streams import registry
 from egress.streams.demand import DemandReports, demanded
@@ -139,8 +141,11 @@ class EgressServer:
             claims=self._claims,
             entrance=lambda: self._entrance,
             channels=lambda: self._channels,
+            sounds=lambda: self._sounds,
         )
-        self._channels = Channels()
+        self._sounds = SoundForms(lambda frames: self._sound_link.encode(frames))
+        self._sound_link = SoundLink(self._sounds.came)
+        self._channels = Channels(self._sounds)
         self._entrance = Entrance(self.context, time.time, most_viewers)
         self.outputs: Sequence[Output] = [
             make(self.context) for make in (OUTPUTS if outputs is None else outputs)
@@ -318,6 +323,7 @@ class EgressServer:
     def close(self) -> None:
         self._ask_outputs("close", lambda output: output.close("the server is stopping"))
         self._scheduler.close()
+        self._sound_link.close()
         self._listener.close()
 
     # ---- the supervisor -----------------------------------------------------------------------
@@ -329,6 +335,8 @@ class EgressServer:
         counters = {
             **self._entrance.counters,
             **ChainMap(*[dict(output.counters) for output in self.outputs]),
+            **self._sound_link.counters,
+            "sound forms": len(self._sounds),
             "unreadable": self._unreadable + self._listener.unreadable,
             "waiting": len(self._waiting),
             "unplaced": self._streams.unplaced,
@@ -361,7 +369,8 @@ class EgressServer:
             output.configure(settings)
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
-        """Let the outputs know who may hand viewers over; an egress connects to nobody."""
+        """Let the outputs know who may hand viewers over, and the sound link who codes."""
+        self._sound_link.follow(endpoints)
         for output in self.outputs:
             output.on_topology(endpoints)
 

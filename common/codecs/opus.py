@@ -60,6 +60,11 @@ class OpusHead:
         return _FIELDS.pack(_MAGIC, *fields) + self.mapping
 
 
+# What is told of Opus that came without a header: browsers and most encoders send stereo, and a
+# decoder makes stereo of mono. The pre-skip is libopus's.
+STEREO_HEAD: Final = OpusHead(2, 312, RATE, 0, 0).encode()
+
+
 def parse_config(record: bytes) -> AudioConfig:
     """What an identification header says of the sound. Raises OpusError."""
     head = OpusHead.parse(record)

@@ -53,7 +53,7 @@ class Endpoint:
     is_retiring: bool = False  # it serves whom it has, and takes nobody new
     flv: str = ""  # an egress's Unix socket for viewers by HTTP, who are to be judged
     whep: str = ""  # the rtc child's Unix socket for requests of viewers by WebRTC
-    sound: str = ""  # the opus child's Unix socket for sound to be coded
+    sound: str = ""  # the sound child's Unix socket for sound to be coded
     datagrams: str = ""  # an rtc child's, where its successor is given the UDP port
     units: str = ""  # an ingest's Unix socket for publishers that another child speaks with
     requests: str = ""  # a web's Unix socket for requests of its viewers that came to another web

@@ -27,7 +27,7 @@ SENDERS: Final[Mapping[str, Set[str]]] = {
     "requests": frozenset({"web"}),
     "whep": frozenset({"web"}),
     "whip": frozenset({"web"}),
-    "sound": frozenset({"rtc"}),
+    "sound": frozenset({"egress", "rtc", "web"}),
     "datagrams": frozenset({"rtc"}),
     "whip_datagrams": frozenset({"whip"}),
     "decrypted": frozenset(kind.name for kind in KINDS.values() if kind.ends_tls),

@@ -17,6 +17,7 @@ _VIDEO: Final = "videoFourCcInfoMap"
 _AUDIO: Final = "audioFourCcInfoMap"
 _CAPS: Final = "capsEx"
 ANY: Final = "*"
+_OPUS: Final = "Opus"
 MAX_NAMED: Final = 64  # FourCCs that are looked at; there are a dozen
 
 CAN_DECODE, CAN_ENCODE, CAN_FORWARD = 1, 2, 4
@@ -28,20 +29,32 @@ def is_enhanced(members: dict[str, amf0.Value]) -> bool:
     return any(name in members for name in (_LIST, _VIDEO, _AUDIO, _CAPS))
 
 
-def video_fourccs(members: dict[str, amf0.Value]) -> frozenset[str]:
-    """The video FourCCs that a peer can decode or pass on, `ANY` perhaps among them."""
+def named_fourccs(members: dict[str, amf0.Value]) -> frozenset[str]:
+    """The FourCCs that a peer can decode or pass on, `ANY` perhaps among them."""
     found: list[amf0.Value] = []
     named = members.get(_LIST)
     if isinstance(named, list):
         found += named[:MAX_NAMED]
-    flagged = members.get(_VIDEO)
-    if isinstance(flagged, dict):
-        found += [
-            name
-            for name, flags in list(flagged.items())[:MAX_NAMED]
-            if isinstance(flags, float) and int(flags) & (CAN_DECODE | CAN_FORWARD)
-        ]
+    found += _flagged(members.get(_VIDEO))
+    # all sound that there is, which says nothing of pictures
+    found += [_OPUS if name == ANY else name for name in _flagged(members.get(_AUDIO))]
     return frozenset(name for name in found if isinstance(name, str) and len(name) in (1, 4))
+
+
+def _flagged(named: amf0.Value) -> list[amf0.Value]:
+    """The names of a map that has flags of what a peer can do with each."""
+    if not isinstance(named, dict):
+        return []
+    return [
+        name
+        for name, flags in list(named.items())[:MAX_NAMED]
+        if isinstance(flags, float) and int(flags) & (CAN_DECODE | CAN_FORWARD)
+    ]
+
+
+def takes_opus(fourccs: frozenset[str]) -> bool:
+    """Whether a peer that named these takes Opus; all take what classic FLV has a number for."""
+    return ANY in fourccs or _OPUS in fourccs
 
 
 def takes(fourccs: frozenset[str], codec: VideoCodec) -> bool:
@@ -57,5 +70,6 @@ def answer() -> dict[str, amf0.Value]:
         fourcc_of(VideoCodec.H265): passed_on,
         fourcc_of(VideoCodec.AV1): passed_on,
     }
-    audio: dict[str, amf0.Value] = {name: float(CAN_FORWARD) for name in ("mp4a", ".mp3")}
+    coded = float(CAN_DECODE | CAN_ENCODE | CAN_FORWARD)
+    audio: dict[str, amf0.Value] = {"mp4a": coded, _OPUS: coded, ".mp3": passed_on}
     return {_LIST: [*video, *audio], _VIDEO: video, _AUDIO: audio, _CAPS: float(_MOD_EX)}

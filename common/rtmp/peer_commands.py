@@ -104,7 +104,7 @@ class PeerCommands:
         encoding = members.get("objectEncoding")
         state.object_encoding = encoding if isinstance(encoding, float) else 0.0
         request_id = state.requests.next_id()
-        state.fourccs = enhanced.video_fourccs(members)
+        state.fourccs = enhanced.named_fourccs(members)
         state.requests.add(
             request_id, PendingConnect(command.transaction_id, enhanced.is_enhanced(members))
         )

@@ -39,7 +39,7 @@ class ServerState:
     tc_url: str = ""
     flash_version: str = ""
     object_encoding: float = 0.0
-    fourccs: frozenset[str] = frozenset()  # video that the peer takes, besides H.264
+    fourccs: frozenset[str] = frozenset()  # codecs that the peer takes, besides classic ones
     out_chunk_size: int = DEFAULT_CHUNK_SIZE
     out: list[bytes] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)

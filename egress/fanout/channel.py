@@ -9,7 +9,7 @@ tests give socket pairs.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from operator import length_hint
 from typing import Protocol
 
@@ -17,8 +17,10 @@ from common.ipc.identity import StreamId
 from egress.fanout.entries import Entry, EntryBuffer, WireForm
 from egress.fanout.player_queue import Player
 from egress.output import Audience
+from egress.sound.carried import CLASSIC, CarriedSound
+from egress.sound.coded import SoundForms
 from egress.streams.rendition import Rendition
-from egress.streams.subscribers import Start
+from egress.streams.subscribers import Start, Subscriber
 from egress.streams.tag import VIDEO, Config, Tag
 
 
@@ -101,11 +103,23 @@ class Channel:
     """
 
     def __init__(
-        self, rendition: Rendition, on_empty: Callable[["Channel"], object] = lambda _: None
+        self,
+        rendition: Rendition,
+        on_empty: Callable[["Channel"], object] = lambda _: None,
+        *,
+        carries: Set[str] = CLASSIC,
+        forms: SoundForms | None = None,
     ) -> None:
-        """`on_empty` is called when the last player has left or the rendition has ended."""
+        """`on_empty` is called when the last player has left or the rendition has ended.
+
+        `carries`: the codecs of sound that its players take. Others come in a form of `forms`.
+        """
         self.rendition = rendition
-        self.buffer = EntryBuffer()
+        self.carries = carries
+        self.buffer = EntryBuffer(carries)
+        self._feed: Subscriber = self
+        if forms is not None:
+            self._feed = CarriedSound(self, rendition.stream_id, carries, forms)
         self.behind: set[Sink] = set()
         self._on_empty = on_empty
         self._is_subscribed = False
@@ -223,14 +237,16 @@ class Channel:
     def _subscribe(self) -> None:
         if not self._is_subscribed:
             self._is_subscribed = True
-            self.buffer = EntryBuffer()
-            self.rendition.subscribe(self)
+            self.buffer = EntryBuffer(self.carries)
+            self.rendition.subscribe(self._feed)
 
     def _unsubscribe(self) -> None:
         if self._is_subscribed:
             self._is_subscribed = False
-            self.rendition.unsubscribe(self)
-            self.buffer = EntryBuffer()
+            self.rendition.unsubscribe(self._feed)
+            if isinstance(self._feed, CarriedSound):
+                self._feed.close()
+            self.buffer = EntryBuffer(self.carries)
 
     @property
     def _flushed(self) -> int:
@@ -270,32 +286,41 @@ class Channel:
 
 
 class Channels:
-    """The channels of all renditions that have players."""
+    """The channels of all renditions that have players: one for each sound that these take."""
 
-    def __init__(self) -> None:
-        self._by_stream: dict[StreamId, dict[str, Channel]] = {}
+    def __init__(self, forms: SoundForms | None = None) -> None:
+        self._forms = forms
+        self._by_stream: dict[StreamId, dict[tuple[str, Set[str]], Channel]] = {}
 
-    def get(self, rendition: Rendition) -> Channel:
-        """The rendition's channel, made for its first player."""
+    def get(self, rendition: Rendition, carries: frozenset[str] = CLASSIC) -> Channel:
+        """The rendition's channel for players of these codecs, made for the first of them."""
         channels = self._by_stream.setdefault(rendition.stream_id, {})
-        channel = channels.get(rendition.name)
+        key = rendition.name, carries
+        channel = channels.get(key)
         if channel is None or channel.rendition is not rendition:
-            channel = channels[rendition.name] = Channel(rendition, self._forget)
+            channel = channels[key] = Channel(
+                rendition, self._forget, carries=carries, forms=self._forms
+            )
         return channel
 
     def audience(self, stream_id: StreamId, family: str) -> Mapping[str, Audience]:
         """The players of a stream's renditions whose wire form is of one family."""
-        return {
-            name: channel.audience(family)
-            for name, channel in self._by_stream.get(stream_id, {}).items()
-        }
+        found: dict[str, Audience] = {}
+        for (name, _), channel in self._by_stream.get(stream_id, {}).items():
+            one, before = channel.audience(family), found.get(name, Audience(0, 0))
+            found[name] = Audience(
+                before.players + one.players,
+                before.dropped + one.dropped,
+                before.sent_bytes + one.sent_bytes,
+            )
+        return found
 
     def _forget(self, channel: Channel) -> None:
-        stream_id, name = channel.rendition.stream_id, channel.rendition.name
+        stream_id, key = channel.rendition.stream_id, (channel.rendition.name, channel.carries)
         channels = self._by_stream.get(stream_id, {})
-        if channels.get(name) is channel:
+        if channels.get(key) is channel:
             channel.rendition.dropped += channel.dropped()
             channel.rendition.sent_bytes += channel.sent_bytes()
-            del channels[name]
+            del channels[key]
             if not channels:
                 del self._by_stream[stream_id]

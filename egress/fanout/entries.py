@@ -7,13 +7,13 @@ are made only for who joins or resumes: the sequence header at the entry's time,
 Times are stream time; a wire form wraps them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from common.ipc.media_messages import KEY
-from common.media.units import FLV_ONLY, AudioCodec
 from egress.fanout.on_metadata import audio_members, with_audio
+from egress.sound.carried import CLASSIC
 from egress.streams import tag as tags
 from egress.streams.tag import Config, PublisherInfo, Tag
 
@@ -23,9 +23,6 @@ AUDIO: Final = 2
 DATA: Final = 4
 METADATA: Final = 8
 EVERYTHING: Final = VIDEO | AUDIO | DATA | METADATA
-
-# Sound that classic FLV has no number for: players that do not know its form stop altogether.
-OMITTED: Final[frozenset[str]] = frozenset(AudioCodec) - FLV_ONLY - {AudioCodec.AAC}
 
 _KINDS: Final = {tags.VIDEO: VIDEO, tags.AUDIO: AUDIO, tags.DATA: DATA}
 
@@ -137,8 +134,10 @@ class EntryBuffer:
     header right before its picture.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, carries: Set[str] = CLASSIC) -> None:
+        """`carries`: the codecs of sound; players that do not know another stop altogether."""
         self.headers = Headers()
+        self._carries = carries
         self.chains = 0  # kinds that steps count for: a player must have got one of each
         self.last_dts_ms: dict[int, int] = {}  # by kind
         self.still: Entry | None = None  # all that is left of a GOP that outgrew its limits
@@ -163,9 +162,10 @@ class EntryBuffer:
                 self._change(config, entries)
             self._changes.clear()
         headers, last_dts_ms, gop = self.headers, self.last_dts_ms, self._gop
+        carries = self._carries
         for tag in units:
             kind, dts_ms = _KINDS[tag.type], tag.dts_ms
-            if kind == AUDIO and tag.codec in OMITTED:
+            if kind == AUDIO and tag.codec not in carries:
                 continue
             is_key = kind == VIDEO and tag.flags & KEY != 0
             step_ms = None
@@ -197,7 +197,7 @@ class EntryBuffer:
 
     def _change(self, config: Config, entries: list[Entry]) -> None:
         """Put the headers that are not those of before in line."""
-        if config.audio is not None and config.audio.codec in OMITTED:
+        if config.audio is not None and config.audio.codec not in self._carries:
             config = config._replace(audio=None)
         old, self._config = self._config, config
         self.headers = Headers(

@@ -4,6 +4,7 @@ A worker makes metadata for the picture only, since audio never passes through i
 demuxer decides by the metadata's keys whether there is audio (docs/rtmp.md, Metadata).
 """
 
+from common.codecs import opus
 from common.codecs.aac import AudioSpecificConfig
 from common.errors import ProtocolError
 from common.flv import amf0
@@ -28,6 +29,9 @@ def audio_members(source_metadata: bytes, audio_header: bytes) -> dict[str, amf0
     if audio_header:
         try:
             body = parse_audio(audio_header)
+            if body.format is AudioFormat.OPUS:
+                members["audiocodecid"] = float(body.format)
+                members["audiosamplerate"] = float(opus.RATE)
             if body.format is AudioFormat.AAC and body.packet is AudioPacket.SEQUENCE_HEADER:
                 config = AudioSpecificConfig.parse(body.data)
                 members["audiocodecid"] = 10.0

@@ -20,7 +20,6 @@ from egress.rtc.requests import PROTOCOL, WhepRequests, steps_of
 from egress.rtc.session import Session
 from egress.rtc.sessions import Sessions
 from egress.rtc.sound import Sound
-from egress.rtc.sound_link import SoundLink
 from egress.streams.stream import Stream
 from egress.streams.tag import Config, Tag
 
@@ -39,7 +38,6 @@ class WhepOutput:
         self.sessions = Sessions(context.clock, lambda session: None, self._on_end)
         self._requests = WhepRequests(context, self.sessions, self.channels)
         self._sounds: dict[StreamId, Sound] = {}
-        self._sound_link = SoundLink(self._on_coded)
         address = context.endpoint(SOCKET, UNIX)
         datagrams = context.endpoint(port_handover.SOCKET, UNIX)
         self.endpoints: Mapping[str, str] = {SOCKET: address, port_handover.SOCKET: datagrams}
@@ -59,7 +57,6 @@ class WhepOutput:
         port = self.sessions.port
         return {
             **self.sessions.counters,
-            **self._sound_link.counters,
             **self._requests.entrance.counters,
             "rtc viewers": len(self.sessions),
             "rtc datagrams dropped": self._taker.dropped + (port.dropped if port else 0),
@@ -104,7 +101,6 @@ class WhepOutput:
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
         self._socket.follow(endpoints)
-        self._sound_link.follow(endpoints)
         self._giver.follow(endpoints)
         self._taker.follow(endpoints)
 
@@ -123,8 +119,7 @@ class WhepOutput:
         live = set(self.channels)
         for stream_id in tuple(self._sounds):
             if stream_id not in live:
-                del self._sounds[stream_id]
-        self._sound_link.check(now)
+                self._sounds.pop(stream_id).close()
         with contextlib.suppress(OSError):  # the run directory is not there yet
             self._socket.listen_again()
             self._giver.listen_again()
@@ -137,7 +132,6 @@ class WhepOutput:
     def close(self, reason: str) -> None:
         self.sessions.end_all(reason)
         self._socket.close()
-        self._sound_link.close()
         self._giver.close()
         self._taker.close()
         self.sessions.close()
@@ -173,13 +167,8 @@ class WhepOutput:
                 for session in self.sessions.of_stream(stream_id):
                     session.viewer.on_sound(history, frame)
 
-            sound = self._sounds[stream_id] = Sound(stream_id, on_frame, self._sound_link.encode)
+            sound = self._sounds[stream_id] = Sound(stream_id, on_frame, self._context.sounds())
         sound.take(config, tags)
-
-    def _on_coded(self, stream: str, time_samples: int, packet: bytes) -> None:
-        sound = self._sounds.get(StreamId(stream))
-        if sound is not None:
-            sound.coded(time_samples, packet)
 
     def _on_end(self, session: Session, reason: str) -> None:
         session.on_end(reason)

@@ -18,7 +18,7 @@ from common.errors import ProtocolError
 from common.media.units import VideoCodec
 from common.process.fair_reading import FairReading
 from common.process.socket_end import close_now, taken_bytes, unsent_bytes
-from common.rtmp.enhanced import takes
+from common.rtmp.enhanced import takes, takes_opus
 from common.rtmp.events import (
     AudioReceived,
     ConnectRequested,
@@ -44,6 +44,7 @@ from egress.rtmp.quiet import SilenceTimer
 from egress.rtmp.untaken import Untaken
 from egress.sockets.queue_writer import QueueWriter, Timer
 from egress.sockets.socket_reader import SocketReader, lost
+from egress.sound.carried import CLASSIC, WITH_OPUS
 from egress.streams.rendition import Rendition
 from egress.streams.subscribers import Start
 
@@ -131,7 +132,7 @@ class Connection:
     ) -> None:
         """`peer` is whose connection it is, HOST:PORT, where the socket may not know that.
 
-        `fourccs` is the video that it said it takes (`common.rtmp.enhanced`).
+        `fourccs` are the codecs that it said it takes (`common.rtmp.enhanced`).
         """
         self.state = ConnectionState.IDLE
         self.player = Player(queue_ms)
@@ -186,7 +187,8 @@ class Connection:
         """Grant the play request that was raised last."""
         self._timer.cancel()
         self.state = ConnectionState.PLAYING
-        channel = self.channel = self._host.channels.get(rendition)
+        carries = WITH_OPUS if takes_opus(self._fourccs) else CLASSIC
+        channel = self.channel = self._host.channels.get(rendition, carries)
         self._session.accept(self._request_id)
         # Play.Start is queued first: nothing of the media may come before it.
         self.player.control(self._session.data_to_send())

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from common.flv import tag as flv
+from common.flv.audio import audio_body, audio_header_body
 from common.flv.tag import TagType
 from common.ipc.media_messages import HEADER, KEY, REPLAY, TagHeader
+from common.media.units import AudioConfig, AudioUnit, Unit
 from common.media.units import Config as MediaConfig
-from common.media.units import Unit
 
 # As plain numbers, which is how they come and what is compared for every tag.
 AUDIO: Final = int(TagType.AUDIO)
@@ -69,6 +70,16 @@ def read_tags(
             headers, bodies, strict=False
         )
     ]
+
+
+def sound_tag(unit: AudioUnit) -> Tag:
+    """The tag of a frame of sound that was coded here."""
+    return Tag(AUDIO, unit.codec, unit.dts_ms, 0, 0, audio_body(unit), unit.received_s)
+
+
+def sound_header(config: AudioConfig, dts_ms: int) -> Tag:
+    """The tag of its sequence header."""
+    return Tag(AUDIO, config.codec, dts_ms, 0, HEADER, audio_header_body(config))
 
 
 class PublisherInfo(NamedTuple):

@@ -11,10 +11,10 @@ Pure, one a publisher. What cannot be read comes out as `Dropped`; nothing raise
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from common.codecs import aac
+from common.codecs import aac, opus
 from common.codecs.aac import config_of_adts, split_adts
 from common.codecs.table import describe_audio
-from common.errors import FlvError
+from common.errors import FlvError, OpusError
 from common.flv import amf0
 from common.flv.audio import (
     AudioBody,
@@ -31,7 +31,7 @@ from ingest.rtmp.missing_header import MissingHeader
 from ingest.streams.clock.source_times import SourceTimes
 from ingest.streams.media_events import AudioHeaderMade, AudioOmitted, Dropped, TrackOmitted
 
-MAX_AAC_CONFIG_BYTES = 1024  # sent to every player; a program config element and comment have 300
+MAX_CONFIG_BYTES = 1024  # sent to every player; a program config element and comment have 300
 
 MAX_EARLY_FRAMES, MAX_EARLY_BYTES = 256, 256 * 1024  # kept for their header
 
@@ -80,6 +80,8 @@ class AudioInput:
     def _track_zero(
         self, timestamp: int, payload: bytes, body: AudioBody[memoryview], now: float
     ) -> Sequence[AudioResult]:
+        if body.format is AudioFormat.OPUS:
+            return self._opus(timestamp, body, now)
         if not body.is_legacy:
             return self._omit(f"{body.codec.label} audio")
         match body.packet:
@@ -103,12 +105,36 @@ class AudioInput:
         self._omitted.add(what)
         return [AudioOmitted(what)]
 
+    def _opus(
+        self, timestamp: int, body: AudioBody[memoryview], now: float
+    ) -> Sequence[AudioResult]:
+        if body.packet is AudioPacket.SEQUENCE_HEADER:
+            return self._opus_header(bytes(body.data))
+        if body.packet is not AudioPacket.FRAME:
+            return []
+        try:
+            length_ms = opus.packet_samples(body.data) * 1000 / opus.RATE
+        except OpusError as error:
+            return [_dropped("unreadable Opus", error)]
+        results: list[AudioResult] = []
+        if self._config is None or self._config.codec is not AudioCodec.OPUS:
+            results = self._configured(opus.parse_config(opus.STEREO_HEAD))
+        return [*results, self._unit(AudioCodec.OPUS, timestamp, body.data, now, length_ms)]
+
+    def _opus_header(self, data: bytes) -> Sequence[AudioResult]:
+        try:
+            if len(data) > MAX_CONFIG_BYTES:
+                raise OpusError(f"{len(data)} bytes exceed {MAX_CONFIG_BYTES}")
+            return self._configured(opus.parse_config(data))
+        except OpusError as error:
+            return [_dropped("unreadable Opus header", error)]
+
     def _header(self, data: bytes) -> Sequence[AudioResult]:
         if not data:
             return [_dropped("empty AAC configuration")]
         try:
-            if len(data) > MAX_AAC_CONFIG_BYTES:
-                raise FlvError(f"{len(data)} bytes exceed {MAX_AAC_CONFIG_BYTES}")
+            if len(data) > MAX_CONFIG_BYTES:
+                raise FlvError(f"{len(data)} bytes exceed {MAX_CONFIG_BYTES}")
             config = aac.parse_config(data)
         except FlvError as error:
             return [_dropped("unreadable AAC configuration", error)]

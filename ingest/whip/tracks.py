@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from common.codecs.h264 import join_avcc
-from common.codecs.opus import RATE, OpusHead, packet_samples
+from common.codecs.opus import STEREO_HEAD, packet_samples
 from common.errors import OpusError, RtpError
 from common.ipc.unit_messages import AUDIO, AUDIO_CONFIG, KEY, LOST, VIDEO, UnitItem
 from common.media.units import AudioCodec, VideoCodec
@@ -22,7 +22,6 @@ from ingest.whip.keyframes import KeyframeWish
 from ingest.whip.times import PICTURES, SOUND, Times
 
 SOUND_WAIT_S: Final = 0.15  # for a packet of sound: what misses it is a gap of 20 ms
-OPUS_HEAD: Final = OpusHead(2, 312, RATE, 0, 0).encode()  # browsers and OBS send stereo (SDP)
 
 
 class Units:
@@ -161,7 +160,7 @@ class Sound(Track):
                 continue  # it fills the line, or is no sound
             if not self._is_announced:
                 self._is_announced = True
-                self._units.put(UnitItem(AUDIO_CONFIG, AudioCodec.OPUS), OPUS_HEAD)
+                self._units.put(UnitItem(AUDIO_CONFIG, AudioCodec.OPUS), STEREO_HEAD)
             stamp_ms = self._times.stamp_ms(SOUND, packet.timestamp, now)
             self._units.put(UnitItem(AUDIO, AudioCodec.OPUS, stamp_ms, 0, 0, now), packet.payload)
 

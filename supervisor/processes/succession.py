@@ -24,7 +24,7 @@ END_S: Final = 15.0  # from an orderly end to the exit: then the next one's turn
 # Whoever serves only others of the farm goes first, then who has publishers and players: so what
 # is wrong with a version shows where it costs least. The API last: it has no successor beside it.
 ORDER: Final = (
-    *("audio", "opus", "hooks", "encoder", "worker"),
+    *("audio", "sound", "hooks", "encoder", "worker"),
     *("egress", "web", "rtc", "relay", "srt", "whip", "ingest", "tls", "https", "cluster", "api"),
 )
 

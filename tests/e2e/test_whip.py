@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.clients import record
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import WEB_CONFIG, Farm
 from tests.kit.lossy_udp import Line
@@ -63,6 +64,10 @@ def test_what_is_published_over_a_lossy_line_is_played_whole(farm: Farm, clip: M
             until(lambda: len(viewer.numbers) > 25 and viewer.sound_frames > 20, WAIT_S, "it plays")
             numbers = viewer.numbers
         assert {b - a for a, b in itertools.pairwise(numbers)} <= {1, 1 - SPEC.frames}
+        # a player that names no Opus hears AAC
+        heard = record(farm.url("cam/240p"), enough=lambda got: len(got.audio) > 50, seconds=WAIT_S)
+        steps = [b.dts_ms - a.dts_ms for a, b in itertools.pairwise(heard.audio)]
+        assert min(steps) in (21, 22)  # frames of 1,024 samples; what the line lost is a gap
         (stream,) = farm.status()["streams"]
         assert (stream["audio"], stream["decode_errors"]) == ("Opus 48 kHz 2ch", 0)
         assert publisher.sender is not None

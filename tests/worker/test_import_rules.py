@@ -13,15 +13,20 @@ ROOT = Path(__file__).parents[2]
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "worker").rglob("*.py"))
 
 # Devices parse what they decode and encode; captions are SEI of H.264, and go into its units.
-# The bench makes streams of its own, and the audio process decodes sound in one module.
-KNOW_CODECS = ("worker/devices/", "worker/bench/", "worker/frames/waiting_captions.py")
+# The bench makes streams of its own; the audio and the sound process decode in a module each.
+KNOW_CODECS = (
+    "worker/devices/",
+    "worker/bench/",
+    "worker/frames/waiting_captions.py",
+    "worker/sound/coder.py",
+)
 # worker/output/mux.py writes a rendition's parameter sets into its sequence header.
 WRITE_HEADERS = ("worker/output/mux.py",)
 CALL_FFMPEG = (
     "worker/devices/",
     "worker/bench/",
     "worker/audio/decode.py",
-    "worker/opus/coder.py",
+    "worker/sound/coder.py",
 )
 
 

@@ -64,7 +64,7 @@ def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
         "web": 1,
         "relay": 0,
         "rtc": int(is_installed(WEBRTC)),
-        "opus": int(is_installed(WEBRTC)),
+        "sound": 1,
     }
     assert [name for name in KINDS if has_devices(name)] == ["worker"]
 
@@ -121,7 +121,7 @@ def test_publishers_end_first_then_players_and_last_who_passes_on_what_they_are_
         "encoder",
         "web",
         "rtc",
-        "opus",
+        "sound",
         "relay",
         "egress",
         "hooks",

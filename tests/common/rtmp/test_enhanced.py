@@ -23,11 +23,13 @@ from tests.kit.rtmp import Wire, command, handshake
         ({"fourCcList": [5.0, None, "hevc1", "", "hvc1"]}, {"hvc1"}),
         ({"videoFourCcInfoMap": {"hvc1": "1", "av01": True}}, set()),
         ({"fourCcList": ["hvc1"] * 100 + ["av01"]}, {"hvc1"}),
+        ({"audioFourCcInfoMap": {"Opus": 1.0, "fLaC": 2.0}}, {"Opus"}),
+        ({"audioFourCcInfoMap": {"*": 1.0}}, {"Opus"}),
         ({"capsEx": 1.0}, set()),
     ],
 )
 def test_what_a_peer_names_is_read(members: dict[str, amf0.Value], fourccs: set[str]) -> None:
-    assert enhanced.video_fourccs(members) == fourccs
+    assert enhanced.named_fourccs(members) == fourccs
     assert enhanced.is_enhanced(members) == bool(members)
 
 
@@ -46,12 +48,19 @@ def test_all_take_h264_and_what_they_named(fourccs: tuple[str, ...], takes: set[
     assert {codec for codec in codecs if enhanced.takes(frozenset(fourccs), codec)} == takes
 
 
+@pytest.mark.parametrize(
+    ("fourccs", "takes"), [((), False), (("hvc1",), False), (("*",), True), (("Opus",), True)]
+)
+def test_opus_is_for_who_named_it(fourccs: tuple[str, ...], takes: bool) -> None:
+    assert enhanced.takes_opus(frozenset(fourccs)) == takes
+
+
 def test_the_answer_names_what_is_taken_in() -> None:
     answer = enhanced.answer()
     named = answer["videoFourCcInfoMap"]
     assert isinstance(named, dict)
     assert set(named) == {fourcc_of(codec) for codec in VIDEO_CODECS}
-    assert enhanced.video_fourccs(answer) >= set(named)
+    assert enhanced.named_fourccs(answer) >= set(named)
 
 
 def connect(**members: amf0.Value) -> dict[str, amf0.Value]:

@@ -1,12 +1,14 @@
-"""A stream's sound for WebRTC: Opus as it is, AAC and MP3 by way of who codes them."""
+"""A stream's sound for WebRTC: Opus as it is, other sound by way of who codes it."""
 
 from common.codecs.opus import packet_samples
 from common.flv.audio import aac_frame, aac_sequence_header, audio_body
+from common.ipc.identity import stream_id
 from common.ipc.media_messages import HEADER, REPLAY
-from common.ipc.sound_messages import SoundFrames
+from common.ipc.sound_messages import SoundFrames, SoundPackets
 from common.media.units import AudioCodec, AudioUnit
 from common.rtp.history import Frame, History
 from egress.rtc.sound import Sound
+from egress.sound.coded import SoundForms
 from egress.streams.tag import AUDIO, Config, Tag
 from tests.kit.egress import made_tag
 
@@ -19,7 +21,8 @@ class Rig:
     def __init__(self) -> None:
         self.frames: list[Frame] = []
         self.asked: list[SoundFrames] = []
-        self.sound = Sound("live/cam", self._on_frame, self.asked.append)
+        self.forms = SoundForms(self.asked.append)
+        self.sound = Sound(stream_id("live", "cam"), self._on_frame, self.forms)
 
     def _on_frame(self, history: History, frame: Frame) -> None:
         self.frames.append(frame)
@@ -42,35 +45,24 @@ def test_opus_goes_out_as_it_is_at_times_that_count_samples() -> None:
     assert [frame.payloads for frame in rig.frames] == [[OPUS]] * 4
     rig.sound.take(Config(), [opus_tag(3000)])
     assert rig.frames[-1].time_ms == 3000
+    rig.sound.take(Config(), [opus_tag(2000), opus_tag(4000, b"")])
+    assert len(rig.frames) == 5
+    assert len(rig.forms) == 0
 
 
-def test_what_another_rendition_brought_is_dropped() -> None:
+def test_what_is_replayed_is_not_coded() -> None:
     rig = Rig()
-    rig.sound.take(AAC, [aac_tag(0), aac_tag(21)])
-    rig.sound.take(AAC, [aac_tag(0), aac_tag(21), aac_tag(43)])
-    assert [asked.times_ms for asked in rig.asked] == [(0, 21), (43,)]
-    assert rig.asked[0].record == ASC
-    assert rig.asked[0].frames == (b"0", b"21")
-
-
-def test_without_its_configuration_and_from_before_nothing_is_coded() -> None:
-    rig = Rig()
-    rig.sound.take(Config(), [aac_tag(0)])
-    rig.sound.take(AAC, [aac_tag(21, REPLAY)])
-    assert not rig.asked
+    rig.sound.take(AAC, [aac_tag(21, REPLAY), aac_tag(43)])
+    rig.sound.take(AAC, [aac_tag(21), aac_tag(43), aac_tag(64)])
+    assert [asked.times_ms for asked in rig.asked] == [(43,), (64,)]
 
 
 def test_packets_that_were_coded_have_the_times_that_come_with_them() -> None:
     rig = Rig()
-    rig.sound.coded(48_000, b"packet")
-    rig.sound.coded(48_960, bytes(5000))
+    rig.sound.take(AAC, [aac_tag(1000)])
+    label = rig.asked[0].stream
+    rig.forms.came(SoundPackets(label, "opus", (48_000, 48_960), (b"packet", bytes(5000))))
     (frame,) = rig.frames
     assert (frame.time_ms, frame.payloads) == (1000.0, [b"packet"])
-
-
-def test_other_sound_is_omitted_and_said_to_be() -> None:
-    rig = Rig()
-    rig.sound.take(Config(), [made_tag(AUDIO, 0, 0, b"\xb2speex")])
-    assert not rig.asked
-    assert not rig.frames
-    assert rig.sound.problem == "Speex is not sent by WebRTC"
+    rig.sound.close()
+    assert len(rig.forms) == 0

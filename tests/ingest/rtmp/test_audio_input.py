@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 
 from common.codecs.aac import AudioSpecificConfig, parse_config
+from common.codecs.opus import STEREO_HEAD, OpusHead
 from common.flv import amf0
 from common.flv.audio import aac_frame, aac_sequence_header, audio_body
 from common.media.units import AudioCodec, AudioConfig, AudioUnit, MediaKind
@@ -137,16 +138,34 @@ def test_legacy_formats_pass_with_a_config_that_only_names_them() -> None:
 
 def test_other_audio_is_omitted_and_said_once() -> None:
     demuxer = Demuxer(Timeline())
-    opus, track = b"\x91Opus\xfc", b"\x95\x01mp4a\x01" + RAW
-    assert demuxer.audio(0, opus, NOW) == [AudioOmitted("Opus audio")]
+    ac3, track = b"\x91ac-3\xfc", b"\x95\x01mp4a\x01" + RAW
+    assert demuxer.audio(0, ac3, NOW) == [AudioOmitted("AC-3 audio")]
     assert demuxer.audio(0, track, NOW) == [TrackOmitted(MediaKind.AUDIO, 1, "AAC", 6, NOW)]
-    assert demuxer.audio(20, opus, NOW) == []
+    assert demuxer.audio(20, ac3, NOW) == []
     assert demuxer.audio(20, b"\x91fLaC\xff", NOW) == [AudioOmitted("FLAC audio")]
+
+
+def test_opus_has_the_header_that_came_or_that_of_stereo() -> None:
+    demuxer = Demuxer(Timeline())
+    mono = AudioConfig(AudioCodec.OPUS, OpusHead(1, 0, 0, 0, 0).encode(), "", 48_000, 1)
+    packet = b"\xfc" + bytes(40)
+    config, unit = demuxer.audio(0, b"\x91Opus" + packet, NOW)
+    assert config == AudioConfig(AudioCodec.OPUS, STEREO_HEAD, "", 48_000, 2)
+    assert unit == audio_unit(0, packet, NOW, codec=AudioCodec.OPUS)
+    assert demuxer.audio(0, b"\x90Opus" + mono.record, NOW) == [mono]
+    assert demuxer.audio(20, b"\x91Opus" + packet, NOW) == [
+        audio_unit(20, packet, NOW, codec=AudioCodec.OPUS)
+    ]
+    assert demuxer.audio(40, b"\x92Opus", NOW) == []  # its end
 
 
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
+        (b"\x90OpusOpusHead", "unreadable Opus header"),
+        (b"\x90Opus" + STEREO_HEAD + bytes(2000), "unreadable Opus header"),
+        (b"\x91Opus", "unreadable Opus"),
+        (b"\x91Opus\xff\x3f", "unreadable Opus"),
         (b"", "empty audio tag"),
         (b"\xaf", "unreadable audio tag"),
         (b"\xc0\x00", "unreadable audio tag"),

@@ -16,7 +16,7 @@ from supervisor.processes.launch import (
     gpu_uuids,
     python_module,
 )
-from tests.kit.children import API0, CPU0, EGRESS0, EGRESS1, INGEST0, INGEST1, OPUS0, RTC0, WEB0
+from tests.kit.children import API0, CPU0, EGRESS0, EGRESS1, INGEST0, INGEST1, RTC0, SOUND0, WEB0
 
 UUID = "GPU-12345678-1234-1234-1234-123456789012"
 RUN_DIR = Path("/run/farm")
@@ -42,7 +42,8 @@ def test_a_farm_has_its_servers_its_software_workers_and_one_worker_a_gpu() -> N
     assert names == [
         EGRESS0,
         EGRESS1,
-        *((OPUS0, RTC0) if is_installed(WEBRTC) else ()),
+        SOUND0,
+        *((RTC0,) if is_installed(WEBRTC) else ()),
         WEB0,
         CPU0,
         gpu_worker(UUID),

@@ -3,7 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.opus.sample_times import PACKET, SampleTimes
+from worker.sound.sample_times import SampleTimes
+
+PACKET = 960
 
 
 def test_packets_follow_each_other_while_times_jitter() -> None:
@@ -13,16 +15,16 @@ def test_packets_follow_each_other_while_times_jitter() -> None:
         ahead += 1024
         while ahead >= PACKET:
             ahead -= PACKET
-            made.append(times.take())
+            made.append(times.take(PACKET))
     assert made == list(range(0, made[-1] + 1, PACKET))
 
 
 def test_a_gap_is_a_jump() -> None:
     times = SampleTimes()
     times.jumps(1000, 0)
-    assert times.take() == 48_000
+    assert times.take(PACKET) == 48_000
     assert times.jumps(3000, 0)
-    assert times.take() == 3000 * 48
+    assert times.take(PACKET) == 3000 * 48
 
 
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 5)), max_size=60))
@@ -31,6 +33,6 @@ def test_times_never_go_back(steps: list[tuple[int, int]]) -> None:
     for time_ms, packets in steps:
         times.jumps(time_ms, 0)
         for _ in range(packets):
-            at = times.take()
+            at = times.take(PACKET)
             assert at > last
             last = at

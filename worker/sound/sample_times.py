@@ -6,10 +6,10 @@ counted, and the count is set anew where the times say something else for good.
 
 from typing import Final
 
-RATE: Final = 48_000  # of Opus, whatever the sound had
-PACKET: Final = 960  # samples: 20 ms
-MAX_STEP: Final = PACKET * 2  # between the count and the times that is no jump
-_PER_MS: Final = RATE // 1000
+from common.ipc.sound_messages import SAMPLE_RATE
+
+MAX_STEP: Final = 1_920  # samples between the count and the times that are no jump: 40 ms
+_PER_MS: Final = SAMPLE_RATE // 1000
 
 
 class SampleTimes:
@@ -28,8 +28,8 @@ class SampleTimes:
         self.next = at if expected is None else max(at, expected)
         return True
 
-    def take(self) -> int:
-        """The time of the next packet's first sample."""
+    def take(self, samples: int) -> int:
+        """The time of the first of so many samples, which come next."""
         assert self.next is not None
-        at, self.next = self.next, self.next + PACKET
+        at, self.next = self.next, self.next + samples
         return at

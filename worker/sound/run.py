@@ -1,4 +1,4 @@
-"""The opus process put together (IO): frames in, packets out, on the connection they came by."""
+"""The sound process put together (IO): frames in, packets out, on the connection they came by."""
 
 import asyncio
 import contextlib
@@ -17,21 +17,21 @@ from common.ipc.endpoint import UNIX, socket_path
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.farm_socket import FarmSocket
 from common.ipc.socket_peers import SocketPeers
-from common.ipc.sound_messages import OpusPackets, SoundFrames
+from common.ipc.sound_messages import SoundFrames, SoundPackets
 from common.process.log import RateLimit, more
-from worker.opus.coder import Coder, Undecodable
+from worker.sound.coder import Coder, Undecodable
 
-log = logging.getLogger("tfarm.worker.opus.run")
+log = logging.getLogger("tfarm.worker.sound.run")
 
 SOCKET: Final = "sound"
 MAX_BYTES: Final = 256 * 1024
-MAX_LINKS: Final = 8
+MAX_LINKS: Final = 64
 MAX_STREAMS: Final = 500
 READS: Final = 16  # messages a turn of the loop
 FORGET_S: Final = 10.0  # a stream without frames
 
 
-class OpusService:
+class SoundService:
     """A `ChildService`."""
 
     def __init__(self, process: ChildProcess) -> None:
@@ -40,7 +40,7 @@ class OpusService:
         self._counters: Counter[str] = Counter()
         self._lines = RateLimit()
         self._links: set[socket.socket] = set()
-        self._coders: dict[tuple[socket.socket, str], tuple[Coder, float]] = {}
+        self._coders: dict[tuple[socket.socket, str, str], tuple[Coder, float]] = {}
         address = process.address(SOCKET, UNIX)
         self._socket = FarmSocket(
             socket_path(address),
@@ -136,20 +136,20 @@ class OpusService:
             return
         times, packets = zip(*made, strict=True)
         try:
-            link.send(encode(OpusPackets(frames.stream, times, packets)))
+            link.send(encode(SoundPackets(frames.stream, frames.form, times, packets)))
         except (BlockingIOError, InterruptedError):
             self._counters["packets dropped"] += len(made)
         except OSError:
             self._lose(link)
 
     def _coder(self, link: socket.socket, frames: SoundFrames) -> Coder | None:
-        now, key = time.monotonic(), (link, frames.stream)
+        now, key = time.monotonic(), (link, frames.stream, frames.form)
         found = self._coders.get(key)
         if found is None and len(self._coders) >= MAX_STREAMS:
             return None
         coder = found[0] if found is not None else None
         if coder is None or coder.key != (frames.codec, frames.record):
-            coder = Coder(frames.codec, frames.record)
+            coder = Coder(frames.codec, frames.record, frames.form)
         self._coders[key] = (coder, now)
         return coder
 

@@ -1,4 +1,4 @@
-"""The process that codes Opus, started by the supervisor: `python -P -m worker.opus …`."""
+"""The process that codes sound, started by the supervisor: `python -P -m worker.sound …`."""
 
 from common.process.signals import hold_signals
 
@@ -16,14 +16,14 @@ from common.ipc.child import (  # noqa: E402
 from common.ipc.kinds import KINDS  # noqa: E402
 from common.process.sandbox import SandboxPaths  # noqa: E402
 
-KIND = KINDS["opus"]
-SANDBOX = Sandbox(SandboxPaths(), modules=("worker.opus.run",))
+KIND = KINDS["sound"]
+SANDBOX = Sandbox(SandboxPaths(), modules=("worker.sound.run",))
 
 
 def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
-    from worker.opus.run import OpusService
+    from worker.sound.run import SoundService
 
-    return OpusService(process)
+    return SoundService(process)
 
 
 if __name__ == "__main__":

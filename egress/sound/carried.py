@@ -1,0 +1,106 @@
+"""A rendition for a subscriber that cannot carry all sound: what it cannot comes in a form. Pure.
+
+It stands between a rendition and a subscriber. Pictures, data and sound that is carried pass as
+they are. In place of other sound, and of its header, come those of AAC or Opus, a little later than
+their pictures: nothing waits for them. No packet is before the sound that it is made of.
+"""
+
+from collections.abc import Sequence, Set
+from typing import Final
+
+from common.ipc.identity import StreamId
+from common.ipc.sound_messages import RECORDS, SOURCES
+from common.media.units import FLV_ONLY, AudioCodec, AudioConfig, AudioUnit
+from egress.sound.coded import PER_MS, CodedPacket, CodedSound, SoundForms
+from egress.streams.subscribers import Subscriber
+from egress.streams.tag import AUDIO, Config, PublisherInfo, Tag, sound_header, sound_tag
+
+# What every player of FLV can be given.
+CLASSIC: Final[frozenset[str]] = FLV_ONLY | {AudioCodec.AAC}
+WITH_OPUS: Final[frozenset[str]] = CLASSIC | {AudioCodec.OPUS}
+
+
+class CarriedSound:
+    """A `Subscriber` in front of another."""
+
+    def __init__(
+        self, inner: Subscriber, stream: StreamId, carries: Set[str], forms: SoundForms
+    ) -> None:
+        """`carries`: the codecs of sound that `inner` takes, AAC or Opus among them."""
+        self._inner = inner
+        self._stream = stream
+        self._carries = carries
+        self._forms = forms
+        self._form = AudioCodec.AAC if AudioCodec.AAC in carries else AudioCodec.OPUS
+        self._coded: CodedSound | None = None
+        self._begin_ms = 0  # of the sound that is coded
+        self._header: Tag | None = None  # of the sound as it comes
+        self._made_of: Tag | None = None  # the header that `_made` stands for
+        self._made: Tag | None = None
+        # what has no header may come at any time, where it is not carried
+        self._looks = not carries >= FLV_ONLY
+
+    def close(self) -> None:
+        """Nobody subscribes any more."""
+        if self._coded is not None:
+            self._forms.leave(self._coded, self._on_packets)
+            self._coded = None
+
+    # ---- the subscriber -----------------------------------------------------------------------
+
+    def on_config(self, config: Config, /) -> None:
+        self._header = config.audio
+        if config.audio is not None and self._is_other(config.audio.codec):
+            config = self._replaced(config, config.audio)
+        else:
+            self.close()
+        self._inner.on_config(config)
+
+    def on_units(self, tags: Sequence[Tag], /) -> None:
+        header = self._header
+        if not self._looks and (header is None or not self._is_other(header.codec)):
+            self._inner.on_units(tags)
+            return
+        other = [tag for tag in tags if tag.type == AUDIO and self._is_other(tag.codec)]
+        if not other:
+            self._inner.on_units(tags)
+            return
+        kept = [tag for tag in tags if tag.type != AUDIO or not self._is_other(tag.codec)]
+        if kept:
+            self._inner.on_units(kept)
+        coded = self._coded
+        if coded is None:
+            self._begin_ms = other[0].dts_ms
+            coded = self._coded = self._forms.listen(self._stream, self._form, self._on_packets)
+            if before := coded.since(self._begin_ms):
+                self._on_packets(before)
+        coded.take(header, other)
+
+    def on_end(self, reason: str, /) -> None:
+        self.close()
+        self._inner.on_end(reason)
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _is_other(self, codec: str) -> bool:
+        """Whether sound of a codec comes in a form; what nobody can decode stays as it is."""
+        return codec not in self._carries and codec in SOURCES
+
+    def _replaced(self, config: Config, header: Tag) -> Config:
+        if self._made is None or header is not self._made_of:
+            self._made_of = header
+            made = AudioConfig(self._form, RECORDS[self._form])
+            self._made = sound_header(made, header.dts_ms)
+        script = config.script.body if config.script is not None else b""
+        publisher = config.publisher or PublisherInfo(script)
+        publisher = publisher._replace(audio_header=self._made.body, audio_codec=self._form)
+        return config._replace(audio=self._made, publisher=publisher)
+
+    def _on_packets(self, packets: Sequence[CodedPacket]) -> None:
+        tags = []
+        for time, data in packets:
+            dts_ms = round(time / PER_MS)
+            if dts_ms >= self._begin_ms:
+                tags.append(sound_tag(AudioUnit(self._form, 0, dts_ms, data, 0.0)))
+        if tags:
+            self._inner.on_units(tags)

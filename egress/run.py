@@ -67,6 +67,7 @@ from egress.streams.senders import StreamMessage
 from egress.streams.stream import Stream, StreamState
 from egress.streams.waiting import WaitingViewers
 from egress.streams.wanted import WantedStreams
+from egress.ts.output import TsOutput
 from egress.viewer_hooks import ViewerHooks
 
 log = logging.getLogger("tfarm.egress.run")
@@ -76,6 +77,7 @@ OUTPUTS: Sequence[Callable[[OutputContext], Output]] = (
     RtmpOutput,
     FlvOutput,
     HttpOutput,
+    TsOutput,
 )
 
 TICK_S = 0.5

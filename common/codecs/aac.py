@@ -336,6 +336,32 @@ def config_of_adts(frame: Data) -> AudioSpecificConfig | None:
     return AudioSpecificConfig(object_type, SAMPLE_RATES[rate_index], channels, channel_config)
 
 
+def adts_header(config: AudioSpecificConfig, size: int) -> bytes:
+    """The header of a raw frame of so many bytes (14496-3, 1.A.2.2).
+
+    SBR is not told in it: a decoder finds that by itself. Raises FlvError for what has no such
+    header: newer object types, odd rates, layouts of a config element, frames beyond its length.
+    """
+    whole = size + 7
+    is_known = 1 <= config.object_type <= 4 and config.sample_rate in SAMPLE_RATES
+    if not is_known or not 1 <= config.channel_config <= 7 or config.short_frames:
+        raise FlvError("AAC that has no ADTS header")
+    if whole > 0x1FFF:
+        raise FlvError(f"an AAC frame of {size} bytes has no ADTS header")
+    rate, channels = SAMPLE_RATES.index(config.sample_rate), config.channel_config
+    return bytes(
+        (
+            ADTS_SYNC,
+            0xF1,  # MPEG-4, without a checksum
+            (config.object_type - 1) << 6 | rate << 2 | channels >> 2,
+            (channels & 3) << 6 | whole >> 11,
+            whole >> 3 & 0xFF,
+            (whole & 7) << 5 | 0x1F,  # the buffer's fullness: of variable rate
+            0xFC,
+        )
+    )
+
+
 def silent_frame(channels: int) -> bytes:
     """A raw AAC-LC frame of 1024 silent samples, for one or two channels, at any sample rate."""
     writer = BitWriter()

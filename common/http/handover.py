@@ -8,16 +8,14 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
 
-from common.ipc.control_messages import Endpoint
-from common.ipc.egress_homes import weight
 from common.ipc.envelope import encode
-from common.ipc.identity import ChildId
 from common.ipc.socket_handover import HandoverClient
+from common.ipc.viewer_doors import ViewerDoors
 
 log = logging.getLogger("tfarm.common.http.handover")
 
@@ -37,15 +35,9 @@ class ViewerHandover:
     """The egresses, and who is handed over to them."""
 
     def __init__(self, socket: str, *, tries: int = 1) -> None:
-        """`socket`: the egresses' for this, a field of `Endpoint`; `tries`: of how many at most."""
-        self._socket = socket
-        self._tries = tries
-        self._egresses: Mapping[ChildId, str] = {}
-
-    def follow(self, endpoints: Sequence[Endpoint]) -> None:
-        """These children run; those that retire take nobody new."""
-        taking = [end for end in endpoints if getattr(end, self._socket) and not end.is_retiring]
-        self._egresses = {end.child: getattr(end, self._socket) for end in taking}
+        """As `ViewerDoors`."""
+        self._doors = ViewerDoors(socket, tries=tries)
+        self.follow = self._doors.follow
 
     async def hand_over(
         self, request: web.Request, stream_id: str, message: object
@@ -53,12 +45,7 @@ class ViewerHandover:
         """Let an egress answer a GET, the stream's home first. Raises NotHandedOver."""
         if request.method != "GET":  # whoever is sent the stream sends its body
             raise web.HTTPMethodNotAllowed(request.method, ["GET"])
-        addresses = [self._egresses[egress] for egress in self._in_order(stream_id)]
-        return await hand_over(request, addresses, message)
-
-    def _in_order(self, stream_id: str) -> list[ChildId]:
-        found = sorted(self._egresses, key=lambda egress: weight(stream_id, egress), reverse=True)
-        return found[: self._tries]
+        return await hand_over(request, self._doors.addresses(stream_id), message)
 
 
 async def hand_over(

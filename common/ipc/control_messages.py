@@ -60,6 +60,7 @@ class Endpoint:
     forward: str = ""  # a relay's Unix socket for publishers whose streams other hosts have
     whip: str = ""  # the whip child's Unix socket for requests of publishers by WebRTC
     whip_datagrams: str = ""  # a whip child's, where its successor is given the UDP port
+    ts: str = ""  # an egress's Unix socket for viewers of transport streams, who are to be judged
 
 
 # ---- child → supervisor -----------------------------------------------------------------------

@@ -118,13 +118,13 @@ KINDS: Final[dict[str, ChildKind]] = {
             module="ingest.srt",
             libraries=(),
             parses_strangers=True,
-            death_costs="publishers by SRT connect anew; players see the last picture meanwhile",
+            death_costs="who publishes or watches by SRT calls again",
             count=lambda settings: int(settings.listen_srt is not None and libsrt.is_there()),
             address=lambda settings: settings.listen_srt or Listen(),
             protocol="srt",
             is_sandboxed=True,
             speaks_srt=True,
-            max_descriptors=512,
+            max_descriptors=2560,  # one for each that watches (`ingest/srt/listener.py`)
         ),
         ChildKind(
             "whip",
@@ -248,7 +248,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             admits=True,
             has_viewers=True,
             has_standby=True,
-            sockets=("tags", "handover", "viewers", "flv"),
+            sockets=("tags", "handover", "viewers", "flv", "ts"),
             replacing=Replacing.RETIRE,
         ),
         ChildKind(

@@ -24,6 +24,7 @@ SENDERS: Final[Mapping[str, Set[str]]] = {
     "handover": frozenset({"ingest"}),
     "viewers": frozenset({"api"}),
     "flv": frozenset({"web"}),
+    "ts": frozenset({"srt"}),
     "requests": frozenset({"web"}),
     "whep": frozenset({"web"}),
     "whip": frozenset({"web"}),

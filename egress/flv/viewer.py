@@ -2,20 +2,16 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from common.access.refusal import Refusal, RefusalReason
+from common.access.refusal import Refusal
 from common.http.statuses import answer_head, refusal_answer
-from common.process.socket_end import taken_bytes
-from egress.access import PlayWanted, Wish
-from egress.entrance import Asker
+from common.ipc.api_messages import ViewRequest
 from egress.fanout.channel import Channel, Channels
 from egress.fanout.player_queue import Player
 from egress.flv.from_units import FLV_FORM, PROTOCOL, file_header
-from egress.http.connection import Host as ConnectionHost
-from egress.http.connection import ViewerConnection
-from egress.sockets.queue_writer import Timer
+from egress.http.asking import AskingViewer
+from egress.http.asking import Host as AskingHost
 from egress.sockets.socket_reader import lost
 from egress.streams.rendition import Rendition
 from egress.streams.subscribers import Start
@@ -23,87 +19,57 @@ from egress.streams.subscribers import Start
 CONTENT_TYPE = "video/x-flv"
 
 
-class Host(ConnectionHost, Protocol):
+class Host(AskingHost, Protocol):
     """The server, as a viewer calls it."""
 
     @property
     def channels(self) -> Channels: ...
 
-    def on_ended(self, viewer: "FlvViewer", reason: str, /) -> None:
-        """It watches or asks for nothing any more."""
 
+class FlvViewer(AskingViewer):
+    """A `Sink` of its channel."""
 
-class FlvViewer(ViewerConnection):
-    """A `Sink` of its channel, and an `Asker`."""
+    protocol = PROTOCOL
 
     def __init__(
         self,
         tcp: socket.socket,
-        address: str,
-        headers: Mapping[str, str],
+        request: ViewRequest,
         number: int,
         host: Host,
         loop: asyncio.AbstractEventLoop,
         queue_ms: int,
     ) -> None:
-        """`headers` are the answer's, besides its own."""
         self.player = Player(queue_ms)
         self.place = 0
         self.channel: Channel | None = None
-        self.wish: Wish | Refusal | None = None
-        self.wanted: PlayWanted | None = None
-        self.is_asking = False
-        self._headers = headers
         self._flv_host = host
-        self._timer = Timer(loop)
-        super().__init__(tcp, self.player, address, number, host, loop)
-
-    # ---- the asker ----------------------------------------------------------------------------
+        super().__init__(tcp, self.player, request, number, host, loop)
 
     @property
-    def protocol(self) -> str:
-        return PROTOCOL
+    def is_watching(self) -> bool:
+        return self.channel is not None
 
     @property
-    def taken_bytes(self) -> int:
-        return taken_bytes(self.peer)
+    def dropped(self) -> int:
+        return self.player.dropped
 
-    def takes_video(self, codec: str, /) -> bool:
-        return True  # HTTP has no word for it: what cannot play it says so itself
-
-    def wait(self, seconds: float, on_timeout: Callable[[Asker], None], /) -> None:
-        self.is_asking = True
-        self._timer.set(seconds, on_timeout, self)
-
-    def accept(self, rendition: Rendition, start: Start, /) -> None:
-        self._answered()
+    def begin(self, rendition: Rendition, start: Start) -> None:
         channel = self.channel = self._flv_host.channels.get(rendition)
         channel.join(self, start, FLV_FORM)
         # Before all media, whose headers are known by now.
-        head = answer_head(200, CONTENT_TYPE, self._headers)
+        head = answer_head(200, CONTENT_TYPE, self.headers)
         self.player.control(head + file_header(channel.buffer.headers))
         self.on_queued()
 
-    def refuse(self, refusal: Refusal, /) -> None:
-        if self.is_ending:
-            return
-        self._answered()
-        self.on_leaving(f"refused: {refusal.reason}: {refusal.words}")
-        self.player.finish(refusal_answer(refusal, self._headers))
-        self.end(f"refused: {refusal.reason}: {refusal.words}")
+    def put_refusal(self, refusal: Refusal) -> None:
+        self.player.finish(refusal_answer(refusal, self.headers))
 
-    def finish(self, reason: str, /, *, is_over: bool = True) -> None:
-        if self.is_ending:
-            return
-        if self.is_asking:
-            self.refuse(Refusal(RefusalReason.NOT_FOUND, reason))
-            return
-        self._leave_channel(reason, discard=False)
-        self.end(reason)
-
-    def _answered(self) -> None:
-        self.is_asking = False
-        self._timer.cancel()
+    def leave(self, *, discard: bool) -> None:
+        channel, self.channel = self.channel, None
+        if channel is not None:
+            channel.remove(self)
+        self.player.leave(discard=discard)
 
     # ---- the sink -----------------------------------------------------------------------------
 
@@ -114,14 +80,3 @@ class FlvViewer(ViewerConnection):
     def on_sent(self) -> None:
         if self.channel is not None:
             self.channel.caught_up(self)
-
-    def on_leaving(self, reason: str) -> None:
-        self._timer.cancel()
-        self._leave_channel(reason, discard=True)
-
-    def _leave_channel(self, reason: str, *, discard: bool) -> None:
-        channel, self.channel = self.channel, None
-        if channel is not None:
-            channel.remove(self)
-        self.player.leave(discard=discard)
-        self._flv_host.on_ended(self, reason)

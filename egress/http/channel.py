@@ -12,10 +12,10 @@ from typing import Final, Protocol
 
 from common.ipc.identity import StreamId
 from egress.http.from_units import OTHER_TRACKS, Piece, Pieces
-from egress.http.responses import head
 from egress.http.viewer_queue import ViewerQueue
 from egress.output import Audience
 from egress.streams.rendition import Rendition
+from egress.streams.subscribers import Start
 from egress.streams.tag import AUDIO, VIDEO, Config, Tag
 
 SILENT_MS: Final = 1_500
@@ -36,6 +36,33 @@ class Sink(Protocol):
         """Nothing follows. The viewer leaves the channel by `remove`, now or later."""
 
 
+class PieceMaker(Protocol):
+    """A rendition's tags as pieces of one container, made once for all viewers."""
+
+    @property
+    def problem(self) -> str:
+        """Why this goes on in no body that has begun; "": it does."""
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether it goes on in another body then."""
+
+    def configure(self, config: Config, /) -> None:
+        """Another configuration from the next tag on."""
+
+    def append(self, tags: Sequence[Tag], /) -> list[Piece]:
+        """Take the next tags; what is complete by them."""
+
+    def head(self, *, is_chunked: bool) -> bytes:
+        """What an answer begins with."""
+
+
+class MakePieces(Protocol):
+    """Makes a `PieceMaker`."""
+
+    def __call__(self, *, has_sound: bool) -> PieceMaker: ...
+
+
 class Channel:
     """One rendition and its viewers: a `Subscriber` of the rendition while it has any."""
 
@@ -45,14 +72,19 @@ class Channel:
         *,
         has_sound: bool = True,
         on_empty: Callable[["Channel"], object] = lambda _: None,
+        make: MakePieces = Pieces,
     ) -> None:
-        """`on_empty` is called when the last viewer has left."""
+        """`has_sound`: bodies are made with sound while some comes, and end where that changes.
+
+        `on_empty` is called when the last viewer has left.
+        """
         self.rendition = rendition
         self.has_sound = has_sound
         self.viewers: set[Sink] = set()
         self._on_empty = on_empty
         self._is_silent = False
-        self._pieces = Pieces(has_sound=has_sound)
+        self._make = make
+        self._pieces = make(has_sound=has_sound)
         self._gop: list[Piece] = []  # since the last keyframe
         self._is_subscribed = False
         self._has_ended = False
@@ -74,7 +106,7 @@ class Channel:
 
     # ---- viewers ------------------------------------------------------------------------------
 
-    def join(self, viewer: Sink) -> None:
+    def join(self, viewer: Sink, start: Start = Start.GOP) -> None:
         """Let a viewer in; what it begins with, if that is there, is in its queue then."""
         if not self._is_subscribed:
             self._is_subscribed = True
@@ -83,7 +115,7 @@ class Channel:
         self.viewers.add(viewer)
         if not self.is_open:  # it failed, or ended, in this call
             viewer.finish(self._pieces.problem or "this server failed", is_over=False)
-        elif self._gop:
+        elif self._gop and start is not Start.LIVE:
             self._begin(viewer)
             viewer.queue.join(self._gop)
             viewer.on_queued()
@@ -147,13 +179,13 @@ class Channel:
             viewer.on_queued()
 
     def _begin(self, viewer: Sink) -> None:
-        viewer.queue.begin(head(self._pieces.codecs, is_chunked=viewer.is_chunked))
+        viewer.queue.begin(self._pieces.head(is_chunked=viewer.is_chunked))
 
     def _begin_anew(self) -> None:
         """Make pieces for bodies that begin at the next keyframe."""
         self._is_silent = self._lacks_sound()
         self._gop = []
-        self._pieces = Pieces(has_sound=self.has_sound and not self._is_silent)
+        self._pieces = self._make(has_sound=self.has_sound and not self._is_silent)
         self._pieces.configure(self._config)
 
     def _lacks_sound(self) -> bool:
@@ -170,9 +202,10 @@ class Channel:
 
 
 class Channels:
-    """The channels of all renditions that are watched."""
+    """The channels of all renditions that are watched, in one container."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: MakePieces = Pieces) -> None:
+        self._make = make
         self._by_stream: dict[StreamId, list[Channel]] = {}
 
     def get(self, rendition: Rendition, *, has_sound: bool) -> Channel:
@@ -182,7 +215,8 @@ class Channels:
             is_same = channel.rendition is rendition and channel.has_sound == has_sound
             if is_same and channel.is_open:
                 return channel
-        channels.append(Channel(rendition, has_sound=has_sound, on_empty=self._forget))
+        made = Channel(rendition, has_sound=has_sound, on_empty=self._forget, make=self._make)
+        channels.append(made)
         return channels[-1]
 
     def audience(self, stream_id: StreamId) -> dict[str, Audience]:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from common.errors import ProtocolError
 from common.media.units import AudioConfig, AudioUnit, VideoConfig, VideoUnit
 from common.mp4.live_muxer import Fragment, LiveMuxer
+from egress.http import responses
 from egress.http.responses import chunk
 from egress.streams.tag import Config, Tag
 
@@ -46,6 +47,10 @@ class Pieces:
     def configure(self, config: Config) -> None:
         """Another configuration from the next tag on."""
         self._config = config
+
+    def head(self, *, is_chunked: bool) -> bytes:
+        """The head of an answer."""
+        return responses.head(self.codecs, is_chunked=is_chunked)
 
     def append(self, tags: Sequence[Tag]) -> list[Piece]:
         """Take the next tags; what is complete by them."""

@@ -1,8 +1,9 @@
 """The SRT port (IO): callers let in by their handshakes, and read in turns of the loop.
 
 A handshake is judged in a thread of the library's (`_judge`), which may wait a moment for an ingest
-(`newcomers.py`). All else happens on the loop. Sockets are read every `TURN_S`, as many at once as
-have something: a wake-up a packet would cost more than all the rest.
+(`newcomers.py`), or for the egress of who wants to watch. All else happens on the loop. Sockets are
+read every `TURN_S`, as many at once as have something: a wake-up a packet would cost more than all
+the rest.
 """
 
 import asyncio
@@ -18,13 +19,15 @@ from common.access.refusal import Cause, Refusal, RefusalReason
 from common.config.settings import SrtSettings
 from common.ipc.unit_link import UnitLinks
 from common.ipc.unit_messages import PublishCheck
+from common.ipc.viewer_doors import ViewerDoors
 from common.process.listening import join_address
 from common.process.log import PeerLines, key_hash, more
 from common.srt.library import SrtLibrary
 from common.srt.reject_codes import BAD_REQUEST, DOWN, reject_code
 from ingest.srt.newcomers import Newcomers
 from ingest.srt.publisher import NO_INGEST, PROTOCOL, SrtPublisher
-from ingest.srt.stream_name import PublishWish, wish_of
+from ingest.srt.stream_name import PlayWish, PublishWish, wish_of
+from ingest.srt.viewer import SrtViewer
 
 log = logging.getLogger("tfarm.ingest.srt.listener")
 
@@ -33,6 +36,7 @@ TURN_S: Final = 0.02
 HANDSHAKE_S: Final = 3.0  # from the callback to `accept`: libsrt itself gives up by then
 MAX_CALLERS: Final = 2000
 OLD_VERSION: Final = 4  # of the handshake, which has no streamid
+Wish = PublishWish | PlayWish
 NOT_ENCRYPTED: Final = Refusal(
     RefusalReason.DENIED,
     "its handshake came to nothing: a wrong passphrase, or none where one is needed",
@@ -46,8 +50,9 @@ class _Caller:
 
     peer: str
     streamid: str
-    wish: PublishWish
+    wish: Wish
     since_s: float
+    question: "_Question"
 
 
 @dataclass(slots=True)
@@ -55,6 +60,7 @@ class _Question:
     """What a thread of the library's waits for."""
 
     refusal: Refusal | None = None
+    viewer: SrtViewer | None = None  # of one that wants to watch
     answered: threading.Event = field(default_factory=threading.Event)
 
 
@@ -62,7 +68,12 @@ class SrtListener:
     """The listener and all its callers."""
 
     def __init__(
-        self, library: SrtLibrary, links: UnitLinks, address: tuple[str, int], latency_ms: int
+        self,
+        library: SrtLibrary,
+        links: UnitLinks,
+        doors: ViewerDoors,
+        address: tuple[str, int],
+        latency_ms: int,
     ) -> None:
         """Listen; whoever calls before `start` is refused.
 
@@ -70,11 +81,14 @@ class SrtListener:
             OSError: somebody else listens there, or nobody can.
         """
         self.accepted = self.refused = 0
-        self._library, self._links, self._settings = library, links, SrtSettings()
+        self._library, self._links, self._doors = library, links, doors
+        self._settings = SrtSettings()
         self._loop = asyncio.get_running_loop()
         self._newcomers = Newcomers()
         self._callers: dict[int, _Caller] = {}  # written by the library's thread
         self._publishers: dict[int, SrtPublisher] = {}
+        self._viewers: dict[int, SrtViewer] = {}
+        self._asking: set[SrtViewer] = set()  # viewers whose handshake is not done
         self._is_open = False
         self._looks = 0
         self._turn: asyncio.TimerHandle | None = None
@@ -83,13 +97,14 @@ class SrtListener:
         self.listen = join_address(*own)
 
     def __len__(self) -> int:
-        return len(self._publishers)
+        return len(self._publishers) + len(self._viewers)
 
     @property
     def counters(self) -> dict[str, int]:
         """What is counted, for the heartbeat."""
         return {
-            "connections": len(self._publishers),
+            "connections": len(self),
+            "viewers": len(self._viewers),
             "accepted": self.accepted,
             "refused connections": self.refused,
         }
@@ -107,6 +122,8 @@ class SrtListener:
         for sock, caller in list(self._callers.items()):
             if now - caller.since_s > HANDSHAKE_S:
                 del self._callers[sock]
+                if caller.question.viewer is not None:
+                    caller.question.viewer.leave(NOT_ENCRYPTED.words)
                 self._note_refused(caller.peer, caller.wish, NOT_ENCRYPTED)
         for sock, publisher in list(self._publishers.items()):
             if not publisher.is_publishing and not self._library.is_connected(sock):
@@ -115,12 +132,16 @@ class SrtListener:
                 publisher.look(now)
             if self._looks % REPORT_LOOKS == 0 and (found := self._library.figures(sock)):
                 publisher.report(found)
+        for viewer in list(self._viewers.values()):
+            viewer.look()
 
     def stop(self, words: str) -> None:
-        """Take nobody new, and end all publishers."""
+        """Take nobody new, and end all."""
         self._is_open = False
         for publisher in list(self._publishers.values()):
             publisher.leave(words)
+        for viewer in list(self._viewers.values()):
+            viewer.leave(words)
 
     def close(self) -> None:
         self._is_open = False
@@ -133,7 +154,7 @@ class SrtListener:
 
     def _judge(self, sock: int, version: int, peer: tuple[str, int], streamid: str) -> int:
         """The code to reject a caller with; 0: none."""
-        if not self._is_open or len(self._publishers) + len(self._callers) >= MAX_CALLERS:
+        if not self._is_open or len(self) + len(self._callers) >= MAX_CALLERS:
             return DOWN
         if version <= OLD_VERSION:
             return BAD_REQUEST
@@ -146,24 +167,33 @@ class SrtListener:
         passphrase = self._settings.passphrase_of(wish.app, wish.key)
         if passphrase:
             self._library.set_passphrase(sock, passphrase)
-        refusal = self._newcomers.recall(host, streamid, now) or self._ask(wish, address, now)
-        if refusal is not None:
+        question = _Question(self._newcomers.recall(host, streamid, now))
+        if question.refusal is None:
+            self._ask(wish, streamid, address, question, now)
+        if question.refusal is not None:
             self._loop.call_soon_threadsafe(self._count_refused)
-            return reject_code(refusal)
-        self._callers[sock] = _Caller(address, streamid, wish, now)
+            return reject_code(question.refusal)
+        self._callers[sock] = _Caller(address, streamid, wish, now, question)
         self._loop.call_soon_threadsafe(self._wake)
         return 0
 
-    def _ask(self, wish: PublishWish, peer: str, now: float) -> Refusal | None:
-        """Ask the ingest at once why not; None too where there is no time for that."""
+    def _ask(
+        self,
+        wish: Wish,
+        streamid: str,
+        peer: str,
+        question: _Question,
+        now: float,
+    ) -> None:
+        """Ask an ingest, or an egress, at once why not; without waiting where there is no time."""
         wait_s = self._newcomers.may_wait_s(now)
-        if not wait_s:
-            return None
-        question = _Question()
-        self._loop.call_soon_threadsafe(self._check, wish, peer, question)
-        question.answered.wait(wait_s)
-        self._newcomers.waited(time.monotonic() - now)
-        return question.refusal
+        if isinstance(wish, PlayWish):
+            self._loop.call_soon_threadsafe(self._open_viewer, wish, streamid, peer, question)
+        elif wait_s:
+            self._loop.call_soon_threadsafe(self._check, wish, peer, question)
+        if wait_s:
+            question.answered.wait(wait_s)
+            self._newcomers.waited(time.monotonic() - now)
 
     # ---- on the loop --------------------------------------------------------------------------
 
@@ -178,6 +208,17 @@ class SrtListener:
         if not self._links.check(wish.stream, make, answered):
             answered(NO_INGEST)
 
+    def _open_viewer(self, wish: PlayWish, streamid: str, peer: str, question: _Question) -> None:
+        def answered(refusal: Refusal | None) -> None:
+            question.refusal = refusal
+            question.answered.set()
+
+        question.viewer = SrtViewer(
+            self._library, self._doors, peer, streamid, wish, answered, self._on_viewer_end
+        )
+        self._asking.add(question.viewer)
+        self._wake()
+
     def _wake(self) -> None:
         if self._turn is None:
             self._turn = self._loop.call_later(TURN_S, self._on_turn)
@@ -190,9 +231,12 @@ class SrtListener:
                     self._accept()
                 elif (publisher := self._publishers.get(sock)) is not None:
                     self._read(publisher)
+            for viewer in [*self._asking, *self._viewers.values()]:
+                viewer.turn()
         except Exception:  # a bug met by one caller must not stay with the others
             log.exception("reading failed")
-        if self._publishers or self._callers:
+        self._asking = {viewer for viewer in self._asking if not viewer.is_over}
+        if self._publishers or self._viewers or self._callers or self._asking:
             self._wake()
 
     def _accept(self) -> None:
@@ -203,18 +247,20 @@ class SrtListener:
                 self._library.close_socket(sock)
                 continue
             self.accepted += 1
-            publisher = SrtPublisher(
-                sock,
-                join_address(*address),
-                caller.streamid,
-                caller.wish,
-                self._links,
-                self._on_end,
-            )
-            publisher.latency_ms = self._library.latency_ms(sock)
-            self._publishers[sock] = publisher
-            publisher.on_accepted = partial(self._library.watch, sock)
-            publisher.ask(time.monotonic())
+            viewer = caller.question.viewer
+            if viewer is not None:
+                self._asking.discard(viewer)
+                self._viewers[sock] = viewer
+                viewer.start(sock)
+            elif isinstance(caller.wish, PublishWish):
+                self._let_publish(sock, join_address(*address), caller.streamid, caller.wish)
+
+    def _let_publish(self, sock: int, peer: str, streamid: str, wish: PublishWish) -> None:
+        publisher = SrtPublisher(sock, peer, streamid, wish, self._links, self._on_end)
+        publisher.latency_ms = self._library.latency_ms(sock)
+        self._publishers[sock] = publisher
+        publisher.on_accepted = partial(self._library.watch, sock)
+        publisher.ask(time.monotonic())
 
     def _read(self, publisher: SrtPublisher) -> None:
         if not publisher.is_publishing:
@@ -227,22 +273,31 @@ class SrtListener:
 
     def _on_end(self, publisher: SrtPublisher, refusal: Refusal | None, words: str) -> None:
         del self._publishers[publisher.sock]
-        self._library.close_socket(publisher.sock)
+        self._closed(publisher.sock, publisher, publisher.received_bytes, refusal, words)
+
+    def _on_viewer_end(self, viewer: SrtViewer, refusal: Refusal | None, words: str) -> None:
+        if viewer.sock is not None and self._viewers.pop(viewer.sock, None) is not None:
+            self._closed(viewer.sock, viewer, viewer.sent_bytes, refusal, words)
+
+    def _closed(
+        self,
+        sock: int,
+        one: SrtPublisher | SrtViewer,
+        size: int,
+        refusal: Refusal | None,
+        words: str,
+    ) -> None:
+        self._library.close_socket(sock)
         if refusal is not None:
-            now = time.monotonic()
-            self._newcomers.refused(host_of(publisher.peer), publisher.streamid, refusal, now)
+            self._newcomers.refused(host_of(one.peer), one.streamid, refusal, time.monotonic())
         log.info(
-            "caller closed stream=%s peer=%s bytes=%d reason=%s",
-            publisher.label,
-            publisher.peer,
-            publisher.received_bytes,
-            words,
+            "caller closed stream=%s peer=%s bytes=%d reason=%s", one.label, one.peer, size, words
         )
 
     def _count_refused(self) -> None:
         self.refused += 1
 
-    def _note_refused(self, peer: str, wish: PublishWish | None, refusal: Refusal) -> None:
+    def _note_refused(self, peer: str, wish: Wish | None, refusal: Refusal) -> None:
         """Log one that no ingest knows of."""
         self.refused += 1
         held = self._lines.allow(subscriber(host_of(peer)), time.monotonic())

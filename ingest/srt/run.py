@@ -1,4 +1,4 @@
-"""The srt process put together (IO): the library, its listener, and the links to the ingests."""
+"""The srt process put together (IO): the library, its listener, ingests and egresses."""
 
 import asyncio
 import logging
@@ -10,8 +10,10 @@ from common.config.settings import Settings
 from common.ipc.child import ChildProcess
 from common.ipc.control_messages import Endpoint, Heartbeat, Hello, IngestLost
 from common.ipc.unit_link import UnitLinks
+from common.ipc.viewer_doors import ViewerDoors
 from common.srt.library import SrtLibrary
 from ingest.srt.listener import SrtListener
+from ingest.srt.viewer import SOCKET, TRIES
 
 log = logging.getLogger("tfarm.ingest.srt.run")
 
@@ -30,7 +32,8 @@ class SrtService:
         """
         self._process = process
         self._links = UnitLinks(process.bus)
-        self._listener = SrtListener(SrtLibrary(), self._links, address, latency_ms)
+        self._doors = ViewerDoors(SOCKET, tries=TRIES)
+        self._listener = SrtListener(SrtLibrary(), self._links, self._doors, address, latency_ms)
         self._is_welcome = False
         process.is_idle = lambda: not len(self._listener)
 
@@ -46,6 +49,7 @@ class SrtService:
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
         self._links.follow(endpoints)
+        self._doors.follow(endpoints)
 
     def on_welcome(self) -> None:
         if not self._is_welcome:
@@ -61,9 +65,9 @@ class SrtService:
         return (self._check(),)
 
     async def end(self) -> None:
-        had_publishers = len(self._listener)
+        had_callers = len(self._listener)
         self._listener.stop("the server is stopping")
-        if had_publishers:
+        if had_callers:
             await asyncio.sleep(STOP_S)
 
     def close(self) -> None:

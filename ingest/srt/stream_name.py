@@ -1,7 +1,8 @@
 """What a caller's streamid asks for. Pure.
 
 The form is that of SRT's access-control text, `#!::r=APP/KEY,m=publish,s=SECRET`, and the shorter
-`publish:APP/KEY[:SECRET]` of other servers. A query may stand behind the key, as in other
+`publish:APP/KEY[:SECRET]` of other servers; to watch, `m=request` and `request:`, and a rendition
+may stand behind the key. A query may stand behind the key, as in other
 addresses; so may single fields beside `r`: `key=`, `token=`, `secret=`. The stream key is a
 credential: no refusal shows it.
 """
@@ -15,9 +16,12 @@ from common.access.refusal import Cause, Refusal, RefusalReason
 from common.access.stream_address import problem_of, query_fields
 
 MAX_CHARS: Final = 512  # that SRT carries
-HOW: Final = "ask with streamid=#!::m=publish,r=APP/KEY or streamid=publish:APP/KEY"
-PLAYING: Final = "streams are not played by SRT here"
+HOW: Final = (
+    "publish with streamid=publish:APP/KEY (#!::m=publish,r=APP/KEY), "
+    "watch with streamid=request:APP/KEY/RENDITION (#!::m=request,r=APP/KEY/RENDITION)"
+)
 _STANDARD: Final = "#!::"
+_ESCAPED: Final = "%23!::"
 _PUBLISH: Final = frozenset(("publish", "bidirectional"))
 _PLAY: Final = frozenset(("request", "read", "play"))
 _OWN: Final = frozenset(("r", "m", "t", "h", "s", "secret"))  # of the standard's fields
@@ -37,29 +41,45 @@ class PublishWish:
         return f"{self.app}/{self.key}"
 
 
-def wish_of(streamid: str) -> PublishWish | Refusal:
+@dataclass(frozen=True, slots=True)
+class PlayWish:
+    """What a caller wants to watch."""
+
+    app: str
+    key: str = field(repr=False)
+    rendition: str = ""  # "": the source
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def stream(self) -> str:
+        return f"{self.app}/{self.key}"
+
+
+def wish_of(streamid: str) -> PublishWish | PlayWish | Refusal:
     """Read a streamid; a refusal says what is wrong with it."""
     text = streamid.removesuffix(_FEEDBACK)
     if not text:
         return _bad(f"no streamid: {HOW}")
     if len(text) > MAX_CHARS:
         return _bad(f"a streamid of {len(text)} characters")
+    if text.startswith(_ESCAPED):  # FFmpeg before 7 leaves it so, as shells and URLs have it
+        text = _STANDARD + text.removeprefix(_ESCAPED)
     if text.startswith(_STANDARD):
         mode, resource, query = _standard(text.removeprefix(_STANDARD))
     else:
         mode, resource, query = _short(text)
-    if mode in _PLAY:
-        return Refusal(RefusalReason.UNSUPPORTED, f"{PLAYING}: {HOW}", cause=Cause.BAD_ADDRESS)
-    if mode not in _PUBLISH:
+    if mode not in _PUBLISH | _PLAY:
         return _bad(f"the streamid's mode is unknown: {HOW}")
     path, _, own_query = resource.partition("?")
     query = {**query_fields(own_query), **query}
     parts = path.strip("/").split("/")
-    if len(parts) != 2:
+    if len(parts) != 2 and not (mode in _PLAY and len(parts) == 3):
         return _bad(f"the streamid names no APP/KEY: {HOW}")
     problem = problem_of(parts)
     if problem:
         return _bad(problem)
+    if mode in _PLAY:
+        return PlayWish(parts[0], parts[1], parts[2] if len(parts) == 3 else "", query)
     return PublishWish(parts[0], parts[1], query)
 
 

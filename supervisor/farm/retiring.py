@@ -10,6 +10,7 @@ from common.ipc.identity import ChildId
 from supervisor.farm.state import FarmState
 
 HOOKS: Final = "hooks"
+_VIEWERS: Final = ("players", "http viewers", "http-flv viewers", "srt viewers")  # an egress's
 RETIRING: Final = "retiring"  # the state of such a child, for people
 
 
@@ -36,7 +37,7 @@ def left(state: FarmState, child: ChildId) -> int:
     known = state.children.get(child)
     counters = known.heartbeat.counters if known is not None and known.heartbeat else {}
     if child.kind == "egress":
-        return sum(counters.get(name, 0) for name in ("players", "http viewers", "flv viewers"))
+        return sum(counters.get(name, 0) for name in _VIEWERS)
     return counters.get("rtc viewers" if child.kind == "rtc" else "connections", 0)
 
 

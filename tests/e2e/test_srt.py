@@ -1,4 +1,4 @@
-"""SRT on a real farm: ffmpeg publishes over a line that loses datagrams, and is refused."""
+"""SRT on a real farm: ffmpeg publishes over a line that loses datagrams, watches, is refused."""
 
 import asyncio
 import contextlib
@@ -99,6 +99,14 @@ def refused(clip: Path, to: str) -> str:
         return process.stderr.read()
 
 
+def frames_of(address: str, count: int) -> int:
+    """So many pictures, decoded by ffmpeg without an error, of what it is sent by SRT."""
+    options = ["-v", "error", "-xerror", "-i", address, "-frames:v", str(count)]
+    command = ["ffmpeg", "-nostdin", *options, "-f", "rawvideo", "-s", "16x16", "-"]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    return len(done.stdout) // (16 * 16 * 3 // 2)
+
+
 def test_a_lossy_line_costs_no_picture_and_refusals_are_shown(farm: Farm, clip: MakeClip) -> None:
     port, source = port_of(farm), clip(SPEC)
     with (
@@ -110,6 +118,8 @@ def test_a_lossy_line_costs_no_picture_and_refusals_are_shown(farm: Farm, clip: 
         assert not recording.decode_error
         assert recording.number_steps(SPEC.frames) == {1}
         assert proxy.lost > 10, "there was something to mend"
+        watched = frames_of(url(port, "request:live/cam/240p"), 60)
+        assert watched == 60
         assert "Application-defined" in refused(source, url(port, "publish:live/cam"))
     wrong = {"passphrase": "another passphrase"}
     assert "Incorrect passphrase" in refused(source, url(port, "publish:live/coded", **wrong))

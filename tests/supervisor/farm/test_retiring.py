@@ -58,8 +58,9 @@ def test_all_are_told_who_retires() -> None:
 
 
 def test_whoever_is_connected_is_waited_for_by_whatever_protocol(rig: Rig) -> None:
-    rig.beat(EGRESS0, counters={"players": 1, "http viewers": 2, "flv viewers": 4, "queued": 8})
-    assert left(rig.farm.state, EGRESS0) == 7
+    others = {"http viewers": 2, "http-flv viewers": 4, "srt viewers": 8, "queued": 16}
+    rig.beat(EGRESS0, counters={"players": 1, **others})
+    assert left(rig.farm.state, EGRESS0) == 15
     assert left(rig.farm.state, EGRESS1) == 0, "there is none"
 
 

@@ -160,8 +160,8 @@ def look_up(stream: Stream | None, wanted: PlayWanted) -> Refusal | bool:
 
 def not_taken(codec: str, stream: Stream) -> Refusal:
     """The refusal for a player that says, by its silence too, that it takes no such video."""
-    transcoded = ", ".join(stream.transcoded)
-    instead = f"play {transcoded}" if transcoded else "nothing of it is transcoded"
+    plain = [one.name for one in stream.template.plain_renditions if one.name in stream.transcoded]
+    instead = f"play {', '.join(plain)}" if plain else "nothing of it is transcoded"
     return Refusal(
         RefusalReason.UNSUPPORTED,
         f"this is {VideoCodec(codec).label} video, which the player does not say that it takes"

@@ -20,6 +20,7 @@ _VERSION_1: Final = 0x81  # behind a marker bit
 _PLAIN: Final = (0, "110")  # colour, and 4:2:0 whose place is not told
 _MAX_SIZE_BYTES: Final = 8  # of a leb128 (4.10.5)
 _KEY_FRAME: Final = 0
+HAS_SIZE: Final = 0x02  # in an OBU's header
 
 
 class ObuType(IntEnum):
@@ -69,6 +70,25 @@ def obus(data: Data) -> list[Obu]:
         found.append(Obu(header >> 3 & 0xF, begin, at, at + length))
         at += length
     return found
+
+
+def leb128(value: int) -> bytes:
+    """A number as `obu_size` has it."""
+    written = bytearray()
+    while value > 0x7F:
+        written.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*written, value))
+
+
+def with_ahead(unit: Data, ahead: bytes) -> bytes:
+    """The temporal unit with further OBUs in front of its first frame. Raises Av1Error.
+
+    They stand behind a sequence header: what precedes that is of the sequence before.
+    """
+    found = obus(unit)
+    at = found[0].end if found and found[0].type == ObuType.SEQUENCE_HEADER else 0
+    return bytes(unit[:at]) + ahead + bytes(unit[at:])
 
 
 def _leb128(data: Data, at: int) -> tuple[int, int]:

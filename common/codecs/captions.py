@@ -1,4 +1,4 @@
-"""CEA-608/708 captions: out of access units of any codec, and as SEI of H.264. Pure.
+"""CEA-608/708 captions: out of access units of any codec, and into them. Pure.
 
 They travel as SEI of H.264 and H.265 (H.264 D.1.6, user_data_registered_itu_t_t35), in AV1 as
 metadata OBUs (6.7.2), holding ATSC A/53 part 4 cc_data():
@@ -18,6 +18,9 @@ _A53_HEAD = b"\xb5\x00\x31GA94\x03"  # USA, ATSC, user_identifier, cc_data()
 _METADATA = av1.ObuType.METADATA
 _METADATA_T35 = b"\x04"  # METADATA_TYPE_ITUT_T35
 _PROCESS_CC = 0x40
+_SEI_H264 = bytes((NalType.SEI,))
+_SEI_H265 = bytes((h265.NalType.PREFIX_SEI << 1, 1))  # of layer 0 and temporal id 0
+_TRAILING = b"\x80"  # bits, of a SEI and of an OBU
 _VALID = 0x04  # cc_valid in a construct's first byte; the others are padding
 
 
@@ -111,13 +114,31 @@ def _from_t35(payload: bytes) -> bytes:
     )
 
 
-def caption_sei(constructs: bytes) -> bytes:
-    """The SEI NAL unit with these constructs, at most `MAX_TRIPLETS`."""
+def caption_unit(codec: VideoCodec, constructs: bytes) -> bytes:
+    """What stands in front of a picture with these constructs, at most `MAX_TRIPLETS`.
+
+    A SEI NAL unit with its length of four bytes; of AV1 a metadata OBU with its size.
+    """
+    if codec is VideoCodec.AV1:
+        payload = _METADATA_T35 + _t35(constructs) + _TRAILING
+        size = av1.leb128(len(payload))
+        return bytes((_METADATA << 3 | av1.HAS_SIZE,)) + size + payload
+    nal = caption_sei(constructs, codec)
+    return len(nal).to_bytes(4, "big") + nal
+
+
+def caption_sei(constructs: bytes, codec: VideoCodec = VideoCodec.H264) -> bytes:
+    """The SEI NAL unit of H.264 or H.265 with these constructs, at most `MAX_TRIPLETS`."""
+    payload = _t35(constructs)
+    header = _SEI_H265 if codec is VideoCodec.H265 else _SEI_H264
+    return header + _escape(bytes((_TYPE_T35, len(payload))) + payload + _TRAILING)
+
+
+def _t35(constructs: bytes) -> bytes:
     count = len(constructs) // 3
-    payload = b"".join(
+    return b"".join(
         (_A53_HEAD, bytes((0x80 | _PROCESS_CC | count, 0xFF)), constructs[: 3 * count], b"\xff")
     )
-    return b"\x06" + _escape(bytes((_TYPE_T35, len(payload))) + payload + b"\x80")
 
 
 def _escape(rbsp: bytes) -> bytes:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from common.codecs import aac, av1, h264, h265, opus
 from common.media.units import AudioCodec, AudioConfig, Data, VideoCodec, VideoConfig
 
+CodecConfig = h264.AvcConfig | h265.HevcConfig | av1.Av1Config  # a video's record, read
+
 
 @dataclass(frozen=True, slots=True)
 class VideoFormat:
@@ -70,6 +72,20 @@ def codec_of_record(label: VideoCodec, record: bytes) -> VideoCodec:
     if label is VideoCodec.H265 and h264.is_record(record) and not h265.is_record(record):
         return VideoCodec.H264
     return label
+
+
+def length_size(config: VideoConfig) -> int:
+    """Bytes of the length in front of each NAL unit; 0: the codec has none.
+
+    Raises ProtocolError for a record that cannot be read.
+    """
+    match config.codec:
+        case VideoCodec.H264:
+            return h264.AvcConfig.parse(config.record).nal_length_size
+        case VideoCodec.H265:
+            return h265.HevcConfig.parse(config.record).nal_length_size
+        case _:
+            return 0
 
 
 def codec_string(config: VideoConfig | AudioConfig) -> str:

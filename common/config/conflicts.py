@@ -10,13 +10,23 @@ from dataclasses import dataclass
 from common.access.exposure import is_local
 from common.config.access import Rules, Way
 from common.config.hooks import HookEvent
-from common.config.ladder import SOURCE, RateControl, Rendition, Takeover, Template
+from common.config.ladder import (
+    PROFILE,
+    SOURCE,
+    RateControl,
+    Rendition,
+    Takeover,
+    Template,
+    min_side,
+)
 from common.config.policy import never_tried, unserved
 from common.config.settings import ApiSettings, ClusterSettings, Listen, Settings
 from common.config.stream_keys import StreamKeys
 from common.errors import ConfigFault
+from common.media.units import VideoCodec
 
 MAX_RENDITIONS = 16
+MAX_AV1_BPS = 100_000_000  # that SVT-AV1 takes
 PAGES = ("play", "player")  # no apps: first words of addresses where viewers' pages are
 SOUND_FOLDER = "sound"  # no rendition: in HLS it is beside them
 ANY_ORIGIN = "*"
@@ -153,6 +163,7 @@ def _of_template(template: Template, path: str) -> Iterator[Conflict]:
             problem = f"a frame lasts longer than the GOP of {template.gop_ms}ms"
             yield Conflict(f"{here}.fps", problem, (f"{path}.gop",))
         yield from _of_rendition(rendition, here)
+    yield from _of_codecs(template, path)
     if len(template.renditions) > MAX_RENDITIONS:
         yield Conflict(f"{path}.renditions", f"must be at most {MAX_RENDITIONS}")
     if len(set(template.policy)) != len(template.policy) or not template.policy:
@@ -224,7 +235,32 @@ def _of_rules(template: Template, own: Mapping[str, StreamKeys]) -> Iterator[Con
             yield Conflict(at, problem, (f"{signing}.keys", signing))
 
 
+def _of_codecs(template: Template, path: str) -> Iterator[Conflict]:
+    codecs = [rendition.codec for rendition in template.renditions]
+    if codecs and VideoCodec.H264 not in codecs:
+        yield Conflict(
+            f"{path}.renditions",
+            'needs one with codec = "h264": it is what players get that name no other codec',
+            tuple(f"{path}.renditions[{index}].codec" for index in range(len(codecs))),
+        )
+
+
 def _of_rendition(rendition: Rendition, path: str) -> Iterator[Conflict]:
+    codec = rendition.codec
+    at_codec = (f"{path}.codec",)
+    if codec is not VideoCodec.H264 and rendition.profile != PROFILE:
+        yield Conflict(f"{path}.profile", 'is for codec = "h264": leave it out', at_codec)
+    if codec is VideoCodec.AV1:
+        for name, side in (("width", rendition.width), ("height", rendition.height)):
+            if side < min_side(codec):
+                words = f'must be at least {min_side(codec)} with codec = "av1"'
+                yield Conflict(f"{path}.{name}", words, at_codec)
+        if rendition.rate_control is not RateControl.CBR:
+            words = 'must be "cbr" with codec = "av1": SVT-AV1 has no other without a delay'
+            yield Conflict(f"{path}.rc", words, at_codec)
+        if rendition.bitrate_bps > MAX_AV1_BPS:
+            words = f'must be at most {MAX_AV1_BPS // 1_000_000}M with codec = "av1"'
+            yield Conflict(f"{path}.bitrate", words, at_codec)
     if rendition.maxrate_bps is None:
         return
     at, others = f"{path}.maxrate", (f"{path}.rc", f"{path}.bitrate")

@@ -13,9 +13,14 @@ from fractions import Fraction
 from common.config.access import NOBODY, Rules, Signing
 from common.config.hooks import Hooks
 from common.config.limits import StreamLimits
+from common.media.units import VideoCodec
 
+PROFILE = "main"  # of H.264, where none is given
 SOURCE = "source"  # the rendition that is the stream as published, not transcoded
-MIN_SIDE = 16  # of a frame, in samples
+MIN_SIDE = 16  # of a frame, in samples …
+MIN_SIDE_AV1 = 64  # … and of one of AV1, by SVT-AV1
+# What renditions are made of. Every player takes H.264, so some rendition is always that.
+RENDITION_CODECS = (VideoCodec.H264, VideoCodec.H265, VideoCodec.AV1)
 MIN_BITRATE_BPS = 16_000
 
 
@@ -67,13 +72,14 @@ class Rendition:
     height: int  # even
     bitrate_bps: int  # of frames of that size; smaller ones get less, by their pixels
     fps: Fraction | None = Fraction(30)  # at most; None: as the source
-    profile: str = "main"  # baseline | main | high
+    profile: str = PROFILE  # baseline | main | high, of H.264
     preset: str = "p3"  # NVENC p1..p7; mapped to an x264 preset in software
     vbv_ms: int = 1000  # VBV buffer: the peak x this
     cost: float | None = None  # by hand, in the device's capacity unit
     rate_control: RateControl = RateControl.CBR
     maxrate_bps: int | None = None  # VBR: the peak; None: 3/2 of the bitrate
     fit: RenditionFit | None = None  # None: as the template
+    codec: VideoCodec = VideoCodec.H264  # of RENDITION_CODECS
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,11 @@ class Template:
 
     def rendition_names(self) -> tuple[str, ...]:
         return (*(rendition.name for rendition in self.renditions), SOURCE)
+
+    @property
+    def plain_renditions(self) -> tuple[Rendition, ...]:
+        """Those that every player takes: of H.264."""
+        return tuple(one for one in self.renditions if one.codec is VideoCodec.H264)
 
     def without_access(self) -> "Template":
         """The same for those who let nobody in: without keys, and closed."""
@@ -160,6 +171,7 @@ class RenditionFormat:
     preset: str
     rate_control: RateControl = RateControl.CBR
     maxrate_bps: int | None = None
+    codec: VideoCodec = VideoCodec.H264
 
     @property
     def peak_bps(self) -> int:
@@ -202,7 +214,8 @@ def fit_ladder(template: Template, source: SourceFormat) -> Ladder:
     the picture lies in its middle.
 
     A rendition whose fitted picture would be larger than the source is left out. When all would,
-    one rendition of the source's own display size stands in for the smallest, under its name.
+    one rendition of the source's own display size stands in for the smallest, under its name. So it
+    is with those of H.264 alone, where others are left: there is always one for every player.
 
     A frame that is smaller than the template's gets that much less of its bitrate: bits a pixel are
     what the operator chose, at any size.
@@ -221,8 +234,9 @@ def fit_ladder(template: Template, source: SourceFormat) -> Ladder:
             )
         else:
             renditions.append(fitted)
-    if not renditions and template.renditions:
-        smallest = min(template.renditions, key=lambda r: r.width * r.height)
+    plain = template.plain_renditions or template.renditions
+    if plain and all(one.codec is not plain[0].codec for one in renditions):
+        smallest = min(plain, key=lambda r: r.width * r.height)
         renditions.append(_source_sized(template, smallest, source))
         omitted = [entry for entry in omitted if entry.name != smallest.name]
     renditions.sort(key=_size, reverse=True)  # an overloaded device takes from the first
@@ -283,7 +297,8 @@ def _fit(template: Template, rendition: Rendition, source: SourceFormat) -> Rend
         return None
     picture = _side(width * scale, box[0]), _side(height * scale, box[1])
     is_box = fit_of(template, rendition) is RenditionFit.BOX
-    return _fitted(template, rendition, box if is_box else _least(picture), picture)
+    frame = box if is_box else _least(picture, rendition.codec)
+    return _fitted(template, rendition, frame, picture)
 
 
 def _side(wanted: Fraction, side: int) -> int:
@@ -300,12 +315,18 @@ def _source_sized(
 ) -> RenditionFormat:
     width, height = display_size(source)
     picture = _even(width), _even(height)
-    return _fitted(template, rendition, _least(picture), picture)
+    return _fitted(template, rendition, _least(picture, rendition.codec), picture)
 
 
-def _least(size: tuple[int, int]) -> tuple[int, int]:
+def min_side(codec: VideoCodec) -> int:
+    """The shortest side of a frame that encoders of a codec take."""
+    return MIN_SIDE_AV1 if codec is VideoCodec.AV1 else MIN_SIDE
+
+
+def _least(size: tuple[int, int], codec: VideoCodec) -> tuple[int, int]:
     """A frame for a picture of that size; encoders take none that is smaller than this."""
-    return max(MIN_SIDE, size[0]), max(MIN_SIDE, size[1])
+    least = min_side(codec)
+    return max(least, size[0]), max(least, size[1])
 
 
 def _fitted(
@@ -331,6 +352,7 @@ def _fitted(
         preset=rendition.preset,
         rate_control=rendition.rate_control,
         maxrate_bps=None if maxrate is None else _bitrate(maxrate, share),
+        codec=rendition.codec,
     )
 
 

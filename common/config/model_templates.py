@@ -11,6 +11,7 @@ from common.config.hooks import Hooks
 from common.config.key_values import StreamKey, digest
 from common.config.keys import Holds, Table, key, needed, tables
 from common.config.ladder import (
+    RENDITION_CODECS,
     SOURCE,
     AwayPicture,
     Pipeline,
@@ -27,6 +28,7 @@ from common.config.model_access import (
     SigningTable,
     StreamKeysTable,
 )
+from common.config.picture_values import CodecName
 from common.config.settings import DEFAULT_RENDITIONS, Calibration
 from common.config.stream_keys import StreamKeys
 from common.config.values import (
@@ -49,6 +51,7 @@ from common.config.values import (
     Text,
     Word,
 )
+from common.media.units import VideoCodec
 
 NOW, NEW_STREAMS = Holds.NOW, Holds.NEW_STREAMS
 
@@ -100,13 +103,21 @@ class RenditionTable(Table):
         '`"source"`: no limit',
         NEW_STREAMS,
     )
+    codec: Annotated[VideoCodec, CodecName(RENDITION_CODECS)] = key(
+        Rendition,
+        "codec",
+        'codec of the video. `"h265"` and `"av1"` are for players that say that they take them; a '
+        "ladder has at least one rendition of H.264, for all others",
+        NEW_STREAMS,
+    )
     profile: Annotated[str, Word(("baseline", "main", "high"))] = key(
-        Rendition, "profile", "H.264 profile", NEW_STREAMS
+        Rendition, "profile", "H.264 profile; other codecs have theirs by themselves", NEW_STREAMS
     )
     preset: Annotated[str, Word(("p1", "p2", "p3", "p4", "p5", "p6", "p7"))] = key(
         Rendition,
         "preset",
-        "NVENC's preset, from fast to good; in software it is mapped to one of x264's",
+        "NVENC's preset, from fast to good; in software it is mapped to one of x264's, x265's or "
+        "SVT-AV1's",
         NEW_STREAMS,
     )
     rc: Annotated[RateControl, Choice(RateControl)] = key(

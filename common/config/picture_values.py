@@ -1,9 +1,12 @@
 """The kinds of values that say what pictures are like; the others are in `values.py`. Pure."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from common.config.values import Json, Kind, whole
+from common.media.units import VideoCodec
 
 MIN_SIDE, MAX_SIDE = 16, 16_384  # H.264's level 6.2 has no longer side
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
@@ -30,3 +33,24 @@ class FrameSize(Kind):
 
     def schema(self) -> Json:
         return {"type": "string", "pattern": whole(_SIZE)}
+
+
+@dataclass(frozen=True)
+class CodecName(Kind):
+    """One of some video codecs, by its name."""
+
+    options: Sequence[VideoCodec]
+
+    def read(self, value: Any) -> VideoCodec:
+        if value not in self.options or not isinstance(value, str):
+            raise ValueError(f"must be one of {self.range()}")
+        return VideoCodec(value)
+
+    def write(self, setting: VideoCodec) -> str:
+        return setting.value
+
+    def range(self) -> str:
+        return ", ".join(f'"{option.value}"' for option in self.options)
+
+    def schema(self) -> Json:
+        return {"enum": [option.value for option in self.options]}

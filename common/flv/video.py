@@ -186,6 +186,18 @@ def avc_nalus(data: Data, composition_ms: int, is_key: bool) -> bytes:
     return (b"\x17\x01" if is_key else b"\x27\x01") + _composition(composition_ms) + data
 
 
+def picture_body(codec: VideoCodec, data: Data, is_key: bool) -> bytes:
+    """The tag body of a coded picture that is shown when it is decoded.
+
+    Raises FlvError for a codec that no FourCC stands for.
+    """
+    if codec is VideoCodec.H264:
+        return avc_nalus(data, 0, is_key)
+    is_short = codec in _WITH_COMPOSITION_TIME  # which is 0
+    packet = _ExtendedPacket.CODED_FRAMES_X if is_short else _ExtendedPacket.CODED_FRAMES
+    return _extended(FrameType.KEY if is_key else FrameType.INTER, packet, codec, 0) + data
+
+
 def video_body(unit: VideoUnit) -> bytes:
     """The tag body of a unit; where its data are a view of such a body, that one, uncopied.
 

@@ -18,6 +18,7 @@ from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.status_messages import AudioLevels, PublisherStatus, ServedStatus, TranscodeStatus
 from common.media.clock import ResumeTime
 from common.media.pictures import DecodeLimits
+from common.media.units import VideoCodec
 from common.process.stage_times import DelayCounts
 
 
@@ -33,6 +34,7 @@ class DeviceInfo:
     memory_bytes: int = 0
     notes: tuple[str, ...] = ()
     decodes: tuple[DecodeLimits, ...] = ()  # none: all that is taken in
+    encodes: tuple[VideoCodec, ...] = (VideoCodec.H264,)
 
 
 @dataclass(frozen=True, slots=True)

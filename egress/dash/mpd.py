@@ -25,6 +25,8 @@ DELAY_SEGMENTS: Final = 3  # behind the newest, for players that take whole segm
 LATENCY_PARTS: Final = 3  # for those that take parts: as many behind, and …
 LATENCY_S: Final = 0.5  # … this
 TIME_URI: Final = "../../time"  # of `/APP/KEY/index.mpd`: the clock by which its times are told
+_H264: Final = "avc1"
+_SET_IDS: Final = ("1", "3", "4")  # of pictures, a set each codec; 2 is the sound's
 _CHANNELS: Final = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
 _ROLE: Final = "urn:mpeg:dash:role:2011"
 
@@ -168,10 +170,11 @@ def _period(found: Presentation, period: Period, query: str) -> list[str]:
         _tag("UTCTiming", {"schemeIdUri": "urn:mpeg:dash:utc:http-iso:2014", "value": TIME_URI}),
         "</ProducerReferenceTime>",
     ]
-    if period.pictures:
-        lines.append(_tag("AdaptationSet", _of_pictures(period.pictures), is_open=True))
+    for number, pictures in enumerate(_by_codec(period.pictures)):
+        attributes = _of_pictures(pictures, _SET_IDS[number])
+        lines.append(_tag("AdaptationSet", attributes, is_open=True))
         lines += [*clock, _tag("Role", {"schemeIdUri": _ROLE, "value": "main"})]
-        for one in period.pictures:
+        for one in pictures:
             lines.append(_tag("Representation", _of_rendition(one), is_open=True))
             lines += [_template(found, period, one.name, one.init_id, query), "</Representation>"]
         lines.append("</AdaptationSet>")
@@ -181,10 +184,18 @@ def _period(found: Presentation, period: Period, query: str) -> list[str]:
     return lines
 
 
-def _of_pictures(pictures: Sequence[Pictures]) -> dict[str, str]:
-    """The attributes that all renditions share: players may go from each to each."""
+def _by_codec(pictures: Sequence[Pictures]) -> list[list[Pictures]]:
+    """The renditions of each codec, H.264 first: nobody goes from one codec to another."""
+    found: dict[str, list[Pictures]] = {}
+    for one in pictures:
+        found.setdefault(one.codec.partition(".")[0], []).append(one)
+    return [found[name] for name in sorted(found, key=lambda name: name != _H264)]
+
+
+def _of_pictures(pictures: Sequence[Pictures], number: str) -> dict[str, str]:
+    """The attributes that the renditions of a set share: players may go from each to each."""
     attributes = {
-        "id": "1",
+        "id": number,
         "contentType": "video",
         "mimeType": "video/mp4",
         "segmentAlignment": "true",

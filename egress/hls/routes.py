@@ -21,7 +21,7 @@ from common.access.peer_address import host_of
 from common.access.refusal import Refusal
 from common.config.ladder import SOURCE, Template
 from common.ipc.identity import StreamId, stream_id
-from common.media.units import Data
+from common.media.units import Data, VideoCodec
 from egress.access import Wish
 from egress.admission import NotAdmitted, SessionAsker
 from egress.entrance import Entrance
@@ -243,10 +243,15 @@ class HlsRequests:
         return found or list(names)
 
     def _least(self, app: str, names: Sequence[str]) -> str:
-        """The one of these renditions that every stream has: what is larger than it is left out."""
+        """The one of these renditions that every stream has: what is larger than it is left out.
+
+        It is of H.264, if any is.
+        """
         template = self._template(app)
-        sizes = {r.name: r.width * r.height for r in template.renditions} if template else {}
-        return min(names, key=lambda name: sizes.get(name, 0))
+        made = {} if template is None else {one.name: one for one in template.renditions}
+        plain = [name for name in names if name in made and made[name].codec is VideoCodec.H264]
+        sizes = {name: one.width * one.height for name, one in made.items()}
+        return min(plain or names, key=lambda name: sizes.get(name, 0))
 
     @staticmethod
     def _may_watch(entrance: Entrance, wish: Wish, name: str, host: str) -> bool:

@@ -6,16 +6,14 @@ from fractions import Fraction
 from typing import Final
 
 from common.codecs import aac
-from common.codecs.captions import caption_data
-from common.codecs.h264 import AvcConfig
-from common.codecs.table import codec_string
+from common.codecs.captions import captions_in
+from common.codecs.table import codec_string, length_size
 from common.errors import ProtocolError
 from common.media.rates import MAX_FPS
 from common.media.units import (
     AudioCodec,
     AudioConfig,
     AudioUnit,
-    VideoCodec,
     VideoConfig,
     VideoUnit,
 )
@@ -64,8 +62,8 @@ class PictureTrack:
         self._pictures = Pictures()
         self._has_begun = False
         self.has_captions = False  # of CEA-608 or 708
-        is_h264 = config.codec is VideoCodec.H264
-        self._length_size = AvcConfig.parse(config.record).nal_length_size if is_h264 else 0
+        self._length_size = length_size(config)
+        self._captions_in = captions_in(config.codec)
 
     def add(self, unit: VideoUnit) -> list[Part]:
         """Take the next picture; one too many in front of the first keyframe is dropped."""
@@ -73,8 +71,8 @@ class PictureTrack:
             if not unit.is_key or self.cutter.msn_at(unit.dts_ms) < self._first_msn:
                 return []
             self._has_begun = True
-        if self._length_size and not self.has_captions:
-            self.has_captions = bool(caption_data(unit.data, self._length_size))
+        if not self.has_captions:
+            self.has_captions = bool(self._captions_in(unit.data, self._length_size))
         self._pictures.add(unit)
         return self.cutter.add(self._pictures.take())
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from common.config.ladder import SOURCE
+from common.media.units import VideoCodec
 from egress.hls import playlists
 from egress.hls.stream import DEFAULT_SOUND_BPS, SOUND, HlsStream
 from egress.hls.tracks import PictureTrack, SoundTrack
@@ -11,18 +12,31 @@ from egress.hls.tracks import PictureTrack, SoundTrack
 R = TypeVar("R")
 
 
+def by_codec(hls: HlsStream[R], names: Sequence[str]) -> list[str]:
+    """The renditions of these that have pictures, those of a codec together, H.264 first."""
+    found: dict[VideoCodec, list[str]] = {VideoCodec.H264: []}
+    for name in names:
+        track = hls.tracks.get(name)
+        if track is not None and isinstance(track.cutting, PictureTrack):
+            found.setdefault(track.cutting.config.codec, []).append(name)
+    return [name for of_codec in found.values() for name in of_codec]
+
+
 def multivariant(hls: HlsStream[R], names: Sequence[str], folder: str = "") -> str:
-    """The playlist of these renditions, as far as they can be played, and the sound."""
+    """The playlist of these renditions, as far as they can be played, and the sound.
+
+    Those of one codec stand together, as players switch within it, and H.264 first: some players
+    begin with what stands first, whatever it is.
+    """
     sound = hls.tracks.get(SOUND) if hls.is_there(SOUND) else None
     variants, sound_peak, sound_average = [], 0, 0.0
     has_captions = False
     if sound is not None:
         sound_peak = hls.peak_bps(SOUND)
         sound_average = sound.window.bitrates()[1] or DEFAULT_SOUND_BPS
-    for name in names:
-        track = hls.tracks.get(name)
-        if track is None or not isinstance(track.cutting, PictureTrack):
-            continue
+    for name in by_codec(hls, names):
+        track = hls.tracks[name]
+        assert isinstance(track.cutting, PictureTrack)
         codecs = [track.cutting.codec]
         if sound is not None and isinstance(sound.cutting, SoundTrack):
             codecs.append(sound.cutting.codec)

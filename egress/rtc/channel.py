@@ -115,7 +115,7 @@ class Channel:
         if config.codec is not VideoCodec.H264:
             self._fail(
                 f"it is {config.codec.label}, and WebRTC is sent H.264 alone: "
-                "watch a transcoded rendition"
+                "watch a rendition of H.264"
             )
             return
         record = AvcConfig.parse(config.record)

@@ -150,6 +150,7 @@ class WhepRequests:
             is_careful=not request.rendition,
         )
         session.stream_id = admitted.rendition.stream_id
+        stream = self._context.streams.get(session.stream_id)
         viewer = session.viewer
         viewer.watch(channel)
         try:
@@ -162,11 +163,13 @@ class WhepRequests:
             problem = channel.problem or viewer.ended
             if problem:
                 words = f"{admitted.rendition.name} cannot be sent by WebRTC: {problem}"
+                others = [] if stream is None else [step.name for step in steps_of(stream)]
+                if others:
+                    words += f" ({', '.join(others)})"
                 raise NotAdmitted(Refusal(RefusalReason.UNSUPPORTED, words))
         except BaseException:
             viewer.leave()
             raise
-        stream = self._context.streams.get(session.stream_id)
         steps = steps_of(stream) if stream is not None else []
         if not request.rendition and steps:
             session.estimate = Estimate(steps, self._context.clock())
@@ -186,12 +189,12 @@ class WhepRequests:
 
 
 def steps_of(stream: Stream) -> list[Step]:
-    """The renditions that a line may choose between: those that are made, on one grid."""
+    """The renditions that a line may choose between: of H.264, those that are made, on one grid."""
     return [step for step in _steps(stream.template) if step.name in stream.transcoded]
 
 
 def _steps(template: Template) -> list[Step]:
-    return [Step(one.name, one.bitrate_bps) for one in template.renditions]
+    return [Step(one.name, one.bitrate_bps) for one in template.plain_renditions]
 
 
 def _unavailable(words: str) -> Refusal:

@@ -63,6 +63,8 @@ def about(
                 "width": sizes[name].width if name in sizes else 0,
                 "height": sizes[name].height if name in sizes else 0,
                 "bitrate_bps": sizes[name].bitrate_bps if name in sizes else 0,
+                # of the source it is not known here
+                "codec": sizes[name].codec.value if name in sizes else "",
             }
             for name in names
         ],
@@ -73,7 +75,7 @@ def about(
 def smallest(settings: Settings, wish: Wish) -> str:
     """Return the rendition that costs least to have sent here."""
     template = settings.template(wish.app)
-    made = template.renditions if template is not None else ()
+    made = template.plain_renditions if template is not None else ()
     return min(made, key=lambda one: one.bitrate_bps).name if made else SOURCE
 
 

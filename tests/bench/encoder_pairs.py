@@ -31,7 +31,7 @@ from worker.bench.trial_processes import EncoderMate, Team
 from worker.bench.trial_runs import Bench
 from worker.devices.backend import Backend, Picture
 from worker.devices.software.device import SoftBackend
-from worker.devices.software.encode import X264Encoder
+from worker.devices.software.encode import SoftEncoder
 from worker.devices.software.pool_frames import FORMAT, PoolFrames, PoolSurface
 from worker.devices.software.shared import SharedSoftScaler, SharedSoftSurface
 from worker.devices.table import GPU_DECODE_THREADS, open_device, prepare_device
@@ -63,9 +63,9 @@ class PlayedGpu(SoftBackend):
 
     def open_encoder(
         self, rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction
-    ) -> X264Encoder:
+    ) -> SoftEncoder:
         turns = Turns(len(os.sched_getaffinity(0)) + WAITING_TURNS)
-        return X264Encoder(rendition, pictures, fps, pixel_format=FORMAT, turns=turns)
+        return SoftEncoder(rendition, pictures, fps, pixel_format=FORMAT, turns=turns)
 
 
 class _OwnSurface:

@@ -19,7 +19,7 @@ from common.codecs.h264 import SpsInfo
 from common.config.ladder import Ladder
 from tests.bench.gpu_clip import FPS, GOP, Clip
 from tests.kit.gpu_units import Nv12, as_nv12
-from worker.devices.software.encode import X264Encoder
+from worker.devices.software.encode import SoftEncoder
 
 PREPARE_S = 60.0  # at most: interpreters, pictures decoded and scaled
 _start: Barrier | None = None
@@ -58,7 +58,7 @@ class LadderEncoders:
 
     def __init__(self, ladder: Ladder, sps: SpsInfo, renditions: Sequence[Sequence[Nv12]]) -> None:
         self._encoders = [
-            X264Encoder(rendition, sps, Fraction(FPS), pixel_format="nv12", threads=1)
+            SoftEncoder(rendition, sps, Fraction(FPS), pixel_format="nv12", threads=1)
             for rendition in ladder.renditions
         ]
         self._renditions = renditions

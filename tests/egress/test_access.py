@@ -12,10 +12,12 @@ from common.access.keys import digest_of
 from common.access.refusal import Refusal, RefusalReason
 from common.access.signed_url import Direction, Grant, sign
 from common.config.access import Signing
+from common.config.ladder import Rendition
 from common.config.limits import StreamLimits
 from common.config.overrides import NO_OVERRIDES, StreamOverrides
 from common.config.settings import Settings
 from common.config.stream_keys import StreamKeys
+from common.media.units import VideoCodec
 from egress.access import (
     PlayWanted,
     Viewer,
@@ -24,6 +26,7 @@ from egress.access import (
     judge,
     look_up,
     most_players,
+    not_taken,
     not_there,
 )
 from egress.streams.stream import Stream
@@ -231,3 +234,16 @@ def test_a_hook_is_told_the_query_without_keys_that_tfarm_checks() -> None:
     checked = hook_subject(Settings(templates=(keyed,)), wish, "203.0.113.7:5", "rtmp")
     assert checked.query == {"user": "a", "start": "live"}
     assert subject.session != checked.session
+
+
+def test_who_does_not_take_a_codec_is_told_the_renditions_that_everybody_takes() -> None:
+    hevc = Rendition("hevc", 1920, 1080, 4_000_000, codec=VideoCodec.H265)
+    web = Rendition("web", 1280, 720, 2_000_000, codec=VideoCodec.AV1)
+    mixed = replace(TEMPLATE, renditions=(hevc, web, *TEMPLATE.renditions))
+    message = replace(stream_open(renditions=("hevc", "web", "360p")), template=mixed)
+    refusal = not_taken("av1", Stream(message, 0.0))
+    assert refusal.reason is RefusalReason.UNSUPPORTED
+    assert "this is AV1 video" in refusal.words
+    assert refusal.words.endswith(": play 360p")
+    none = replace(message, renditions=())
+    assert not_taken("h265", Stream(none, 0.0)).words.endswith("nothing of it is transcoded")

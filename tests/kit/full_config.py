@@ -173,6 +173,12 @@ width = 320
 height = 180
 fps = "source"
 bitrate = 200000
+[[templates.live.renditions]]
+name = "hevc"
+width = 320
+height = 180
+bitrate = 200000
+codec = "h265"
 [templates.relay]
 renditions = []
 """.format("0" * 64, "1" * 64, "2" * 64)

@@ -22,6 +22,7 @@ from common.codecs.h264 import (
     split_avcc,
     to_annexb,
 )
+from common.codecs.table import CodecConfig
 from tests.kit.coded import CodedUnit
 
 Nv12 = NDArray[np.uint8]  # shape (height * 3 // 2, width)
@@ -113,9 +114,10 @@ def as_nv12(frame: av.VideoFrame) -> Nv12:
 
 
 def decode_on_cpu(
-    config: AvcConfig, units: Iterable[tuple[bytes, int]]
+    config: CodecConfig, units: Iterable[tuple[bytes, int]]
 ) -> Iterator[tuple[int, Nv12]]:
     """PTS and NV12 picture of AVCC units given with their PTS, by libavcodec."""
+    assert isinstance(config, AvcConfig)
     codec = av.CodecContext.create("h264", "r")
     sets = to_annexb((*config.sps, *config.pps))
     for data, pts_ms in units:

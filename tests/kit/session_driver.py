@@ -17,6 +17,7 @@ from typing import Any, Self
 import av
 import numpy as np
 from av.codec.context import Flags
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from numpy.typing import NDArray
 
@@ -147,6 +148,7 @@ def make_source(spec: SourceSpec = SourceSpec()) -> Source:
     return Source(bytes(context.extradata or b""), tuple(units))
 
 
+_DECODERS = {VideoCodec.H264: "h264", VideoCodec.H265: "hevc", VideoCodec.AV1: "libdav1d"}
 SMALL = (
     Rendition("big", 320, 180, 400_000, Fraction(30), "main", "p1"),
     Rendition("small", 160, 90, 150_000, Fraction(15), "baseline", "p1"),
@@ -204,7 +206,10 @@ class Output:
         """Decode strictly, as FFmpeg does with `-err_detect explode -xerror`."""
         frames: list[VideoFrame] = []
         for index, header in enumerate(self.headers, 1):
-            context = av.CodecContext.create("h264", "r")
+            codec = parse_video(header).codec
+            assert codec is not None
+            context = av.CodecContext.create(_DECODERS[codec], "r")
+            assert isinstance(context, VideoCodecContext)
             context.extradata = parse_video(header).data
             context.thread_count = 1
             context.options = {"err_detect": "explode"}

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
-from common.codecs.h264 import AvcConfig
+from common.codecs.table import CodecConfig
 from common.config.ladder import Ladder, RenditionFormat
 from common.ipc.control_messages import DeviceInfo
 from common.media.pictures import PictureFormat
@@ -101,7 +101,7 @@ class EncodedUnit:
 
     pts_ms: int  # = DTS: there are no B-frames out
     is_idr: bool
-    data: bytes  # AVCC, 4-byte lengths, parameter sets left out
+    data: bytes  # as units have it, lengths of 4 bytes; parameter sets left out, but of AV1
 
 
 class Decoder(Protocol):
@@ -170,7 +170,7 @@ class Encoder(Protocol):
     """Surfaces of one rendition in, coded pictures out, each from the call that took its frame."""
 
     @property
-    def config(self) -> AvcConfig:
+    def config(self) -> CodecConfig:
         """The parameter sets of what comes out; known from the opening on."""
         ...
 

@@ -12,13 +12,13 @@ from common.codecs import h264, h265_sps
 from common.codecs.av1 import Av1Config, sequence_header_of
 from common.codecs.h264 import AvcConfig
 from common.codecs.h265 import HevcConfig
-from common.codecs.table import VIDEO_CODECS
+from common.codecs.table import VIDEO_CODECS, CodecConfig
 from common.config.ladder import SourceFormat
 from common.errors import DecodeFailed, ProtocolError
 from common.media.pictures import PictureFormat
 from common.media.units import VideoCodec
 
-DecoderConfig = AvcConfig | HevcConfig | Av1Config
+DecoderConfig = CodecConfig
 
 
 @dataclass(frozen=True, slots=True)

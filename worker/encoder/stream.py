@@ -26,7 +26,7 @@ from common.ipc.encoder_messages import (
 )
 from common.process.log import stream_label
 from worker.devices.backend import Encoder
-from worker.devices.software.encode import X264Encoder
+from worker.devices.software.encode import SoftEncoder
 from worker.devices.software.pool_frames import FORMAT, PoolFrames, PoolSurface
 from worker.devices.turns import Turns
 from worker.frames.late_frames import Lateness
@@ -237,12 +237,16 @@ class StreamEncoders:
     def _open(self, rendition: _Rendition, fps: Fraction) -> RenditionEncoder:
         thread = self._thread_of[rendition.index]
         return RenditionEncoder(
-            rendition.index, rendition.given.format, thread, fps, partial(self._x264, rendition)
+            rendition.index,
+            rendition.given.format,
+            thread,
+            fps,
+            partial(self._open_encoder, rendition),
         )
 
-    def _x264(self, rendition: _Rendition, fps: Fraction) -> Encoder:
+    def _open_encoder(self, rendition: _Rendition, fps: Fraction) -> Encoder:
         """Raises EncodeFailed, DeviceLost."""
-        return X264Encoder(
+        return SoftEncoder(
             rendition.given.format,
             self._format,
             fps,

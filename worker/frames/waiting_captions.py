@@ -5,7 +5,8 @@ next picture that it takes. Other SEI are not passed on: they tell of the publis
 ours.
 """
 
-from common.codecs.captions import MAX_TRIPLETS, caption_sei
+from common.codecs.captions import MAX_TRIPLETS, caption_unit
+from common.media.units import VideoCodec
 
 _MAX_WAITING = 20 * MAX_TRIPLETS  # of a rendition; more are a broken publisher's
 
@@ -13,7 +14,9 @@ _MAX_WAITING = 20 * MAX_TRIPLETS  # of a rendition; more are a broken publisher'
 class WaitingCaptions:
     """The captions of one rendition that wait for its next picture."""
 
-    def __init__(self) -> None:
+    def __init__(self, codec: VideoCodec = VideoCodec.H264) -> None:
+        """`codec`: the rendition's."""
+        self._codec = codec
         self._constructs = b""
 
     def add(self, constructs: bytes) -> None:
@@ -22,10 +25,9 @@ class WaitingCaptions:
             self._constructs = (self._constructs + constructs)[-3 * _MAX_WAITING :]
 
     def take(self) -> bytes:
-        """The SEI NAL unit for the picture that the rendition takes, with its length; or empty."""
+        """What stands in front of the picture that the rendition takes; empty mostly."""
         if not self._constructs:
             return b""
         now = self._constructs[: 3 * MAX_TRIPLETS]
         self._constructs = self._constructs[3 * MAX_TRIPLETS :]
-        nal = caption_sei(now)
-        return len(nal).to_bytes(4, "big") + nal
+        return caption_unit(self._codec, now)

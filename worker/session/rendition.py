@@ -39,7 +39,7 @@ class SessionRendition:
         """`fps` is the rate that its encoder is opened for."""
         self.index = index
         self.rendition = rendition
-        self.captions = WaitingCaptions()
+        self.captions = WaitingCaptions(rendition.codec)
         self.waiting = 0  # pictures posted and not yet encoded
         self.done = 0  # pictures encoded or dropped
         self.is_paused = False  # degraded: it gets no pictures; the decode thread's

@@ -39,7 +39,7 @@ class EncodeJob:
 
     surface: Surface
     is_key: bool
-    sei: bytes  # captions, with their length in front
+    sei: bytes  # captions, as they stand in front of a picture
     received_s: float
     is_replay: bool
     scaled_s: float  # when the scaler gave the surface
@@ -111,8 +111,9 @@ class RenditionEncoder(SessionRendition):
             stages.add(scale, prepared_s - began_s)
             stages.add(encode, coded_s - prepared_s)
         ahead, self._unsent = self._unsent + job.sei, b""
+        codec = self.rendition.codec
         for unit in units:
-            body = coded_picture(unit.data, unit.is_idr, ahead)
+            body = coded_picture(unit.data, unit.is_idr, ahead, codec)
             tag = CodedTag(unit.pts_ms, unit.is_idr, job.received_s, body)
             yield RenditionCoded(self.index, tag, job.is_replay, coded_s)
             ahead = b""
@@ -124,7 +125,7 @@ class RenditionEncoder(SessionRendition):
     def flush(self) -> Iterator[RenditionCoded]:
         """Give what the encoder still has: nothing, with those in use. Raises as `encode`."""
         for unit in self._encoder.flush() if self._encoder is not None else ():
-            body = coded_picture(unit.data, unit.is_idr)
+            body = coded_picture(unit.data, unit.is_idr, codec=self.rendition.codec)
             yield RenditionCoded(
                 self.index, CodedTag(unit.pts_ms, unit.is_idr, 0.0, body), is_replay=True
             )

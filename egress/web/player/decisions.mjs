@@ -45,10 +45,21 @@ export function retryAfterMs(header, nowUnixMs) {
   return Number.isFinite(ms) ? Math.min(Math.max(ms, 0), MAX_WAIT_MS) : 0;
 }
 
+// What browsers ask of Media Source Extensions for each codec that renditions are made of; all play H.264.
+const MEDIA_TYPES = {
+  h265: 'video/mp4; codecs="hvc1.1.6.L93.B0"',
+  av1: 'video/mp4; codecs="av01.0.05M.08"',
+};
+
+// The renditions that this browser can show; `takes` is MediaSource.isTypeSupported.
+export function playable(renditions, takes) {
+  return renditions.filter((one) => !(one.codec in MEDIA_TYPES) || takes(MEDIA_TYPES[one.codec]));
+}
+
 // The rendition for a view of this height, of those that are encoded here (the source may have what
-// browsers do not play): the smallest that fills it, else the largest; the source where it is all.
+// browsers do not play) as H.264: the smallest that fills it, else the largest; the source where it is all.
 export function renditionFor(renditions, height) {
-  const made = renditions.filter((one) => one.name !== "source");
+  const made = renditions.filter((one) => one.name !== "source" && !(one.codec in MEDIA_TYPES));
   if (!made.length) return renditions[0]?.name ?? "";
   const up = [...made].sort((one, other) => one.height - other.height);
   return (up.find((one) => one.height >= height) ?? up.at(-1)).name;

@@ -1,7 +1,7 @@
 // The player's page: what is seen and pressed, and the video element. Decisions are decisions.mjs's.
 
 import { aboutUrl, pageAddress } from "./address.mjs";
-import { Decisions, Failure, WAYS, renditionFor } from "./decisions.mjs";
+import { Decisions, Failure, WAYS, playable, renditionFor } from "./decisions.mjs";
 import { WayFailed, ask, fits, makeWay } from "./ways.mjs";
 
 const EVERY_MS = 250;
@@ -50,7 +50,8 @@ async function askAbout() {
   try {
     const found = await (await ask(aboutUrl(root, address))).json();
     clockOffsetMs = found.now_ms - (before + Date.now()) / 2;
-    about = found;
+    const takes = (type) => (globalThis.MediaSource ?? globalThis.ManagedMediaSource)?.isTypeSupported(type) ?? false;
+    about = { ...found, renditions: playable(found.renditions, takes) };
     fillMenus();
     const ways = [...found.ways, ...(found.ways.includes("hls") ? ["native"] : [])];
     carryOut(decisions.known(performance.now(), { ways: ways.filter(fits) }));

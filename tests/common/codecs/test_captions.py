@@ -4,8 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.codecs.captions import MAX_TRIPLETS, caption_data, caption_sei, captions_in
+from common.codecs.captions import (
+    MAX_TRIPLETS,
+    caption_data,
+    caption_sei,
+    caption_unit,
+    captions_in,
+)
 from common.codecs.h264 import join_avcc, unescape
+from common.config.ladder import RENDITION_CODECS
 from common.media.units import VideoCodec
 
 SLICE = b"\x41\x9a\x00"
@@ -49,6 +56,19 @@ def test_padding_is_left_out() -> None:
 )
 def test_other_or_broken_sei_hold_no_captions(nal: bytes) -> None:
     assert caption_data(unit(nal, SLICE), 4) == b""
+
+
+@pytest.mark.parametrize("codec", RENDITION_CODECS)
+def test_what_is_written_for_a_codec_is_found_in_it(codec: VideoCodec) -> None:
+    zeros = HELLO[:3] + b"\xfc\x00\x00" * 29 + HELLO[3:6]
+    for constructs in (HELLO, zeros):
+        picture = {
+            VideoCodec.H264: unit(SLICE),
+            VideoCodec.H265: unit(b"\x02\x01\xd0"),
+            VideoCodec.AV1: b"\x32\x02\x10\x00",
+        }[codec]
+        written = caption_unit(codec, constructs) + picture
+        assert captions_in(codec)(written, 4) == constructs
 
 
 def test_what_follows_the_picture_is_not_looked_at() -> None:

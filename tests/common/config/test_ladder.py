@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from common.config.ladder import (
     MIN_BITRATE_BPS,
     MIN_SIDE,
+    MIN_SIDE_AV1,
+    RENDITION_CODECS,
     RateControl,
     Rendition,
     RenditionFit,
@@ -19,8 +21,10 @@ from common.config.ladder import (
     display_size,
     fit_ladder,
     is_turned,
+    min_side,
 )
 from common.config.settings import Settings
+from common.media.units import VideoCodec
 
 TEMPLATE = Settings().templates[0]
 BOX = replace(TEMPLATE, fit=RenditionFit.BOX)
@@ -126,6 +130,48 @@ def test_the_ladder_of_a_source_in_boxes(
 ) -> None:
     ladder = fit_ladder(BOX, source)
     assert {fitted.name: made(fitted) for fitted in ladder.renditions} == renditions
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(RENDITION_CODECS), st.integers(8, 1000), st.integers(8, 1000)),
+        min_size=1,
+        max_size=6,
+    ),
+    st.integers(8, 2000),
+    st.integers(8, 2000),
+    st.sampled_from(RenditionFit),
+)
+def test_where_a_ladder_has_h264_every_source_gets_some_and_frames_that_encoders_take(
+    written: list[tuple[VideoCodec, int, int]], width: int, height: int, fit: RenditionFit
+) -> None:
+    renditions = [
+        Rendition(f"r{number}", 2 * wide, 2 * high, 1_000_000, codec=codec)
+        for number, (codec, wide, high) in enumerate(written)
+        if codec is not VideoCodec.AV1 or min(wide, high) >= MIN_SIDE_AV1 / 2
+    ]
+    renditions.append(Rendition("plain", 4000, 4000, 1_000_000))
+    template = Template("live", tuple(renditions), fit=fit)
+    ladder = fit_ladder(template, SourceFormat(2 * width, 2 * height))
+    assert any(one.codec is VideoCodec.H264 for one in ladder.renditions)
+    made = {one.name: one for one in ladder.renditions}
+    assert len(made) + len(ladder.omitted) == len(renditions)
+    for one in renditions:
+        if one.name in made:
+            fitted = made[one.name]
+            assert fitted.codec is one.codec
+            assert min(fitted.width, fitted.height) >= min_side(one.codec)
+
+
+def test_a_rendition_of_h264_stands_in_where_others_alone_would_be_made() -> None:
+    hevc = Rendition("hevc", 320, 180, 500_000, codec=VideoCodec.H265)
+    ladder = fit_ladder(
+        replace(TEMPLATE, renditions=(*TEMPLATE.renditions, hevc)), SourceFormat(480, 270)
+    )
+    assert [(one.name, one.width, one.height) for one in ladder.renditions] == [
+        ("360p", 480, 270),
+        ("hevc", 320, 180),
+    ]
 
 
 def test_a_rendition_may_have_a_fit_of_its_own() -> None:

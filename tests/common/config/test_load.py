@@ -35,6 +35,7 @@ from common.config.settings import (
 )
 from common.config.stream_keys import StreamKeys
 from common.errors import ConfigError
+from common.media.units import VideoCodec
 from tests.kit.full_config import FULL
 
 
@@ -161,6 +162,7 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
             RenditionFit.SHORT_SIDE,
         ),
         Rendition("small", 320, 180, 200_000, None),
+        Rendition("hevc", 320, 180, 200_000, codec=VideoCodec.H265),
     )
     assert live.limits == StreamLimits((3840, 2160), 60, 50_000_000, 5, 43_200.0, 3, 200)
     assert relay.limits == StreamLimits()
@@ -188,6 +190,9 @@ def test_a_template_without_renditions_keeps_the_built_in_ladder() -> None:
     assert template.renditions == DEFAULT_RENDITIONS
 
 
+OF_AV1 = (
+    '\n[[templates.live.renditions]]\nname="b"\nwidth=320\nheight=180\nbitrate="1M"\ncodec="av1"\n'
+)
 RENDITION = '[[templates.live.renditions]]\nname="a"\nwidth=640\nheight=360\nbitrate="1M"\n'
 CLUSTER = '[cluster]\nname = "a"\nsecret_file = "/s"\netcd = ["http://e:1"'
 ENDPOINTS = ", ".join(f'"http://e:{port}"' for port in range(2, 11))
@@ -376,6 +381,24 @@ FAULTS = [
     (RENDITION + 'profile = "high10"', "templates.live.renditions[0].profile", '"baseline"'),
     (RENDITION + 'preset = "fast"', "templates.live.renditions[0].preset", '"p1"'),
     (RENDITION + 'rc = "abr"', "templates.live.renditions[0].rc", '"cbr", "vbr"'),
+    (RENDITION + 'codec = "vp9"', "templates.live.renditions[0].codec", '"h264", "h265", "av1"'),
+    (RENDITION + 'codec = "h265"', "templates.live.renditions", 'one with codec = "h264"'),
+    (
+        RENDITION + OF_AV1 + 'rc = "vbr"',
+        "templates.live.renditions[1].rc",
+        'must be "cbr" with codec = "av1"',
+    ),
+    (RENDITION + OF_AV1.replace("180", "32"), "templates.live.renditions[1].height", "at least 64"),
+    (
+        RENDITION + OF_AV1.replace('"1M"', '"101M"'),
+        "templates.live.renditions[1].bitrate",
+        "at most 100M",
+    ),
+    (
+        RENDITION + OF_AV1 + 'profile = "high"',
+        "templates.live.renditions[1].profile",
+        'is for codec = "h264"',
+    ),
     (RENDITION + 'maxrate = "2M"', "templates.live.renditions[0].maxrate", '"vbr"'),
     (RENDITION + 'rc="vbr"\nmaxrate="900k"', "templates.live.renditions[0].maxrate", "at least"),
     (RENDITION.replace("width=640\n", ""), "templates.live.renditions[0].width", "is missing"),

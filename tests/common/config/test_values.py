@@ -7,7 +7,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from common.config.access_values import IpAddress
-from common.config.ladder import RateControl
+from common.config.ladder import RENDITION_CODECS, RateControl
+from common.config.picture_values import CodecName
 from common.config.settings import Listen
 from common.config.values import (
     Bitrate,
@@ -32,6 +33,7 @@ from common.config.values import (
     Word,
     listen_address,
 )
+from common.media.units import VideoCodec
 
 # a kind, a value of the file, the setting that it gives, and how that is written
 READ: list[tuple[Kind, Any, Any, Any]] = [
@@ -65,6 +67,7 @@ READ: list[tuple[Kind, Any, Any, Any]] = [
     (Name(), "cam-1_a", "cam-1_a", "cam-1_a"),
     (Choice(RateControl), "vbr", RateControl.VBR, "vbr"),
     (Word(("a", "b")), "b", "b", "b"),
+    (CodecName(RENDITION_CODECS), "h265", VideoCodec.H265, "h265"),
     (Text(), "x", "x", "x"),
     (Secret(), "x", "x", "x"),
     (Sha256(), "0" * 64, "0" * 64, "0" * 64),
@@ -99,6 +102,7 @@ REFUSED: list[tuple[Kind, Any, str, bool]] = [
     (Name(), "a b", "letters", True),
     (Choice(RateControl), "abr", '"cbr", "vbr"', True),
     (Word(("a", "b")), ["a"], '"a", "b"', True),
+    (CodecName(RENDITION_CODECS), "vp9", '"h264", "h265", "av1"', True),
     (Text(), "", "not empty", True),
     (Secret(), "x" * 257, "1 to 256", True),
     (Sha256(), "A" * 64, "64 hex digits", True),

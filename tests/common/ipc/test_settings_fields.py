@@ -72,7 +72,8 @@ FIELDS = {
     StreamLimits: "size fps bitrate_bps reference_frames duration_s publishers players",
     StreamKeys: "publish play limits",
     Rendition: (
-        "name width height bitrate_bps fps profile preset vbv_ms cost rate_control maxrate_bps fit"
+        "name width height bitrate_bps fps profile preset vbv_ms cost rate_control maxrate_bps fit "
+        "codec"
     ),
 }
 

@@ -57,6 +57,19 @@ def test_a_live_presentation() -> None:
     assert found["sound"]["audioSamplingRate"] == "48000"
 
 
+def test_each_codec_has_a_set_of_its_own_and_h264_the_first() -> None:
+    web = Pictures("web", "1c", "av01.0.05M.08", 900_000, 1280, 720, fps=Fraction(30))
+    hevc = Pictures("hevc", "1d", "hvc1.1.6.L93.B0", 1_000_000, 1280, 720, fps=Fraction(30))
+    period = Period(2, None, [hevc, HIGH, web, LOW], SOUND)
+    root = read(description(dataclasses.replace(LIVE, periods=[period]), BEGAN))
+    sets = tags(root, "AdaptationSet")
+    assert [
+        (one.get("id"), [found.get("id") for found in one.iter(NAMESPACE + "Representation")])
+        for one in sets
+    ] == [("1", ["720p", "360p"]), ("3", ["hevc"]), ("4", ["web"]), ("2", ["sound"])]
+    assert [one.get("maxWidth") for one in sets] == ["1280", "1280", "1280", None]
+
+
 def test_low_latency_is_told() -> None:
     root = read(description(LIVE, BEGAN))
     for template in tags(root, "SegmentTemplate"):

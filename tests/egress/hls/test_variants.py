@@ -1,11 +1,20 @@
 """egress/hls/variants.py: the playlist of what can be played."""
 
+from fractions import Fraction
+
 import pytest
 
-from common.codecs.captions import caption_sei
+from common.codecs.captions import caption_sei, caption_unit
+from common.codecs.table import VIDEO_CODECS
 from common.config.ladder import SOURCE
+from common.flv.video import picture_body, video_header_body
+from common.ipc.identity import Generation
+from common.ipc.media_messages import KEY, RenditionOpen, TagHeader, Tags
+from common.media.units import VideoCodec
 from egress.hls.variants import multivariant
 from tests.egress.hls.test_stream import playing
+from tests.kit.coded_video import CodedSpec, coded_video
+from tests.kit.egress import RENDITION_VIDEO, STREAM
 from tests.kit.hls_rig import NAMES, HlsRig
 
 
@@ -46,3 +55,25 @@ def test_captions_are_listed_once_a_picture_has_had_some(with_captions: int) -> 
     rig.flush()
     text = multivariant(rig.hls, NAMES)
     assert text.count('CLOSED-CAPTIONS="captions"') == len(NAMES)
+
+
+@pytest.mark.parametrize("codec", [VideoCodec.H265, VideoCodec.AV1])
+def test_renditions_of_a_codec_stand_together_behind_those_of_h264(codec: VideoCodec) -> None:
+    names = ("web", *NAMES)
+    rig = HlsRig(names=names)
+    made = coded_video(CodedSpec(codec, 320, 180, frames=2, fps=Fraction(25)))
+    rig.headers(names=NAMES)
+    header = video_header_body(VIDEO_CODECS[codec].parse_config(made.record))
+    opened = RenditionOpen(STREAM, Generation(1), "web", 0, RENDITION_VIDEO._replace(codec=codec))
+    rig.stream.take(opened, (b"", header), 0.0)
+    rig.sound_header()
+    picture = picture_body(codec, caption_unit(codec, b"\xfc\x94\x20") + made.units[0].data, True)
+    for number, ms in enumerate(range(0, 6_500, 2_000)):
+        entry = TagHeader(9, codec, ms, 0, KEY, 0.0)
+        rig.stream.take(Tags(STREAM, Generation(1), "web", number, (entry,), 0.0), (picture,), 0.0)
+    rig.play(0, 6_500, names=NAMES)
+    text = multivariant(rig.hls, names)
+    found = [line for line in text.splitlines() if line.startswith("#EXT-X-STREAM-INF:")]
+    kinds = [line.partition('CODECS="')[2][:4] for line in found]
+    assert kinds == ["avc1", "avc1", {VideoCodec.H265: "hvc1", VideoCodec.AV1: "av01"}[codec]]
+    assert 'CLOSED-CAPTIONS="captions"' in found[0]

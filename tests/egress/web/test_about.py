@@ -82,8 +82,14 @@ def test_the_document_has_sizes_and_the_servers_time() -> None:
     assert found == {
         "ways": ["flv"],
         "renditions": [
-            {"name": "360p", "width": 640, "height": 360, "bitrate_bps": 600_000},
-            {"name": "source", "width": 0, "height": 0, "bitrate_bps": 0},
+            {
+                "name": "360p",
+                "width": 640,
+                "height": 360,
+                "bitrate_bps": 600_000,
+                "codec": "h264",
+            },
+            {"name": "source", "width": 0, "height": 0, "bitrate_bps": 0, "codec": ""},
         ],
         "now_ms": round(NOW * 1000),
     }

@@ -5,8 +5,10 @@ from fractions import Fraction
 
 import pytest
 
+from common.codecs.captions import caption_unit, captions_in
 from common.codecs.h265 import NalType, slice_type
 from common.config.ladder import Rendition
+from common.flv.video import parse_video
 from common.media.units import VideoCodec
 from tests.kit.coded_video import CodedSpec, CodedVideo, coded_video, decoded
 from tests.kit.scale_reference import ssim
@@ -57,6 +59,49 @@ def test_renditions_look_as_ffmpeg_decodes_and_scales(spec: CodedSpec) -> None:
         for frame in outputs[name].decode():
             right = wanted[frame.pts].reformat(width, height, interpolation="BICUBIC")
             assert ssim(plane_of(frame, 0), plane_of(right, 0)) >= 0.98
+
+
+MIXED = (
+    Rendition("big", 320, 180, 2_000_000, Fraction(30), "main", "p1", codec=VideoCodec.H265),
+    Rendition("web", 320, 180, 1_900_000, Fraction(15), "main", "p4", codec=VideoCodec.AV1),
+    Rendition("small", 160, 90, 1_000_000, Fraction(15), "main", "p1"),
+)
+
+
+@pytest.mark.parametrize("codec", [VideoCodec.H264, VideoCodec.H265, VideoCodec.AV1])
+def test_renditions_of_every_codec_have_the_same_times_keyframes_and_pictures(
+    codec: VideoCodec,
+) -> None:
+    made = coded_video(replace(SPEC, codec=codec, b_frames=2 if codec is VideoCodec.H265 else 0))
+    outputs = transcode(source(made), template(MIXED))
+    assert {
+        name: {parse_video(header).codec for header in output.headers}
+        for name, output in outputs.items()
+    } == {"big": {VideoCodec.H265}, "web": {VideoCodec.AV1}, "small": {VideoCodec.H264}}
+    assert outputs["big"].pts_ms == sorted(unit.pts_ms for unit in made.units)
+    assert outputs["web"].pts_ms == outputs["small"].pts_ms == outputs["big"].pts_ms[::2]
+    assert [outputs[name].keys_ms for name in outputs] == [[0, 1000]] * 3
+    wanted = {frame.pts: frame for frame in decoded(made)}
+    for name, (width, height) in (("big", (320, 180)), ("web", (320, 180)), ("small", (160, 90))):
+        check(outputs[name], (width, height))
+        for frame in outputs[name].decode():
+            right = wanted[frame.pts].reformat(width, height, interpolation="BICUBIC")
+            assert ssim(plane_of(frame, 0), plane_of(right, 0)) >= 0.98
+
+
+def test_captions_stay_on_their_pictures_in_renditions_of_every_codec() -> None:
+    plain = make_source(SourceSpec(frames=21))
+    units = [
+        replace(unit, data=caption_unit(VideoCodec.H264, bytes((0xFC, 0x20, index))) + unit.data)
+        for index, unit in enumerate(plain.units)
+    ]
+    outputs = transcode(replace(plain, units=tuple(units)), template(MIXED))
+    for name, codec in (("big", VideoCodec.H265), ("web", VideoCodec.AV1)):
+        find = captions_in(codec)
+        found = [find(unit, 4) for unit in outputs[name].units()]
+        assert b"".join(found) == b"".join(bytes((0xFC, 0x20, index)) for index in range(21))
+        assert all(found)
+        check(outputs[name], (320, 180))
 
 
 def test_leading_pictures_of_the_keyframe_that_is_begun_with_are_left_out() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.codecs.h264 import AvcConfig
+from common.codecs.table import CodecConfig
 from common.config.ladder import Ladder, RenditionFormat
 from common.errors import DecodeFailed, DeviceLost, EncodeFailed, EncoderLimitReached
 from common.media.pictures import PictureFormat
@@ -143,7 +143,7 @@ class FailingEncoder:
         self._error = error
 
     @property
-    def config(self) -> AvcConfig:
+    def config(self) -> CodecConfig:
         return self._encoder.config
 
     def encode(self, surface: Surface, *, force_idr: bool) -> Sequence[EncodedUnit]:

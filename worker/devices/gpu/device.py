@@ -2,15 +2,16 @@
 
 What the GPU is used as is found out at boot by a real test encode: `gpu-only` where NVENC opens,
 `hybrid` where there is none (A100, H100, H200): then the scaled renditions come down to memory that
-encoder processes map, the source never does. `open_encoder` is for the doctor there: libx264 here.
+encoder processes map, the source never does. `open_encoder` is for the doctor there: the host's.
 """
 
 import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 
 from common.config.ladder import Ladder, Pipeline, RenditionFormat
@@ -31,9 +32,10 @@ from worker.devices.gpu.decode import GpuDecoder
 from worker.devices.gpu.encode import NvencEncoder, NvencRefused, keep_log_lines
 from worker.devices.gpu.nvdec_errors import watch_damage
 from worker.devices.gpu.nvenc import Failure, Refusal
+from worker.devices.gpu.nvenc_units import NVENC_FORMATS
 from worker.devices.gpu.scale import GpuScaler, compile_kernels
 from worker.devices.gpu.to_nv12 import compile_kernel
-from worker.devices.software.encode import X264Encoder
+from worker.devices.software.encode import SoftEncoder, encoded_here
 from worker.devices.source import DecoderConfig
 from worker.devices.turns import Turns
 from worker.pool.memory import PicturePool
@@ -64,6 +66,7 @@ TEST_RENDITION = RenditionFormat(
 
 
 WAITING_TURNS = 2
+FURTHER = tuple(codec for codec in NVENC_FORMATS if codec is not VideoCodec.H264)
 
 
 class GpuBackend:
@@ -100,6 +103,12 @@ class GpuBackend:
         compile_kernel()
         failure = try_encoder(self._context, self._lock) if allow_nvenc else None
         path, notes = judge(failure, allow_nvenc=allow_nvenc)
+        encodes = encoded_here()
+        if path is Pipeline.GPU_ONLY:
+            encodes, more = announced(
+                {codec: try_encoder(self._context, self._lock, codec) for codec in FURTHER}
+            )
+            notes = (*notes, *more)
         _, total = self._context.memory()
         self._info = DeviceInfo(
             name=name or self._context.uuid,
@@ -110,6 +119,7 @@ class GpuBackend:
             memory_bytes=total,
             notes=(f"{self.caps.engines} NVDEC engines", *notes),
             decodes=self._caps.announced(),
+            encodes=encodes,
         )
         log.info(
             "GPU open name=%s path=%s notes=%s", self._context.name, path.value, "; ".join(notes)
@@ -146,10 +156,10 @@ class GpuBackend:
 
     def open_encoder(
         self, rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction
-    ) -> NvencEncoder | X264Encoder:
+    ) -> NvencEncoder | SoftEncoder:
         if self._info.path is Pipeline.HYBRID:
             threads = self._encoder_threads
-            return X264Encoder(
+            return SoftEncoder(
                 rendition, pictures, fps, pixel_format="nv12", threads=threads, turns=self._turns
             )
         with self._lock, self._refusing(EncodeFailed, rendition.name):
@@ -177,14 +187,38 @@ class GpuBackend:
         """The context lives as long as the process."""
 
 
-def try_encoder(context: GpuContext, lock: threading.RLock) -> Failure | None:
+def try_encoder(
+    context: GpuContext, lock: threading.RLock, codec: VideoCodec = VideoCodec.H264
+) -> Failure | None:
     """Encode a picture for real; why that failed, or None."""
+    rendition = replace(TEST_RENDITION, codec=codec)
     try:
-        encoder = NvencEncoder(context, lock, TEST_RENDITION, PLAIN_SPS, Fraction(30))
+        encoder = NvencEncoder(context, lock, rendition, PLAIN_SPS, Fraction(30))
     except NvencRefused as error:
         return error.failure
+    except EncodeFailed as error:  # what came is not what the codec's should be
+        return Failure(Refusal.OTHER, str(error))
     encoder.close()
     return None
+
+
+def announced(
+    failures: Mapping[VideoCodec, Failure | None],
+) -> tuple[tuple[VideoCodec, ...], tuple[str, ...]]:
+    """The codecs that NVENC makes, by test encodes of all but H.264, and notes on these. Pure.
+
+    Where others held all sessions it is not known that it does not: each stream finds out.
+    """
+    unsure = (Refusal.SESSION_CAP, Refusal.NO_MEMORY)
+    found = [
+        codec for codec, failure in failures.items() if failure is None or failure.refusal in unsure
+    ]
+    notes = [
+        f"no {codec.label} by NVENC: {failure}"
+        for codec, failure in failures.items()
+        if failure is not None and codec not in found
+    ]
+    return (VideoCodec.H264, *found), tuple(notes)
 
 
 def judge(failure: Failure | None, *, allow_nvenc: bool = True) -> tuple[Pipeline, tuple[str, ...]]:

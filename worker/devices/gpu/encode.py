@@ -1,4 +1,4 @@
-"""H.264 encoding by NVENC, through PyAV's h264_nvenc on frames in device memory (IO).
+"""Encoding by NVENC, through PyAV on frames in device memory (IO): H.264, H.265, AV1.
 
 Nothing is copied: the encoder registers the scaler's frames themselves, and a frame is free again
 once its packet is out, which is in the same call. An encoder has a stream of its own, which waits
@@ -20,19 +20,19 @@ import av.logging
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import CudaContext, PictureType, VideoFrame
 
-from common.codecs.h264 import AvcConfig, NalType, join_avcc, nal_type, split_annexb
+from common.codecs.table import CodecConfig
 from common.config.ladder import RenditionFormat
-from common.errors import AvcError, EncodeFailed, WorkerError
+from common.errors import EncodeFailed, ProtocolError, WorkerError
 from common.media.pictures import PictureFormat
 from worker.devices.backend import EncodedUnit, Surface
 from worker.devices.gpu.context import GpuContext, Stream
 from worker.devices.gpu.memory import DeviceFrame, GpuSurface
 from worker.devices.gpu.nvenc import Failure, encoder_options, read_failure
+from worker.devices.gpu.nvenc_units import NVENC_FORMATS, NvencFormat
 from worker.devices.gpu.plan import black_luma
 from worker.devices.tone_mapping import shown_format
 
 _MILLISECONDS = Fraction(1, 1000)
-_PICTURES = frozenset({NalType.SLICE, NalType.IDR})
 _black_frames: weakref.WeakValueDictionary[tuple[int, int, int], DeviceFrame] = (
     weakref.WeakValueDictionary()
 )
@@ -65,6 +65,7 @@ class NvencEncoder:
         self._context = context
         self._lock = lock
         self._rendition = rendition
+        self._format = NVENC_FORMATS[rendition.codec]
         self._stream = Stream()
         self._cuda = CudaContext(device_id=0, primary_ctx=True, cuda_stream=self._stream.pointer)
         self._codec: VideoCodecContext | None = _make(rendition, shown_format(pictures), fps)
@@ -78,7 +79,7 @@ class NvencEncoder:
             self._config = self._open()
 
     @property
-    def config(self) -> AvcConfig:
+    def config(self) -> CodecConfig:
         return self._config
 
     @property
@@ -93,7 +94,7 @@ class NvencEncoder:
         self._stream.wait(surface.written)
         packets = self._encode(frame, surface.pts_ms, force_idr or self._needs_idr)
         self._needs_idr = False
-        return [_unit(packet) for packet in packets]
+        return [_unit(self._format, packet) for packet in packets]
 
     def flush(self) -> list[EncodedUnit]:
         """Nothing waits inside: each picture came out of the call that took its frame in."""
@@ -107,7 +108,7 @@ class NvencEncoder:
                 self._videos.clear()
                 self._stream.synchronize()
 
-    def _open(self) -> AvcConfig:
+    def _open(self) -> CodecConfig:
         lines: list[tuple[int, str, str]] = []
         try:
             with av.logging.Capture() as lines:
@@ -118,12 +119,8 @@ class NvencEncoder:
             failure = read_failure([line for _, _, line in lines], free)
             raise NvencRefused(self._rendition.name, failure) from error
         try:
-            nals = [nal for packet in packets for nal in split_annexb(packet.data)]
-            return AvcConfig.from_parameter_sets(
-                [nal for nal in nals if nal_type(nal) == NalType.SPS],
-                [nal for nal in nals if nal_type(nal) == NalType.PPS],
-            )
-        except AvcError as error:
+            return self._format.read_config([packet.data for packet in packets])
+        except ProtocolError as error:
             self.close()
             raise EncodeFailed(
                 f"{self._rendition.name}: NVENC's parameter sets: {error}"
@@ -169,7 +166,7 @@ class NvencEncoder:
 
 
 class _Packet:
-    """A packet's time and bytes (Annex B)."""
+    """A packet's time and bytes, as FFmpeg gives them."""
 
     __slots__ = ("data", "pts_ms")
 
@@ -188,11 +185,10 @@ def keep_log_lines() -> None:
         av.logging.set_level(av.logging.ERROR)
 
 
-def _unit(packet: _Packet) -> EncodedUnit:
+def _unit(made: NvencFormat, packet: _Packet) -> EncodedUnit:
     """The coded picture alone: parameter sets go into the sequence header."""
-    nals = [nal for nal in split_annexb(packet.data) if nal_type(nal) in _PICTURES]
-    is_idr = bool(nals) and nal_type(nals[0]) == NalType.IDR
-    return EncodedUnit(packet.pts_ms, is_idr, join_avcc(nals))
+    is_key, data = made.read_picture(packet.data)
+    return EncodedUnit(packet.pts_ms, is_key, data)
 
 
 def _black_frame(width: int, height: int, luma: int) -> DeviceFrame:
@@ -210,7 +206,8 @@ def _black_frame(width: int, height: int, luma: int) -> DeviceFrame:
 
 def _make(rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction) -> VideoCodecContext:
     # Not opened here: it takes the frames context of the first frame that it is given.
-    codec = av.CodecContext.create("h264_nvenc", "w")
+    codec = av.CodecContext.create(NVENC_FORMATS[rendition.codec].library, "w")
+    assert isinstance(codec, VideoCodecContext)
     codec.width = rendition.width
     codec.height = rendition.height
     codec.pix_fmt = "cuda"

@@ -1,4 +1,4 @@
-"""The options of h264_nvenc for a rendition, and what FFmpeg's log says when it refuses. Pure.
+"""The options of NVENC for a rendition, and what FFmpeg's log says when it refuses. Pure.
 
 Unknown option names are ignored by FFmpeg without a word, so the names stand here and are tested
 against the encoder's own list. FFmpeg's error codes say little ("invalid argument" for a session
@@ -6,12 +6,13 @@ cap), its log lines carry the driver's reason: `read_failure` turns those into o
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from common.config.ladder import RenditionFormat
+from common.config.ladder import PROFILE, RenditionFormat
+from common.media.units import VideoCodec
 
 _LOW_MEMORY = 256 * 1024**2
 _STATUS = re.compile(r"OpenEncodeSessionEx failed: (?P<text>[^()]*)\((?P<code>\d+)\)")
@@ -24,7 +25,7 @@ class Refusal(StrEnum):
     """Why an encoder does not open."""
 
     SESSION_CAP = "encoder session cap of the driver reached"
-    NO_ENCODER = "this GPU has no H.264 encoder"
+    NO_ENCODER = "this GPU has no such encoder"
     OLD_DRIVER = "the driver is too old for this FFmpeg's NVENC"
     NO_MEMORY = "out of device memory"
     OTHER = "the encoder does not open"
@@ -48,10 +49,9 @@ def encoder_options(rendition: RenditionFormat, fps: Fraction) -> dict[str, str]
     so that a source a little faster than said gets none in between.
     """
     gop = max(1, round(rendition.gop_ms * fps / 1000))
-    return {
+    return _OWN[rendition.codec](rendition) | {
         "preset": rendition.preset,
         "tune": "ull",
-        "profile": rendition.profile,
         "rc": rendition.rate_control.value,
         "maxrate": str(rendition.peak_bps),
         "bufsize": str(rendition.vbv_bits),
@@ -65,8 +65,15 @@ def encoder_options(rendition: RenditionFormat, fps: Fraction) -> dict[str, str]
         "a53cc": "0",  # captions are the session's
         "s12m_tc": "0",
         "extra_sei": "0",
-        "udu_sei": "0",
     }
+
+
+# What an encoder has and the others have not, or have with other values.
+_OWN: Mapping[VideoCodec, Callable[[RenditionFormat], dict[str, str]]] = {
+    VideoCodec.H264: lambda rendition: {"profile": rendition.profile, "udu_sei": "0"},
+    VideoCodec.H265: lambda rendition: {"profile": PROFILE, "udu_sei": "0"},
+    VideoCodec.AV1: lambda rendition: {},
+}
 
 
 def read_failure(lines: Sequence[str], free_bytes: int) -> Failure:

@@ -11,7 +11,7 @@ from common.errors import BootFailed
 from common.ipc.control_messages import DeviceInfo
 from common.media.pictures import PictureFormat
 from worker.devices.software.decode import DECODERS, SoftDecoder
-from worker.devices.software.encode import X264Encoder
+from worker.devices.software.encode import SoftEncoder, encoded_here
 from worker.devices.software.scale import SoftScaler, pixel_format
 from worker.devices.software.shared import SharedSoftScaler
 from worker.devices.source import DecoderConfig
@@ -37,6 +37,7 @@ class SoftBackend:
             label=f"{cores} core{'s' if cores != 1 else ''}, libx264",
             path=Pipeline.SOFTWARE,
             memory_bytes=psutil.virtual_memory().total,
+            encodes=encoded_here(),
         )
 
     @property
@@ -56,8 +57,8 @@ class SoftBackend:
 
     def open_encoder(
         self, rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction
-    ) -> X264Encoder:
-        return X264Encoder(
+    ) -> SoftEncoder:
+        return SoftEncoder(
             rendition,
             pictures,
             fps,

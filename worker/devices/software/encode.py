@@ -1,17 +1,18 @@
-"""H.264 encoding on the host with libx264, through PyAV.
+"""Encoding on the host with libx264, libx265 and SVT-AV1, through PyAV.
 
 Takes any surface that gives a frame in host memory: those of `soft_scale`, and on a GPU without
 an encoder those that were copied down (yuv420p or nv12). Tuned for no delay: each picture out of
 the call that took its frame in. Keyframes only where they are asked for; parameter sets only in
-`config`. Rate control goes by the rate named at the opening, not by the frames' times: with the
-zerolatency tune x264 knows no other.
+`config`, but those of AV1. Rate control goes by the rate named at the opening, not by the frames'
+times: with the zerolatency tune x264 knows no other.
 """
 
+import os
 from collections.abc import Iterable
 from contextlib import nullcontext
 from fractions import Fraction
 from itertools import islice
-from typing import Protocol
+from typing import Final, Protocol
 
 import av
 import av.error
@@ -19,27 +20,22 @@ from av import Packet, VideoStream
 from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
+from av.video.reformatter import ColorRange, VideoReformatter
 
-from common.codecs.h264 import AvcConfig, NalType, nal_spans
+from common.codecs.table import CodecConfig
 from common.config.ladder import RenditionFormat
-from common.errors import AvcError, DeviceLost, EncodeFailed
+from common.errors import DeviceLost, EncodeFailed, ProtocolError
 from common.media.pictures import PictureFormat
+from common.media.units import VideoCodec
 from worker.devices.backend import EncodedUnit, Surface
 from worker.devices.software.decode import MILLISECONDS
+from worker.devices.software.encoder_formats import FORMATS, SoftwareFormat
 from worker.devices.tone_mapping import shown_format
 from worker.devices.turns import Turns
 
-# NVENC's names for how much time to take, and what x264 calls the like.
-X264_PRESETS = {
-    "p1": "ultrafast",
-    "p2": "superfast",
-    "p3": "veryfast",
-    "p4": "faster",
-    "p5": "fast",
-    "p6": "medium",
-    "p7": "slow",
-}
-_PICTURES = (NalType.SLICE, NalType.IDR)
+PLANAR: Final = "yuv420p"  # that every library takes
+# SVT-AV1 writes on stderr what it is and how it is set; FFmpeg tells what it refuses.
+os.environ.setdefault("SVT_LOG", "0")
 
 
 class HostSurface(Protocol):
@@ -53,7 +49,19 @@ class HostSurface(Protocol):
         ...
 
 
-class X264Encoder:
+def encoded_here() -> tuple[VideoCodec, ...]:
+    """The codecs that this build of FFmpeg has an encoder for."""
+    found = []
+    for codec, made in FORMATS.items():
+        try:
+            av.Codec(made.library, "w")
+        except ValueError:
+            continue
+        found.append(codec)
+    return tuple(found)
+
+
+class SoftEncoder:
     """A `worker.devices.backend.Encoder` for `HostSurface`s."""
 
     def __init__(
@@ -72,21 +80,40 @@ class X264Encoder:
         """
         self._turns = turns or nullcontext()
         self._rendition = rendition
+        made = self._format = FORMATS[rendition.codec]
+        # What the library does not take becomes planar, sample by sample.
+        self._reformatter = None if pixel_format in made.pixel_formats else VideoReformatter()
+        taken = pixel_format if self._reformatter is None else PLANAR
+        shown = shown_format(pictures)
+        self._range = ColorRange.JPEG if shown.full_range else ColorRange.MPEG
         try:
-            shown = shown_format(pictures)
-            self._context = _open(rendition, shown, fps, pixel_format, threads)
-            self._config = AvcConfig.parse(self._context.extradata or b"")
+            self._context = _open(made, rendition, shown, fps, taken, threads)
+            record = self._context.extradata or b""
+            if (
+                made.is_config_in_band
+            ):  # of another one: a black picture would tell its rate control
+                record = _black_picture(_open(made, rendition, shown, fps, taken, threads))
+            self._config = made.read_config(record)
         except (MemoryError, av.error.MemoryError) as error:
             raise DeviceLost("out of memory opening an encoder") from error
-        except (av.error.FFmpegError, AvcError, ValueError) as error:
-            raise EncodeFailed(f"{rendition.name}: libx264 does not open: {error}") from error
+        except (av.error.FFmpegError, ProtocolError, ValueError) as error:
+            words = f"{rendition.name}: {made.library} does not open: {error}"
+            raise EncodeFailed(words) from error
 
     @property
-    def config(self) -> AvcConfig:
+    def config(self) -> CodecConfig:
         return self._config
 
     def encode(self, surface: Surface, *, force_idr: bool) -> list[EncodedUnit]:
         frame = surface.video_frame()  # type: ignore[attr-defined]  # HostSurface by contract
+        if self._reformatter is not None:
+            frame = self._reformatter.reformat(
+                frame,
+                format=PLANAR,
+                src_color_range=self._range,
+                dst_color_range=self._range,
+            )
+            frame.pts = surface.pts_ms
         # A decoded frame says what it was coded as: the encoder would take that for an order.
         # Frames are shared by renditions that need no scaling; all renditions set the same type.
         frame.pict_type = PictureType.I if force_idr else PictureType.NONE
@@ -110,33 +137,36 @@ class X264Encoder:
         except (MemoryError, av.error.MemoryError) as error:
             raise DeviceLost("out of memory in an encoder") from error
         except av.error.FFmpegError as error:
-            raise EncodeFailed(f"{self._rendition.name}: libx264: {error}") from error
+            words = f"{self._rendition.name}: {self._format.library}: {error}"
+            raise EncodeFailed(words) from error
+        picture_only = self._format.picture_only
         return [
-            EncodedUnit(packet.pts, packet.is_keyframe, _picture_only(bytes(packet)))
+            EncodedUnit(packet.pts, packet.is_keyframe, picture_only(bytes(packet)))
             for packet in packets
             if packet.pts is not None
         ]
 
 
-def _picture_only(data: bytes) -> bytes:
-    """The unit without what stands before its slices: x264 writes its settings into the first."""
-    if data[4] & 0x1F in _PICTURES:
-        return data
-    for begin, end in nal_spans(data):
-        if data[begin] & 0x1F in _PICTURES:
-            return data[begin - 4 :]
-        del end
-    return data
+def _black_picture(context: VideoCodecContext) -> bytes:
+    """A black picture, coded."""
+    assert context.pix_fmt is not None
+    frame = VideoFrame(context.width, context.height, context.pix_fmt)
+    for number, plane in enumerate(frame.planes):
+        plane.update(bytes((128 if number else 16,)) * plane.buffer_size)
+    frame.pts, frame.time_base = 0, MILLISECONDS
+    return b"".join(map(bytes, context.encode(frame)))
 
 
 def _open(
+    made: SoftwareFormat,
     rendition: RenditionFormat,
     pictures: PictureFormat,
     fps: Fraction,
     pixel_format: str,
     threads: int,
 ) -> VideoCodecContext:
-    context = av.CodecContext.create("libx264", "w")
+    context = av.CodecContext.create(made.library, "w")
+    assert isinstance(context, VideoCodecContext)
     context.width = rendition.width
     context.height = rendition.height
     context.pix_fmt = pixel_format
@@ -151,25 +181,6 @@ def _open(
     context.colorspace = pictures.colour_matrix
     context.color_primaries = pictures.colour_primaries
     context.color_trc = pictures.colour_transfer
-    context.options = {
-        "preset": X264_PRESETS.get(rendition.preset, "veryfast"),
-        "tune": "zerolatency",
-        "profile": rendition.profile,
-        "maxrate": str(rendition.peak_bps),  # above the bitrate: VBR, within the VBV
-        "bufsize": str(rendition.vbv_bits),
-        "forced-idr": "1",
-        "a53cc": "0",
-        "x264-params": ":".join(_x264_parameters(rendition)),
-    }
+    context.options = dict(made.options(rendition, threads))
     context.open()
     return context
-
-
-def _x264_parameters(rendition: RenditionFormat) -> list[str]:
-    parameters = ["annexb=0", "scenecut=0", "keyint=infinite", "bframes=0"]
-    # The profile is what the tools in use amount to; the fastest preset uses none of Main's.
-    if rendition.preset == "p1" and rendition.profile != "baseline":
-        parameters.append("cabac=1")
-        if rendition.profile == "high":
-            parameters.append("8x8dct=1")
-    return parameters

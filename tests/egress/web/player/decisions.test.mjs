@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import {
   ABSENT_MS, BACKOFF_MS, Decisions, Failure, MAX_WAIT_MS, QUIET_MS, STALL_MS, START_MS, STEADY_MS,
-  failureOf, renditionFor, retryAfterMs,
+  failureOf, playable, renditionFor, retryAfterMs,
 } from "../../../../egress/web/player/decisions.mjs";
 
 const ALL = { ways: ["whep", "hls", "flv", "native"] };
@@ -54,6 +54,18 @@ for (const [height, name] of [
 test("a stream that has its source alone gives that, and one without any nothing", () => {
   assert.equal(renditionFor([{ name: "source", height: 720 }], 100), "source");
   assert.equal(renditionFor([], 100), "");
+});
+
+test("renditions that this browser cannot show are not offered, and none but H.264 is chosen by itself", () => {
+  const mixed = [
+    { name: "hevc", height: 1080, codec: "h265" }, { name: "web", height: 720, codec: "av1" },
+    { name: "360p", height: 360, codec: "h264" }, { name: "source", height: 0, codec: "" },
+  ];
+  const names = (takes) => playable(mixed, takes).map((one) => one.name);
+  assert.deepEqual(names(() => true), ["hevc", "web", "360p", "source"]);
+  assert.deepEqual(names((type) => type.includes("av01")), ["web", "360p", "source"]);
+  assert.deepEqual(names(() => false), ["360p", "source"]);
+  assert.equal(renditionFor(mixed, 1080), "360p");
 });
 
 test("the first way that shows a picture is kept", () => {

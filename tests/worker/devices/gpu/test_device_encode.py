@@ -102,6 +102,7 @@ def test_the_parameter_sets_are_known_before_the_first_picture(device: GpuBacken
     for rendition in LADDER.renditions:
         for sps in (SPS, full):
             encoder = device.open_encoder(rendition, sps, FPS)
+            assert isinstance(encoder.config, AvcConfig)
             info = parse_sps(encoder.config.sps[0])
             assert (info.width, info.height) == (rendition.width, rendition.height)
             assert colours(info) == colours(sps)

@@ -4,34 +4,38 @@ from fractions import Fraction
 import av
 import pytest
 
-from common.config.ladder import Pipeline, RateControl
-from worker.devices.gpu.device import TEST_RENDITION, judge
+from common.config.ladder import RENDITION_CODECS, Pipeline, RateControl
+from common.media.units import VideoCodec
+from worker.devices.gpu.device import TEST_RENDITION, announced, judge
 from worker.devices.gpu.nvenc import (
     Failure,
     Refusal,
     encoder_options,
     read_failure,
 )
+from worker.devices.gpu.nvenc_units import NVENC_FORMATS
 
 GENERIC = {"maxrate", "bufsize", "g", "bf"}  # of every encoder
 PLENTY, LITTLE = 10 * 1024**3, 10 * 1024**2
 OPEN = "OpenEncodeSessionEx failed: "
 
 
-def test_every_option_is_one_that_the_encoder_knows() -> None:
-    codec = av.CodecContext.create("h264_nvenc", "w")
-    known = {option.name: option for option in codec.supported_options.private}
-    general = {option.name for option in codec.supported_options.generic}
+@pytest.mark.parametrize("codec", RENDITION_CODECS)
+def test_every_option_is_one_that_the_encoder_knows(codec: VideoCodec) -> None:
+    library = NVENC_FORMATS[codec].library
+    found = av.CodecContext.create(library, "w").supported_options
+    known = {option.name: option for option in found.private}
+    general = {option.name for option in found.generic}
     for preset in (f"p{number}" for number in range(1, 8)):
         for profile in ("baseline", "main", "high"):
-            rendition = replace(TEST_RENDITION, preset=preset, profile=profile)
+            rendition = replace(TEST_RENDITION, preset=preset, profile=profile, codec=codec)
             options = encoder_options(rendition, Fraction(30))
             for name, value in options.items():
                 if name in GENERIC:
                     assert name in general
                     continue
                 choices = {choice.name for choice in known[name].choices}
-                assert value in choices or value.isdigit(), f"{name}={value}"
+                assert value in choices or value.isdigit(), f"{library}: {name}={value}"
 
 
 def test_rates_follow_the_rendition() -> None:
@@ -89,3 +93,12 @@ def test_a_test_encode_decides_the_path(failure: Failure | None, path: Pipeline)
     assert found is path
     assert notes
     assert judge(failure, allow_nvenc=False)[0] is Pipeline.HYBRID
+
+
+def test_codecs_are_announced_by_test_encodes() -> None:
+    h265, av1 = VideoCodec.H265, VideoCodec.AV1
+    assert announced({h265: None, av1: None}) == ((VideoCodec.H264, h265, av1), ())
+    none = Failure(Refusal.NO_ENCODER, "x")
+    codecs, notes = announced({h265: Failure(Refusal.SESSION_CAP, "x"), av1: none})
+    assert codecs == (VideoCodec.H264, h265)
+    assert notes == (f"no AV1 by NVENC: {none}",)

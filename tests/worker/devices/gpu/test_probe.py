@@ -12,7 +12,7 @@ from common.errors import EncodeFailed, EncoderLimitReached
 from common.media.pictures import PictureFormat
 from worker.devices.gpu.probe import MAX_SESSIONS, Sessions, count_sessions, try_round
 from worker.devices.software.device import SoftBackend
-from worker.devices.software.encode import X264Encoder
+from worker.devices.software.encode import SoftEncoder
 
 CAP = EncoderLimitReached("encoder session cap of the driver reached", 0)
 
@@ -27,7 +27,7 @@ class Refusing(SoftBackend):
 
     def open_encoder(
         self, rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction
-    ) -> X264Encoder:
+    ) -> SoftEncoder:
         if not self.free:
             raise self.failure
         encoder = super().open_encoder(rendition, pictures, fps)

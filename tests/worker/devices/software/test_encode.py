@@ -6,15 +6,23 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
+from common.codecs.av1 import Av1Config, TemporalUnit, read_unit
 from common.codecs.h264 import AvcConfig, NalType, nal_type, parse_sps, split_avcc
+from common.codecs.h265 import LAST_SLICE
+from common.codecs.h265 import nal_type as hevc_nal_type
+from common.codecs.table import VIDEO_CODECS, CodecConfig
 from common.config.ladder import RateControl, RenditionFormat
 from common.errors import EncodeFailed
-from tests.kit.session_driver import SourceSpec, make_source, pattern
+from common.media.units import Colour, VideoCodec
+from tests.kit.session_driver import SourceSpec, make_source, pattern, plane_of
 from worker.devices.backend import EncodedUnit
+from worker.devices.software import encode as encode_module
 from worker.devices.software.decode import MILLISECONDS
-from worker.devices.software.encode import X264_PRESETS, X264Encoder
+from worker.devices.software.encode import SoftEncoder, encoded_here
+from worker.devices.software.encoder_formats import FORMATS, X264_PRESETS
 
 RENDITION = RenditionFormat(
     "test", 320, 180, 0, 0, 320, 180, Fraction(30), 300_000, 1000, 2000, "main", "p3"
@@ -39,12 +47,17 @@ class HostFrame:
         return self._frame
 
 
-def encoder(rendition: RenditionFormat = RENDITION, pixel_format: str = "yuv420p") -> X264Encoder:
-    return X264Encoder(rendition, SPS, Fraction(30), pixel_format=pixel_format)
+def encoder(rendition: RenditionFormat = RENDITION, pixel_format: str = "yuv420p") -> SoftEncoder:
+    return SoftEncoder(rendition, SPS, Fraction(30), pixel_format=pixel_format)
+
+
+def avc(machine: SoftEncoder) -> AvcConfig:
+    assert isinstance(machine.config, AvcConfig)
+    return machine.config
 
 
 def encode(
-    machine: X264Encoder, frames: int = 30, keys: tuple[int, ...] = (0,)
+    machine: SoftEncoder, frames: int = 30, keys: tuple[int, ...] = (0,)
 ) -> list[EncodedUnit]:
     spec = SourceSpec()
     units = []
@@ -57,8 +70,12 @@ def encode(
     return units
 
 
-def decode(config: AvcConfig, units: list[EncodedUnit]) -> list[VideoFrame]:
-    context = av.CodecContext.create("h264", "r")
+DECODERS = {VideoCodec.H264: "h264", VideoCodec.H265: "hevc", VideoCodec.AV1: "libdav1d"}
+
+
+def decode(config: CodecConfig, units: list[EncodedUnit]) -> list[VideoFrame]:
+    context = av.CodecContext.create(DECODERS[config.codec], "r")
+    assert isinstance(context, VideoCodecContext)
     context.extradata = config.encode()
     context.options = {"err_detect": "explode"}
     frames = []
@@ -67,6 +84,75 @@ def decode(config: AvcConfig, units: list[EncodedUnit]) -> list[VideoFrame]:
         packet.pts = unit.pts_ms
         frames += context.decode(packet)
     return frames + context.decode(None)
+
+
+OTHERS = [replace(RENDITION, codec=codec) for codec in (VideoCodec.H265, VideoCodec.AV1)]
+
+
+@pytest.mark.parametrize("preset", ["p1", "p3"])
+@pytest.mark.parametrize("rendition", OTHERS, ids=lambda one: str(one.codec))
+def test_other_codecs_give_a_picture_for_each_and_keyframes_where_they_are_asked_for(
+    rendition: RenditionFormat, preset: str
+) -> None:
+    machine = encoder(replace(rendition, preset=preset))
+    units = encode(machine, 12, keys=(0, 5))
+    assert [index for index, unit in enumerate(units) if unit.is_idr] == [0, 5]
+    assert [unit.pts_ms for unit in units] == [SourceSpec().pts_ms(index) for index in range(12)]
+    form = VIDEO_CODECS[rendition.codec]
+    record = machine.config.encode()
+    assert machine.config.codec is rendition.codec
+    found = form.parse_config(record)
+    assert (found.width, found.height, found.bit_depth) == (320, 180, 8)
+    for unit in units:
+        assert form.is_random_access(unit.data, record) == unit.is_idr
+    frames = decode(machine.config, units)
+    assert [frame.pts for frame in frames] == [unit.pts_ms for unit in units]
+
+
+def test_h265_has_slices_alone_and_av1_its_sequence_header_in_each_keyframe() -> None:
+    h265, av1 = map(encoder, OTHERS)
+    for unit in encode(h265, 4, keys=(0, 2)):
+        (nal,) = split_avcc(unit.data)
+        assert hevc_nal_type(nal) <= LAST_SLICE
+    assert isinstance(av1.config, Av1Config)
+    for unit in encode(av1, 4, keys=(0, 2)):
+        header = av1.config.sequence_header if unit.is_idr else b""
+        assert read_unit(unit.data) == TemporalUnit(unit.is_idr, True, header, unit.data)
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+@pytest.mark.parametrize("rendition", [RENDITION, *OTHERS], ids=lambda one: str(one.codec))
+def test_every_codec_takes_what_scalers_make_in_its_range_and_colour(
+    rendition: RenditionFormat, is_full: bool
+) -> None:
+    sps = replace(SPS, colour_primaries=1, colour_transfer=1, colour_matrix=1, full_range=is_full)
+    frame = pattern(SourceSpec(), 3)
+    luma = plane_of(frame, 0).astype(int)
+    if is_full:
+        frame = VideoFrame.from_ndarray(frame.to_ndarray(), format="yuvj420p")
+    for pixel_format in (frame.format.name, "nv12"):
+        given = frame
+        if pixel_format == "nv12":
+            given = frame.reformat(
+                format="nv12", src_color_range=1 + is_full, dst_color_range=1 + is_full
+            )
+        rich = replace(rendition, bitrate_bps=5_000_000)
+        machine = SoftEncoder(rich, sps, Fraction(30), pixel_format=pixel_format)
+        units = machine.encode(HostFrame(given, 0), force_idr=True)
+        colour = VIDEO_CODECS[rendition.codec].parse_config(machine.config.encode()).colour
+        assert colour == Colour(1, 1, 1, is_full)
+        (shown,) = decode(machine.config, units)
+        assert abs(plane_of(shown, 0).astype(int) - luma).mean() < 3
+
+
+def test_a_codec_without_an_encoder_in_this_build_fails_with_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    missing = replace(FORMATS[VideoCodec.AV1], library="libnothing")
+    monkeypatch.setattr(encode_module, "FORMATS", {**FORMATS, VideoCodec.AV1: missing})
+    assert encoded_here() == (VideoCodec.H264, VideoCodec.H265)
+    with pytest.raises(EncodeFailed, match="libnothing"):
+        encoder(OTHERS[1])
 
 
 def test_keyframes_are_where_they_are_asked_for_and_nowhere_else() -> None:
@@ -91,7 +177,7 @@ def test_units_hold_slices_only_and_the_config_the_parameter_sets() -> None:
     for unit in encode(machine, 5, keys=(0, 3)):
         (nal,) = split_avcc(unit.data)
         assert nal_type(nal) == (NalType.IDR if unit.is_idr else NalType.SLICE)
-    info = parse_sps(machine.config.sps[0])
+    info = parse_sps(avc(machine).sps[0])
     assert (info.width, info.height, info.reorder_frames) == (320, 180, 0)
     assert info.fps == 30
 
@@ -100,7 +186,7 @@ def test_units_hold_slices_only_and_the_config_the_parameter_sets() -> None:
 @pytest.mark.parametrize("preset", sorted(X264_PRESETS))
 def test_every_profile_comes_out_of_every_preset(profile: str, number: int, preset: str) -> None:
     machine = encoder(replace(RENDITION, profile=profile, preset=preset))
-    assert machine.config.profile == number
+    assert avc(machine).profile == number
     units = encode(machine, 3)
     assert len(decode(machine.config, units)) == 3
 
@@ -115,17 +201,24 @@ def test_frames_from_elsewhere_may_be_nv12() -> None:
 
 def test_colour_and_range_are_carried() -> None:
     sps = replace(SPS, colour_primaries=1, colour_transfer=1, colour_matrix=1, full_range=True)
-    machine = X264Encoder(RENDITION, sps, Fraction(30), pixel_format="yuvj420p")
-    info = parse_sps(machine.config.sps[0])
+    machine = SoftEncoder(RENDITION, sps, Fraction(30), pixel_format="yuvj420p")
+    info = parse_sps(avc(machine).sps[0])
     assert (info.colour_primaries, info.colour_transfer, info.colour_matrix) == (1, 1, 1)
     assert info.full_range
-    assert not parse_sps(encoder().config.sps[0]).full_range
+    assert not parse_sps(avc(encoder()).sps[0]).full_range
 
 
-@pytest.mark.parametrize("fps", [10, 25, 30, 60])
-def test_the_bitrate_is_kept_at_every_rate(fps: int) -> None:
-    rendition = replace(RENDITION, bitrate_bps=400_000, preset="p1")
-    machine = X264Encoder(rendition, SPS, Fraction(fps), pixel_format="yuv420p")
+@pytest.mark.parametrize(
+    ("codec", "fps", "bitrate_bps"),
+    [
+        *[(VideoCodec.H264, fps, 400_000) for fps in (10, 25, 30, 60)],
+        (VideoCodec.H265, 30, 400_000),
+        (VideoCodec.AV1, 30, 1_500_000),  # of so much noise it takes a fifth more than 400,000
+    ],
+)
+def test_the_bitrate_is_kept_at_every_rate(codec: VideoCodec, fps: int, bitrate_bps: int) -> None:
+    rendition = replace(RENDITION, bitrate_bps=bitrate_bps, preset="p1", codec=codec)
+    machine = SoftEncoder(rendition, SPS, Fraction(fps), pixel_format="yuv420p")
     rng = np.random.default_rng(3)
     scene = rng.integers(40, 200, (270 * 2, 320 * 2), dtype=np.uint8)
     size = 0
@@ -134,7 +227,7 @@ def test_the_bitrate_is_kept_at_every_rate(fps: int) -> None:
         frame = HostFrame(VideoFrame.from_ndarray(view, format="yuv420p"), index * 1000 // fps)
         (unit,) = machine.encode(frame, force_idr=index % (2 * fps) == 0)
         size += len(unit.data)
-    assert size * 8 / 6 == pytest.approx(400_000, rel=0.1)
+    assert size * 8 / 6 == pytest.approx(bitrate_bps, rel=0.1)
 
 
 def bytes_of_a_hard_scene(rendition: RenditionFormat) -> int:

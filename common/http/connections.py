@@ -27,6 +27,7 @@ from aiohttp.http_exceptions import (
 
 from common.access.fair_shares import FairShares
 from common.access.peer_address import Networks, host_of
+from common.http.quick import QuickHandler, QuickRequests
 from common.process.listening import join_address
 from common.process.log import RateLimit, more
 
@@ -53,20 +54,26 @@ _UNREADABLE: Final[tuple[tuple[type[HttpProcessingError], str], ...]] = (
 class HttpConnections:
     """Those of one application."""
 
-    def __init__(self, app: web.Application, log: logging.Logger) -> None:
-        """`log` gets a line for what could not be read; its filters are replaced."""
+    def __init__(
+        self, app: web.Application, log: logging.Logger, quick: QuickRequests | None = None
+    ) -> None:
+        """`log` gets a line for what could not be read; its filters are replaced.
+
+        `quick`: requests that are answered without the application.
+        """
         self.refused = 0
         self.closed_for_others = 0
         self.max_connections = 100
         self.exempt = Networks(())  # of whom many come by one address
         self.is_retiring = False
+        self._quick = quick
+        self._how: dict[str, Any] = {  # each connection is handled
+            "access_log": None,
+            "logger": _in_lines(log),
+            "keepalive_timeout": KEEPALIVE_S,
+        }
         self._runner = web.AppRunner(
-            app,
-            handle_signals=False,
-            access_log=None,
-            logger=_in_lines(log),
-            keepalive_timeout=KEEPALIVE_S,
-            shutdown_timeout=CLOSE_S,
+            app, handle_signals=False, shutdown_timeout=CLOSE_S, **self._how
         )
         self._server: asyncio.Server | None = None
         self._shares: FairShares[Any] = FairShares()  # while all places are taken
@@ -131,9 +138,10 @@ class HttpConnections:
 
     def peer_of(self, request: web.BaseRequest) -> str:
         """HOST:PORT of who sent a request."""
-        return self._peer_of(request.protocol)
+        return self.peer_at(request.protocol)
 
-    def _peer_of(self, connection: Any) -> str:
+    def peer_at(self, connection: Any) -> str:
+        """HOST:PORT of who is at the other end of a connection."""
         known = self._peers.get(connection)
         return known if known is not None else _peer_of(connection.transport)
 
@@ -172,14 +180,17 @@ class HttpConnections:
     def _new(self) -> asyncio.Protocol:
         server = self._runner.server
         assert server is not None
-        return cast(asyncio.Protocol, server())
+        if self._quick is None:
+            return cast(asyncio.Protocol, server())
+        loop = asyncio.get_running_loop()
+        return QuickHandler(server, self._quick, loop=loop, **self._how)
 
     def _in_place_of_another(self, peer: str) -> asyncio.Protocol | None:
         """Close another connection for that of a peer, HOST:PORT; None: it is refused."""
         host, now = host_of(peer), time.monotonic()
         if now - self._shares_s >= COUNT_S:
             self._shares_s = now
-            held = ((host_of(self._peer_of(one)), one) for one in self._open)
+            held = ((host_of(self.peer_at(one)), one) for one in self._open)
             self._shares = FairShares(held, self.exempt)
         giving = self._shares.give_way(host)
         if not giving:
@@ -188,7 +199,7 @@ class HttpConnections:
         # one that has sent no request yet rather than one of somebody who watches
         silent = (one for one in giving if self._since.get(one, now) is not None)
         gone = next(silent, None) or next(iter(giving))
-        self._shares.remove(host_of(self._peer_of(gone)), gone)
+        self._shares.remove(host_of(self.peer_at(gone)), gone)
         gone.force_close()
         self.closed_for_others += 1
         made = self._new()

@@ -31,13 +31,30 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 
 
+class AnswerKind:
+    """What the answers of one kind have in common: their status and headers, made once."""
+
+    __slots__ = ("headers", "lines", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
+        """`headers` count before those of every answer."""
+        found = HTTPStatus(status)
+        self.status = found.value
+        self.headers: Mapping[str, str] = headers
+        # the first lines of the head, each with its end
+        first = f"HTTP/1.1 {found.value} {found.phrase}\r\n"
+        self.lines = first.encode("latin-1") + header_lines({**HEADERS, **headers})
+
+
+def header_lines(headers: Mapping[str, str]) -> bytes:
+    """Headers as lines, each with its end."""
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
+
+
 def answer_head(status: int, content_type: str, headers: Mapping[str, str]) -> bytes:
     """The head of an answer that ends with the connection."""
-    found = HTTPStatus(status)
-    named = {"Content-Type": content_type, **HEADERS, **headers, "Connection": "close"}
-    lines = [f"HTTP/1.1 {found.value} {found.phrase}"]
-    lines += [f"{name}: {value}" for name, value in named.items()]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+    named = {"Content-Type": content_type, **headers, "Connection": "close"}
+    return AnswerKind(status, named).lines + b"\r\n"
 
 
 def refusal_answer(refusal: Refusal, headers: Mapping[str, str]) -> bytes:

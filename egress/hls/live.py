@@ -134,30 +134,40 @@ class LiveStreams:
 
     async def wait(self, track: Track, wanted: Wanted, session: Session) -> bool:
         """Wait for what is to come of a playlist; False: for too long, or too many do."""
-        return await self._blocked(track, wanted, session, is_for_part=False)
+        return await self._blocked(self.block(track, wanted, session), track, session)
 
     async def wait_for_part(self, track: Track, msn: int, index: int, session: Session) -> bool:
         """Wait for a part, as `wait` does."""
-        return await self._blocked(track, Wanted(msn, index), session, is_for_part=True)
+        waiting = self.block(track, Wanted(msn, index), session, is_for_part=True)
+        return await self._blocked(waiting, track, session)
 
-    async def _blocked(
-        self, track: Track, wanted: Wanted, session: Session, *, is_for_part: bool
-    ) -> bool:
+    def block(
+        self, track: Track, wanted: Wanted, session: Session, *, is_for_part: bool = False
+    ) -> Waiting | None:
+        """Let a request of a viewer wait, until `unblock`; None: too many do."""
+        if session.waiting >= MAX_WAITING_OF_ONE:
+            return None
         waiting: Waiting = self._loop.create_future()
         now = self._context.clock()
-        if session.waiting >= MAX_WAITING_OF_ONE:
-            return False
         if not track.blocked.add(track.window, wanted, waiting, now, is_for_part=is_for_part):
-            return False
+            return None
         session.waiting += 1
+        return waiting
+
+    def unblock(self, waiting: Waiting, track: Track, session: Session) -> None:
+        """A request of a viewer does not wait any more."""
+        if not waiting.done() or waiting.cancelled():
+            track.blocked.remove(waiting)
+        session.waiting -= 1
+        session.seen_s = self._context.clock()
+
+    async def _blocked(self, waiting: Waiting | None, track: Track, session: Session) -> bool:
+        if waiting is None:
+            return False
         try:
             return await waiting
-        except asyncio.CancelledError:
-            track.blocked.remove(waiting)
-            raise
         finally:
-            session.waiting -= 1
-            session.seen_s = self._context.clock()
+            self.unblock(waiting, track, session)
 
     def _current(self, stream_id: StreamId) -> Hls | None:
         """The stream that is published now; made, where it is not cut yet."""

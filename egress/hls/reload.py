@@ -4,9 +4,9 @@ Section numbers are of draft-pantos-hls-rfc8216bis. A request names a segment an
 it; a part beyond the last of a segment is the first one of the next (6.2.5.2).
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from enum import Enum
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from egress.hls.window import Window
 
@@ -27,8 +27,7 @@ class Verdict(Enum):
     OVER = "over"  # nothing follows, and it is not there
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What a request waits for: a whole segment, or the part of this index."""
 
     msn: int
@@ -39,12 +38,12 @@ def parse_wanted(msn: str | None, part: str | None) -> Wanted | str | None:
     """Read `_HLS_msn` and `_HLS_part`; None: it wants what there is; a text: why it is refused."""
     if msn is None:
         return "_HLS_part needs _HLS_msn" if part is not None else None
-    number = _number(msn)
+    number = number_of(msn)
     if number is None:
         return "_HLS_msn is no number"
     if part is None:
         return Wanted(number)
-    index = _number(part)
+    index = number_of(part)
     return Wanted(number, index) if index is not None else "_HLS_part is no number"
 
 
@@ -80,72 +79,72 @@ def judge_part(window: Window, msn: int, index: int) -> Verdict:
     return Verdict.WAIT
 
 
-@dataclass(slots=True)
-class _Waiting(Generic[T]):
-    """One request."""
+class _Key(NamedTuple):
+    """What some requests wait for alike."""
 
     wanted: Wanted
     is_for_part: bool
-    until_s: float
-    request: T
 
 
 class BlockedRequests(Generic[T]):
-    """Those of one track, in the order in which they came."""
+    """Those of one track, by what they wait for, each with its last moment."""
 
     def __init__(self) -> None:
-        self._waiting: list[_Waiting[T]] = []
+        self._waiting: dict[_Key, list[tuple[float, T]]] = {}
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return self._count
 
     def add(
         self, window: Window, wanted: Wanted, request: T, now: float, *, is_for_part: bool = False
     ) -> bool:
         """Let a request wait; False: too many do."""
-        if len(self._waiting) >= MAX_WAITING:
+        if self._count >= MAX_WAITING:
             return False
         until_s = now + WAIT_TARGETS * window.target_duration
-        self._waiting.append(_Waiting(wanted, is_for_part, until_s, request))
+        self._waiting.setdefault(_Key(wanted, is_for_part), []).append((until_s, request))
+        self._count += 1
         return True
 
     def remove(self, request: T) -> None:
         """Its client has gone."""
-        self._waiting = [one for one in self._waiting if one.request is not request]
+        self._keep(lambda _, one: one is not request)
 
     def ready(self, window: Window) -> list[T]:
         """Those that can be answered since the window has changed, by whatever answer."""
-        found: list[T] = []
-        left: list[_Waiting[T]] = []
-        known: dict[tuple[Wanted, bool], bool] = {}  # most of them want the same
-        for one in self._waiting:
-            key = one.wanted, one.is_for_part
-            if key not in known:
-                wanted = one.wanted
-                if one.is_for_part:
-                    verdict = judge_part(window, wanted.msn, wanted.part or 0)
-                else:
-                    verdict = judge(window, wanted)
-                known[key] = verdict is not Verdict.WAIT
-            if known[key]:
-                found.append(one.request)
-            else:
-                left.append(one)
-        self._waiting = left
+        over = [key for key in self._waiting if _verdict(window, key) is not Verdict.WAIT]
+        found = [one for key in over for _, one in self._waiting.pop(key)]
+        self._count -= len(found)
         return found
 
     def expired(self, now: float) -> list[T]:
         """Those that have waited for long enough."""
-        found = [one.request for one in self._waiting if one.until_s <= now]
-        if found:
-            self._waiting = [one for one in self._waiting if one.until_s > now]
-        return found
+        return self._keep(lambda until_s, _: until_s > now)
 
     def take_all(self) -> list[T]:
         """All of them: it is over."""
-        found = [one.request for one in self._waiting]
-        self._waiting = []
-        return found
+        return self._keep(lambda *_: False)
+
+    def _keep(self, stays: Callable[[float, T], bool]) -> list[T]:
+        """Drop all others, and return them."""
+        gone: list[T] = []
+        for key, group in tuple(self._waiting.items()):
+            left = [one for one in group if stays(*one)]
+            if len(left) < len(group):
+                gone += [request for until_s, request in group if not stays(until_s, request)]
+                self._waiting[key] = left
+            if not left:
+                del self._waiting[key]
+        self._count -= len(gone)
+        return gone
+
+
+def _verdict(window: Window, key: _Key) -> Verdict:
+    wanted = key.wanted
+    if key.is_for_part:
+        return judge_part(window, wanted.msn, wanted.part or 0)
+    return judge(window, wanted)
 
 
 def _is_beyond(window: Window, msn: int, part: int) -> bool:
@@ -154,5 +153,6 @@ def _is_beyond(window: Window, msn: int, part: int) -> bool:
     return segment is not None and not segment.is_gap and part >= len(segment.parts)
 
 
-def _number(text: str) -> int | None:
+def number_of(text: str) -> int | None:
+    """The number of a segment or a part; None: the text is none, or one that is too large."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None

@@ -20,15 +20,17 @@ from aiohttp import web
 from common.access.peer_address import host_of
 from common.access.refusal import Refusal
 from common.config.ladder import SOURCE, Template
+from common.http.statuses import AnswerKind
 from common.ipc.identity import StreamId, stream_id
 from common.media.units import Data, VideoCodec
 from egress.access import Wish
 from egress.admission import NotAdmitted, SessionAsker
 from egress.entrance import Entrance
+from egress.hls.answers import PLAYLIST, kind_of_init, kind_of_media, playlist_body
 from egress.hls.homes import Homes
 from egress.hls.live import Hls, NotThere, Track
 from egress.hls.output import PROTOCOL, HlsOutput
-from egress.hls.playlists import CONTENT_TYPE, SOUND, for_viewer
+from egress.hls.playlists import SOUND
 from egress.hls.reload import Verdict, judge, judge_part, parse_wanted
 from egress.hls.sessions import Session, is_token
 from egress.hls.variants import multivariant
@@ -41,8 +43,7 @@ BY: Final = "by"  # what a viewer watches by, where that is not HLS
 DASH: Final = "dash"
 _OWN: Final = (TOKEN, BY, "rendition", "start")  # of the query; players' own begin with _HLS_
 READING: Final = ("GET", "HEAD")  # HEAD: the same without the body (RFC 9110, 9.3.2)
-_TOO_LONG: Final = "what was asked for has not come in time; ask again"
-_INIT_AGE_S: Final = 86_400  # its name is made of its contents
+TOO_LONG: Final = "what was asked for has not come in time; ask again"
 
 
 def hls_routes(context: WebContext) -> Sequence[Route]:
@@ -114,7 +115,7 @@ class HlsRequests:
             if verdict is Verdict.WAIT and not await self._output.streams.wait(
                 track, wanted, session
             ):
-                raise Refused(503, _TOO_LONG)
+                raise Refused(503, TOO_LONG)
             if self._output.streams.find(session.stream_id) is not hls:
                 # the stream has begun anew meanwhile: its playlist goes on there
                 session, hls, track = await self._find(request)
@@ -127,7 +128,7 @@ class HlsRequests:
         verdict = judge_part(track.window, msn, index)
         if verdict is Verdict.WAIT:
             if not await self._output.streams.wait_for_part(track, msn, index, session):
-                raise Refused(503, _TOO_LONG)
+                raise Refused(503, TOO_LONG)
             verdict = judge_part(track.window, msn, index)
         segment = track.window.segment(msn)
         if verdict is not Verdict.READY or segment is None:
@@ -146,7 +147,7 @@ class HlsRequests:
         data = track.window.inits.get(request.match_info["init"])
         if data is None:
             raise Refused(404, "there is no such initialisation segment, or not any more")
-        return self._media(request, session, track, data, age_s=_INIT_AGE_S)
+        return self._answer(request, session, kind_of_init(is_sound=track.name == SOUND), data)
 
     # ---- who asks -----------------------------------------------------------------------------
 
@@ -286,26 +287,21 @@ class HlsRequests:
     # ---- answers ------------------------------------------------------------------------------
 
     def _text(self, request: web.Request, session: Session, text: str) -> web.Response:
-        body = for_viewer(text, session.query).encode()
-        session.sent_bytes += _sent(request, body)
-        return web.Response(
-            body=body, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-cache"}
-        )
+        return self._answer(request, session, PLAYLIST, playlist_body(text, session.query))
 
     def _media(
-        self,
-        request: web.Request,
-        session: Session,
-        track: Track,
-        data: Data,
-        age_s: float | None = None,
+        self, request: web.Request, session: Session, track: Track, data: Data
+    ) -> web.Response:
+        return self._answer(request, session, kind_of_media(track.name, track.window), data)
+
+    @staticmethod
+    def _answer(
+        request: web.Request, session: Session, kind: AnswerKind, data: Data
     ) -> web.Response:
         body = data if isinstance(data, bytes) else bytes(data)
-        session.sent_bytes += _sent(request, body)
-        kind = "audio/mp4" if track.name == SOUND else "video/mp4"
-        age_s = track.window.limits.seconds if age_s is None else age_s
-        cache = f"public, max-age={int(age_s)}"
-        return web.Response(body=body, headers={"Content-Type": kind, "Cache-Control": cache})
+        if request.method != "HEAD":
+            session.sent_bytes += len(body)
+        return web.Response(body=body, headers=kind.headers)
 
 
 def _asked(request: web.Request) -> StreamId:
@@ -327,8 +323,3 @@ def _carried(token: str, wish: Wish, protocol: str) -> str:
         if name not in _OWN and not name.startswith("_HLS_")
     ]
     return urlencode([*own, *copied], quote_via=quote)
-
-
-def _sent(request: web.Request, body: bytes) -> int:
-    """How much of an answer's body goes out."""
-    return 0 if request.method == "HEAD" else len(body)

@@ -6,10 +6,10 @@ at the same number, since players line tracks up by them (draft-pantos-hls-rfc82
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
 from typing import Final, Generic, TypeVar
 
 from common.config.ladder import SOURCE
+from common.config.ladder import Rendition as Declared
 from common.errors import ProtocolError
 from common.media.units import AudioConfig, AudioUnit, VideoConfig, VideoUnit
 from common.mp4.init_segment import is_known
@@ -42,6 +42,8 @@ class TrackState(Generic[R]):
         self.blocked: BlockedRequests[R] = BlockedRequests()
         self.cutting: PictureTrack | SoundTrack | None = None
         self.configs: dict[str, PictureTrack | SoundTrack] = {}  # of the window's `inits`
+        # Whether it can be played, as of which version of the window and of the stream's tracks.
+        self.playable: tuple[tuple[int, int], bool] = ((-1, -1), False)
         self._text: dict[bool, tuple[int, str]] = {}  # by whether it skips; of which version
 
     def take(self, parts: Sequence[Part]) -> bool:
@@ -52,18 +54,11 @@ class TrackState(Generic[R]):
             self.window.add(part, self.cutting.cutter.scale)
         return bool(parts)
 
-    def playlist(
-        self,
-        unix_offset_s: float,
-        hold_back_s: float,
-        reports: Callable[[], list[playlists.Report]],
-        *,
-        skips: bool,
-    ) -> str:
+    def playlist(self, made: Callable[[], str], *, skips: bool) -> str:
         """The track's playlist, made once for each version of its window."""
         version, text = self._text.get(skips, (-1, ""))
         if version != self.window.version:
-            text = playlists.media(self.window, unix_offset_s, hold_back_s, reports(), skips=skips)
+            text = made()
             self._text[skips] = self.window.version, text
         return text
 
@@ -106,6 +101,7 @@ class HlsStream(Generic[R]):
         self.limits = limits
         self.opened_s = opened_s
         self.tracks: dict[str, TrackState[R]] = {}
+        self._track_changes = 0  # it grows with whatever track comes or goes
         self.unreadable = 0  # units
         self.problems: dict[str, str] = {}  # renditions that have no track, and why
         self._feeds: dict[str, RenditionFeed[R]] = {}
@@ -131,6 +127,7 @@ class HlsStream(Generic[R]):
                 self.rendition_ended(name)
                 self._headers.pop(name, None)
                 self.tracks.pop(name, None)
+                self._track_changes += 1
             feed = self._feeds[name] = RenditionFeed(self, rendition)
             rendition.subscribe(feed, Start.FIRST)
 
@@ -232,14 +229,18 @@ class HlsStream(Generic[R]):
         return sound is not None and sound.window.has_media
 
     def is_playable(self, name: str) -> bool:
-        """Whether a track's playlist has something to play."""
+        """Whether a track's playlist has something to play; looked at once for each version."""
         track = self.tracks.get(name)
         if track is None:
             return False
         window = track.window
-        # players begin so far behind the end, and shaka 5.2 throws where that is before all
-        is_long = window.listed_s >= self._hold_back()
-        return window.has_ended or (window.has_media and window.has_segment and is_long)
+        key = window.version, self._track_changes
+        if track.playable[0] != key:
+            # players begin so far behind the end, and shaka 5.2 throws where that is before all
+            is_long = window.listed_s >= self._hold_back()
+            is_playable = window.has_media and window.has_segment and is_long
+            track.playable = key, window.has_ended or is_playable
+        return track.playable[1]
 
     def is_there(self, name: str) -> bool:
         """Whether viewers are told of a track: in the playlist of all, and in DASH's description.
@@ -258,13 +259,14 @@ class HlsStream(Generic[R]):
 
     def media(self, name: str, *, skips: bool = False) -> str:
         """The playlist of a track; it has to be there."""
-        self._hold_back_s = self._hold_back()
-        return self.tracks[name].playlist(
-            self.numbering.unix_offset_s,
-            self._hold_back_s,
-            lambda: list(self._reports(name)),
-            skips=skips,
-        )
+        track = self.tracks[name]
+
+        def made() -> str:
+            back_s = self._hold_back_s = self._hold_back()
+            offset_s, reports = self.numbering.unix_offset_s, list(self._reports(name))
+            return playlists.media(track.window, offset_s, back_s, reports, skips=skips)
+
+        return track.playlist(made, skips=skips)
 
     @property
     def size(self) -> int:
@@ -306,6 +308,7 @@ class HlsStream(Generic[R]):
             first_msn = self._next_discontinuity()
         made: PictureTrack | SoundTrack
         if isinstance(config, VideoConfig):
+            declared = _declared(self.stream, name)
             made = PictureTrack(
                 config,
                 self.gop_ms,
@@ -313,7 +316,7 @@ class HlsStream(Generic[R]):
                 target=target,
                 first_msn=first_msn,
                 base_msn=base_msn,
-                fps=self._usual_fps(name),
+                fps=declared.fps if declared is not None else None,
             )
         else:
             if isinstance(before, SoundTrack) and before.cutter.scale != config.sample_rate:
@@ -333,6 +336,7 @@ class HlsStream(Generic[R]):
                 self.gop_ms, seconds, self.limits, self.numbering.discontinuities, base_msn=base_msn
             )
             track = self.tracks[name] = TrackState(name, window)
+            self._track_changes += 1
         track.cutting = made
         track.window.configure(made.init_id, made.init)
         track.configs[made.init_id] = made
@@ -364,21 +368,17 @@ class HlsStream(Generic[R]):
                 sound.cutting.begin_ms = unit.dts_ms
         self._last_ms = unit.dts_ms
 
-    def _usual_fps(self, name: str) -> Fraction | None:
-        """What the template says of a rendition's rate."""
-        for rendition in self.stream.template.renditions:
-            if rendition.name == name:
-                return rendition.fps
-        return None
-
     def declared_bps(self, name: str) -> int:
         """What the template says of a rendition's rate of bits; 0 of the source's."""
-        for rendition in self.stream.template.renditions:
-            if rendition.name == name:
-                return rendition.maxrate_bps or rendition.bitrate_bps
-        return 0
+        declared = _declared(self.stream, name)
+        return declared.maxrate_bps or declared.bitrate_bps if declared is not None else 0
 
     def _reports(self, name: str) -> Iterator[playlists.Report]:
         for other, track in self.tracks.items():
             if other != name and track.window.has_media and not track.window.has_ended:
                 yield playlists.report(other, track.window)
+
+
+def _declared(stream: Stream, name: str) -> Declared | None:
+    """A rendition as the template has it."""
+    return next((one for one in stream.template.renditions if one.name == name), None)

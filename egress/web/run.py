@@ -19,7 +19,7 @@ from egress.web import passing
 from egress.web.decrypted import SOCKET, DecryptedClients
 from egress.web.routes import WebContext
 from egress.web.server import HttpServer
-from egress.web.table import WEB_OUTPUTS, all_routes
+from egress.web.table import WEB_OUTPUTS, all_routes, quick
 
 KEY = "listen.http"
 
@@ -52,6 +52,7 @@ class WebService(ViewerService):
             follow=self._followers.append,
         )
         self._routes = all_routes(context)
+        self._look = quick(context)
         self._server = HttpServer()
         self._decrypted_at = process.address(SOCKET, UNIX)
         self._decrypted = DecryptedClients(self._decrypted_at, self._server.adopt)
@@ -102,7 +103,7 @@ class WebService(ViewerService):
         self._requests.close()
 
     async def listen(self) -> None:
-        await self._server.start(self._routes)
+        await self._server.start(self._routes, self._look)
         had_none = not self._listener.addresses
         sock = await self._listener.wait()
         if had_none:

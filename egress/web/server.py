@@ -16,6 +16,8 @@ from common.access.peer_address import Networks, host_of
 from common.config.settings import Settings
 from common.http.connections import HttpConnections
 from common.http.handover import HandedOver
+from common.http.quick import Look, QuickAnswer, QuickRequests, QuickWait
+from common.http.request_heads import MAX_TARGET
 from common.http.statuses import HEADERS
 from common.process.log import PeerLines, RateLimit, more
 from egress.web.answers import Refused, cors, http_error, preflight, refused
@@ -25,7 +27,6 @@ log = logging.getLogger("tfarm.egress.web.server")
 
 MAX_BODY_BYTES: Final = 64 * 1024  # an SDP offer has some kilobytes
 _WAS_PASSED: Final = web.RequestKey("was_passed", bool)  # another process has read it
-MAX_TARGET_BYTES: Final = 2048  # path and query: a signed URL has some hundred
 
 
 class HttpServer:
@@ -37,7 +38,11 @@ class HttpServer:
         self._faults = RateLimit(burst=5, interval_s=10.0)
         self._lines = PeerLines()
         self._app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
-        self._connections = HttpConnections(self._app, logging.getLogger("tfarm.egress.web.http"))
+        self._look: Look = lambda _: None
+        self._quick = QuickRequests(self._look_first, self._cors, self._on_quick)
+        self._connections = HttpConnections(
+            self._app, logging.getLogger("tfarm.egress.web.http"), self._quick
+        )
 
     @property
     def counters(self) -> dict[str, int]:
@@ -51,12 +56,14 @@ class HttpServer:
     def configure(self, settings: Settings) -> None:
         """Use other settings from now on."""
         self._settings = settings
+        self._quick.heads.clear()
         self._connections.max_connections = settings.web.max_connections
         proxies, exempt = settings.web.trusted_proxies, settings.ingest.exempt_networks
         self._connections.exempt = Networks((*proxies, *exempt))
 
-    async def start(self, routes: Sequence[Any]) -> None:
-        """Answer by these routes from now on."""
+    async def start(self, routes: Sequence[Any], look: Look) -> None:
+        """Answer by these routes from now on, and before them by `look`."""
+        self._look = look
         self._app.router.add_routes(routes)
         await self._connections.start()
 
@@ -104,11 +111,12 @@ class HttpServer:
         if response.prepared or isinstance(response, HandedOver):
             return response
         if response.status >= 400:
-            self._on_refused(request, response)
+            self._on_refused(
+                self.peer_of(request), request.method, _route(request), response.status
+            )
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
-        origins = self._settings.web.cors_origins
-        for name, value in cors(origins, request.headers.get("Origin")).items():
+        for name, value in self._cors(request.headers.get("Origin")).items():
             own = response.headers.get(name) if name == "Vary" else None
             response.headers[name] = f"{own}, {value}" if own else value
         if self._connections.is_retiring:
@@ -120,8 +128,8 @@ class HttpServer:
     ) -> web.StreamResponse:
         response: web.StreamResponse
         try:
-            if len(request.raw_path) > MAX_TARGET_BYTES:
-                raise Refused(414, f"an address has at most {MAX_TARGET_BYTES} bytes here")
+            if len(request.raw_path) > MAX_TARGET:
+                raise Refused(414, f"an address has at most {MAX_TARGET} bytes here")
             if request.method == "OPTIONS":
                 return preflight()
             response = await handler(request)
@@ -137,13 +145,26 @@ class HttpServer:
             response = refused(Refused(500, "this is a fault of tfarm"))
         return response
 
-    def _on_refused(self, request: web.Request, response: web.StreamResponse) -> None:
+    def _cors(self, origin: str | None) -> dict[str, str]:
+        return cors(self._settings.web.cors_origins, origin)
+
+    def _look_first(self, target: str) -> QuickAnswer | QuickWait | None:
+        """Look for a quick answer; none tells a client to connect anew."""
+        return None if self._connections.is_retiring else self._look(target)
+
+    def _on_quick(self, connection: web.RequestHandler, answer: QuickAnswer) -> None:
+        self._counts["requests"] += 1
+        if answer.kind.status >= 400:
+            peer = self._connections.peer_at(connection)
+            self._on_refused(peer, "GET", answer.route, answer.kind.status)
+
+    def _on_refused(self, peer: str, method: str, route: str, status: int) -> None:
         """Count it, and log it: the address without what may be a credential."""
         self._counts["refused requests"] += 1
-        address = host_of(self.peer_of(request))
+        address = host_of(peer)
         if (held := self._lines.allow(address, time.monotonic())) is not None:
             words = "request refused address=%s method=%s route=%s status=%d%s"
-            log.info(words, address, request.method, _route(request), response.status, more(held))
+            log.info(words, address, method, route, status, more(held))
 
 
 def _route(request: web.Request) -> str:

@@ -8,8 +8,10 @@ from typing import Any
 
 from aiohttp import web
 
+from common.http.quick import Look
 from egress.dash.routes import dash_routes
 from egress.hls.output import HlsOutput
+from egress.hls.quick import QuickHls
 from egress.hls.routes import hls_routes
 from egress.output import Output, OutputContext
 from egress.web.flv import flv_routes
@@ -30,6 +32,11 @@ ROUTES: Sequence[Callable[[WebContext], Sequence[Route]]] = (
     dash_routes,  # before those of HLS: a segment may be one that is being made
     hls_routes,
 )
+
+
+def quick(context: WebContext) -> Look:
+    """What is looked at before them, for requests that come again and again."""
+    return QuickHls(context).look
 
 
 def all_routes(context: WebContext) -> list[Any]:

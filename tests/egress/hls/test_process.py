@@ -146,7 +146,8 @@ def test_a_viewer_from_the_first_playlist_on(web: EgressProcess, viewers: list[V
     files = ("720p/index.m3u8", f"720p/{init[0]}", "720p/3.0.m4s", "720p/2.m4s", "sound/2.m4s")
     for file in files:
         found = viewer.headers("HEAD", at(file))
-        assert found == viewer.headers("GET", at(file))
+        assert found == viewer.headers("GET", at(file)), "answered by aiohttp"
+        assert found == viewer.headers("GET", at(file)), "answered at once"
         assert int(found["Content-Length"]) > 0
     assert "Content-Type" in viewer.headers("HEAD", at("index.mpd"))
     # three who wait for the same part, each in his own way

@@ -174,6 +174,12 @@ READS: Final = (
         "Who was refused lately, and why.",
         schemas.listing("refusals", schemas.REFUSAL),
     ),
+    _read(
+        "remotes",
+        "/remotes",
+        "Streams that are fetched from other servers, or sent to them.",
+        schemas.listing("remotes", schemas.REMOTE),
+    ),
     _read("bans", "/bans", "Who is kept out.", schemas.listing("bans", schemas.BAN)),
     _read(
         "kicks",

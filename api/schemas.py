@@ -7,6 +7,8 @@ docs/status-json.md says what the fields of the status document mean.
 import re
 from typing import Any, Final
 
+from common.ipc.remote_status import RemoteState
+
 Json = dict[str, Any]
 
 TEXT: Final[Json] = {"type": "string"}
@@ -214,6 +216,23 @@ BAN: Final = form(
 KICK: Final = form(
     "A stream that is kept out.", id=TEXT, app=TEXT, key=nullable(TEXT), for_s=NUMBER
 )
+REMOTE: Final = form(
+    "A stream that is fetched from another server, or sent to one.",
+    id=TEXT,
+    app=TEXT,
+    key=nullable(TEXT),
+    is_key_secret=TRUTH,
+    direction={"type": "string", "enum": ["pull", "push"]},
+    url=TEXT,  # as people may see it
+    rendition=TEXT,  # that is pushed
+    state={"type": "string", "enum": [state.value for state in RemoteState]},
+    since_unix=NUMBER,
+    reason=TEXT,
+    attempts=COUNT,
+    connected=COUNT,
+    bytes=COUNT,
+    retry_unix=NUMBER,
+)
 STATUS: Final = form(
     "The farm as a whole.",
     **_AGE,
@@ -262,10 +281,11 @@ OVERVIEW: Final = STATUS | {
         "refusals": array(REFUSAL),
         "bans": array(BAN),
         "kicks": array(KICK),
+        "remotes": array(REMOTE),
     },
     "required": [
         *STATUS["required"],
-        *("streams", "devices", "supervisor", "children", "refusals", "bans", "kicks"),
+        *("streams", "devices", "supervisor", "children", "refusals", "bans", "kicks", "remotes"),
     ],
 }
 

@@ -47,6 +47,9 @@ SOURCES = [
 # Pure modules without a test file of their own, and where they are tested instead.
 TESTED_ELSEWHERE = {
     "api/exposition.py": "tests/api/test_metrics.py",
+    "common/ipc/gop_items.py": "values; tests/ingest/streams/test_gop_transfer.py",
+    "common/ipc/remote_status.py": "values; tests of the children that report them",
+    "ingest/pull/source.py": "protocols and values; tests/ingest/pull",
     "common/ipc/unit_ways.py": "protocols; tests of those who keep to them",
     **{
         f"common/ipc/{name}_messages.py": "values; tests/common/ipc/test_envelope.py has every kind"

@@ -45,6 +45,8 @@ def changes(before: Settings, after: Settings) -> list[Change]:
     found += _of_stream_keys(before, after)
     if before.calibration != after.calibration:
         found.append(Change("calibration", Holds.NEW_STREAMS))
+    if before.pulls != after.pulls:
+        found.append(Change("pull", Holds.NOW))
     return found
 
 

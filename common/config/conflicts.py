@@ -54,6 +54,7 @@ def conflicts(settings: Settings, faulty: Sequence[str] = ()) -> list[ConfigFaul
         *_same_addresses(settings),
         *_of_web(settings),
         *_of_cluster(settings.cluster),
+        *_of_pulls(settings),
     ]
     for template in settings.templates:
         every += _of_template(template, f"templates.{template.name}")
@@ -147,6 +148,24 @@ def _of_cluster(cluster: ClusterSettings) -> Iterator[Conflict]:
             if name not in given:
                 problem = f"must be there: cluster.{given[0]} is"
                 yield Conflict(f"cluster.{name}", problem, (f"cluster.{given[0]}",))
+
+
+MAX_PULLS = 500
+
+
+def _of_pulls(settings: Settings) -> Iterator[Conflict]:
+    seen: dict[str, int] = {}
+    for index, pull in enumerate(settings.pulls):
+        here = f"pull[{index}]"
+        if settings.template(pull.app) is None:
+            problem = f'there is no app "{pull.app}"'
+            yield Conflict(f"{here}.app", problem, (f"templates.{pull.app}",))
+        if pull.stream_id in seen:
+            first = f"pull[{seen[pull.stream_id]}]"
+            yield Conflict(f"{here}.key", f"is the stream of {first}", (first,))
+        seen.setdefault(pull.stream_id, index)
+    if len(settings.pulls) > MAX_PULLS:
+        yield Conflict("pull", f"must be at most {MAX_PULLS}")
 
 
 def _of_template(template: Template, path: str) -> Iterator[Conflict]:

@@ -16,6 +16,7 @@ from common.config.keys import Holds, Table, key, tables
 from common.config.model_cluster import ClusterTable
 from common.config.model_http import ApiTable, WebrtcTable, WebTable
 from common.config.model_listen import ListenTable, SrtTable
+from common.config.model_remote import PullTable
 from common.config.model_templates import Amount, CalibrationTable, TemplateTable
 from common.config.settings import (
     ApiSettings,
@@ -420,6 +421,7 @@ class File(Table):
         at_least=1, schema={"propertyNames": Name().schema()}
     )
     calibration: tuple[CalibrationTable, ...] = tables()
+    pull: tuple[PullTable, ...] = tables()
 
     def all_settings(self) -> Settings:
         """The farm's settings; what the file does not say keeps its default."""
@@ -442,6 +444,8 @@ class File(Table):
             given["calibration"] = tuple(
                 Calibration(**table.settings()) for table in self.calibration
             )
+        if self.pull is not None:
+            given["pulls"] = tuple(table.setting() for table in self.pull)
         return Settings(**given)
 
 

@@ -21,6 +21,7 @@ from common.config.model_access import (
     SigningTable,
     StreamKeysTable,
 )
+from common.config.model_remote import PullTable
 from common.config.model_templates import CalibrationTable, RenditionTable, TemplateTable
 from common.config.settings import DEFAULT_RENDITIONS
 from common.config.values import Json
@@ -45,6 +46,7 @@ def tables() -> dict[str, type[Table]]:
         "[templates.APP.stream_keys.KEY]": StreamKeysTable,
         "[[templates.APP.renditions]]": RenditionTable,
         "[[calibration]]": CalibrationTable,
+        "[[pull]]": PullTable,
     }
 
 
@@ -64,7 +66,10 @@ def sample() -> str:
         if table is RenditionTable:
             lines += _sample_ladder()
         elif table is CalibrationTable:
-            lines += _sample_calibration()
+            about = "What a stream takes, as `tfarm calibrate` measured and wrote it."
+            lines += _sample_array(name, table, about)
+        elif table is PullTable:
+            lines += _sample_array(name, table, "Streams that are fetched from elsewhere.")
         elif table is StreamKeysTable:
             lines += _sample_stream_keys()
         else:
@@ -124,11 +129,12 @@ def _sample_stream_keys() -> Iterator[str]:
         yield f"#{declared.name} = {toml(declared.key.example)}"
 
 
-def _sample_calibration() -> Iterator[str]:
+def _sample_array(name: str, table: type[Table], about: str) -> Iterator[str]:
+    """An array of tables of which there are none at first."""
     yield ""
-    yield from _comment("What a stream takes, as `tfarm calibrate` measured and wrote it.")
-    yield "#[[calibration]]"
-    for declared in CalibrationTable.declared():
+    yield from _comment(about)
+    yield f"#{name}"
+    for declared in table.declared():
         yield ""
         yield from _about(declared)
         default = declared.raw_default()

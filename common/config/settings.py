@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from fractions import Fraction
 
 from common.config.ladder import Pipeline, Rendition, Template
@@ -179,6 +180,32 @@ class SrtSettings:
         return SrtSettings(self.latency_ms)
 
 
+class RtspTransport(StrEnum):
+    """How an RTSP server sends what is pulled."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """A stream that this farm fetches from elsewhere; `app` names its template."""
+
+    app: str
+    key: str = field(repr=False)
+    url: str = field(repr=False)  # "": for who is not to know it
+    rtsp_transport: RtspTransport = RtspTransport.TCP
+
+    @property
+    def stream_id(self) -> str:
+        """APP/KEY."""
+        return f"{self.app}/{self.key}"
+
+    def without_url(self) -> "Pull":
+        """The same for who fetches nothing."""
+        return Pull(self.app, self.key, "")
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
     """Several hosts as one farm, by etcd."""
@@ -254,6 +281,7 @@ class Settings:
     listen_srt: Listen | None = None  # UDP, for publishers by SRT; None: nowhere
     srt: SrtSettings = field(default_factory=SrtSettings)
     listen_whip: Listen | None = None  # UDP, for publishers by WHIP; None: nowhere
+    pulls: tuple[Pull, ...] = field(default=(), repr=False)
 
     def template_of(
         self, stream_id: str, overrides: StreamOverrides = NO_OVERRIDES

@@ -410,7 +410,7 @@ def run_child(
     def build_and_freeze(process: ChildProcess) -> ChildService:
         service = build(process, arguments)
         if confinement is not None:
-            sandbox.close_calls()
+            sandbox.close_calls(sandbox.calls_of(confinement.paths))
             process.sandbox = sandbox.problems() or WHOLE
         elif kind.is_sandboxed:
             process.sandbox = OFF

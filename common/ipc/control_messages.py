@@ -4,7 +4,6 @@
 """
 
 from dataclasses import dataclass, field
-from enum import Enum
 
 from common.access.bans import Ban
 from common.access.credentials import UNTOLD, Credentials
@@ -14,7 +13,9 @@ from common.config.ladder import Pipeline, SourceFormat, Template
 from common.config.overrides import NO_OVERRIDES, StreamOverrides
 from common.config.settings import Settings
 from common.ipc.envelope import message
+from common.ipc.gop_items import TransferItem
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
+from common.ipc.remote_status import RemoteStatus
 from common.ipc.status_messages import AudioLevels, PublisherStatus, ServedStatus, TranscodeStatus
 from common.media.clock import ResumeTime
 from common.media.pictures import DecodeLimits
@@ -106,6 +107,7 @@ class Heartbeat:
     # Of the frame path since the process began, by stage, or "encode:720p". Empty: as before.
     delays: dict[str, DelayCounts] = field(default_factory=dict)
     served_last: tuple[ServedStatus, ...] = ()  # streams that have ended since the last one
+    remotes: tuple[RemoteStatus, ...] = ()  # pull, push
 
 
 @message("fatal")
@@ -226,29 +228,6 @@ class StreamRevoked:
     stream_id: StreamId
     refusal: Refusal | None = None  # of the other publisher; None: the stream is given up
     resume_time: ResumeTime | None = None  # None: nothing of it was sent
-
-
-class TransferKind(Enum):
-    """The kind of an item of a `GopTransfer`, and of its payload."""
-
-    METADATA = "metadata"  # the body of onMetaData
-    VIDEO_CONFIG = "video-config"  # the codec's configuration record
-    AUDIO_CONFIG = "audio-config"  # likewise; empty for codecs that have none
-    VIDEO = "video"  # a unit's data
-    AUDIO = "audio"
-    DATA = "data"
-
-
-@dataclass(frozen=True, slots=True)
-class TransferItem:
-    """One item of a `GopTransfer`."""
-
-    kind: TransferKind
-    codec: str = ""  # of `common.media.units`; of audio and video
-    dts_ms: int = 0
-    composition_ms: int = 0  # PTS - DTS
-    flags: int = 0  # as ingest/streams/gop_transfer.py has them
-    received_s: float = 0.0
 
 
 @message("gop-transfer")

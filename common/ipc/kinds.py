@@ -56,6 +56,7 @@ class ChildKind:
     admits: bool = False  # lets publishers or viewers in, and is told the keys for that
     has_viewers: bool = False  # sends renditions to viewers, and reports them by stream
     speaks_srt: bool = False  # and is told the passphrases of publishers
+    fetches: bool = False  # connects to other servers, and is told their URLs
     calls_hooks: bool = False  # and is told the secrets that sign what it sends
     # A process with all imports done waits to be its next child (`common/process/standby.py`).
     has_standby: bool = False
@@ -125,6 +126,17 @@ KINDS: Final[dict[str, ChildKind]] = {
             is_sandboxed=True,
             speaks_srt=True,
             max_descriptors=2560,  # one for each that watches (`ingest/srt/listener.py`)
+        ),
+        ChildKind(
+            "pull",
+            module="ingest.pull",
+            libraries=("av",),
+            parses_strangers=True,
+            death_costs="streams that are pulled are fetched anew; players see the last picture",
+            count=lambda settings: int(bool(settings.pulls)),
+            is_sandboxed=True,
+            fetches=True,
+            max_descriptors=2048,
         ),
         ChildKind(
             "whip",
@@ -309,6 +321,8 @@ def settings_for(kind: str, settings: Settings) -> Settings:
     found = KINDS.get(kind)
     if found is None or not found.speaks_srt:
         settings = replace(settings, srt=settings.srt.without_passphrases())
+    if found is None or not found.fetches:
+        settings = replace(settings, pulls=tuple(pull.without_url() for pull in settings.pulls))
     closed = settings.without_access(has_hooks=found is not None and found.calls_hooks)
     if found is None:
         return closed

@@ -17,7 +17,7 @@ from common.ipc.kinds import KINDS
 SENDERS: Final[Mapping[str, Set[str]]] = {
     "media": frozenset({"ingest"}),
     "tags": frozenset({"ingest", "worker", "encoder", "relay"}),
-    "units": frozenset({"relay", "srt", "whip"}),
+    "units": frozenset({"relay", "srt", "pull", "whip"}),
     "forward": frozenset({"ingest"}),
     "pictures": frozenset({"worker"}),
     "pools": frozenset({"worker"}),

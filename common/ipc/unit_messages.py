@@ -75,6 +75,9 @@ class PublishAsk:
     # It goes on with a stream whose owner is lost, if that is not here yet.
     resume: ResumeTime | None = None
     gop: GopTransfer | None = None  # what it has of that, until its next keyframe
+    # The configuration orders that it be fetched: no rule and no hook is asked. Of `pull` alone,
+    # for streams that the ingest's own configuration names; it takes the stream from nobody.
+    is_ordered: bool = False
 
 
 @message("publish-check")

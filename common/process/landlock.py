@@ -54,11 +54,13 @@ def forbid_new_privileges() -> None:
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 
 
-def restrict(allowed: Iterable[tuple[Path, int]], *, may_bind: bool = False) -> None:
+def restrict(
+    allowed: Iterable[tuple[Path, int]], *, may_bind: bool = False, may_connect: bool = False
+) -> None:
     """Leave the calling thread these paths, each with what may be done beneath it.
 
     A path that does not exist is skipped. `forbid_new_privileges` comes first. `may_bind`: it may
-    still bind a TCP address.
+    still bind a TCP address; `may_connect`: it may do both, and connect.
 
     Raises:
         OSError: the kernel has no Landlock, or refused.
@@ -69,6 +71,7 @@ def restrict(allowed: Iterable[tuple[Path, int]], *, may_bind: bool = False) -> 
     handled = _HANDLED[min(version, max(_HANDLED))] - 1
     size = next(size for since, size in _ATTRIBUTE_BYTES if version >= since)
     net = _CONNECT_TCP if may_bind else _CONNECT_TCP | _BIND_TCP
+    net = 0 if may_connect else net
     attribute = struct.pack("=QQQ", handled, net, _SCOPED)[:size]
     ruleset = _check(
         _libc.syscall(_CREATE_RULESET, attribute, ctypes.c_size_t(size), ctypes.c_uint32(0))

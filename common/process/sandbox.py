@@ -61,6 +61,7 @@ class SandboxPaths:
     read: tuple[Path, ...] = ()
     devices: tuple[Path, ...] = ()  # read, written, ioctl
     listens: bool = False  # it binds a TCP address before `close_calls`
+    connects: bool = False  # it connects to other hosts, and listens for what they send
 
 
 def missing() -> list[str]:
@@ -88,7 +89,9 @@ def close_files(run_dir: Path, paths: SandboxPaths, packages: Iterable[Path] = (
     """
     try:
         landlock.forbid_new_privileges()
-        landlock.restrict(_allowed(run_dir, paths, packages), may_bind=paths.listens)
+        landlock.restrict(
+            _allowed(run_dir, paths, packages), may_bind=paths.listens, may_connect=paths.connects
+        )
     except OSError as error:
         log.warning("no sandbox for files reason=%s", error.strerror)
         _problems[f"its files are not closed ({error.strerror})"] = None
@@ -99,6 +102,11 @@ def close_files(run_dir: Path, paths: SandboxPaths, packages: Iterable[Path] = (
         words = f"its files are not closed to {threads - 1} threads that a library had started"
         _problems[words] = None
     return True
+
+
+def calls_of(paths: SandboxPaths) -> Sequence[Forbidden]:
+    """The system calls that are closed to a process that needs these."""
+    return STARTS_NOTHING if paths.connects else FORBIDDEN
 
 
 def close_calls(forbidden: Sequence[Forbidden] = FORBIDDEN) -> bool:

@@ -1,13 +1,13 @@
 """The client's side of one RTMP connection, without IO: publishes or plays one stream.
 
-Used by `tfarm demo`, tests and benches. It asks in FFmpeg's order and splits URLs as FFmpeg
-does, so a server that serves it serves the common clients. Call `start`, then write
-`data_to_send`, feed `receive_data`, and take the events.
+Used by `tfarm demo`, what is pulled and pushed, tests and benches. It asks in FFmpeg's order and
+splits URLs as FFmpeg does, so a server that serves it serves the common clients. Call `start`, then
+write `data_to_send`, feed `receive_data`, and take the events.
 """
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -39,6 +39,7 @@ from common.rtmp.messages import (
 )
 
 DEFAULT_PORT: Final = 1935
+TLS_PORT: Final = 443
 
 # FFmpeg's chunk streams.
 _AUDIO_CHUNK_STREAM: Final = 4  # data too
@@ -52,23 +53,24 @@ _MASK32: Final = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An rtmp:// URL as FFmpeg takes it apart."""
+    """An rtmp:// or rtmps:// URL as FFmpeg takes it apart."""
 
     host: str
     port: int
-    app: str
-    name: str
-    tc_url: str
+    app: str = field(repr=False)
+    name: str = field(repr=False)
+    tc_url: str = field(repr=False)
+    is_tls: bool = False
 
 
 def split_url(url: str) -> Address:
     """Splits a URL as FFmpeg does: two path parts are the app if there are three or more.
 
     Raises:
-        ValueError: no rtmp:// URL, or one without a host.
+        ValueError: no such URL, or one without a host.
     """
     parts = urlsplit(url)
-    if parts.scheme != "rtmp" or not parts.hostname:
+    if parts.scheme not in ("rtmp", "rtmps") or not parts.hostname:
         raise ValueError(f"not an rtmp:// URL with a host: {parts.scheme}://{parts.hostname}")
     path = url.split("//", 1)[1].partition("/")[2]
     app, slash, name = path.partition("/")
@@ -80,13 +82,15 @@ def split_url(url: str) -> Address:
         name = f"mp4:{name}"
     elif name.endswith(".flv"):
         name = name.removesuffix(".flv")
+    is_tls = parts.scheme == "rtmps"
     authority = parts.netloc.rpartition("@")[2]
     return Address(
         host=parts.hostname,
-        port=parts.port or DEFAULT_PORT,
+        port=parts.port or (TLS_PORT if is_tls else DEFAULT_PORT),
         app=app,
         name=name,
-        tc_url=f"rtmp://{authority}/{app}",
+        tc_url=f"{parts.scheme}://{authority}/{app}",
+        is_tls=is_tls,
     )
 
 
@@ -146,7 +150,10 @@ class ClientSession:
         mode: Literal["publish", "play"],
         chunk_size: int = 4096,
         random: Callable[[int], bytes] = os.urandom,
+        fourccs: Sequence[str] = (),
     ) -> None:
+        """`fourccs`: codecs beside classic FLV's that the server is told of (Enhanced RTMP)."""
+        self._fourccs = fourccs
         self.address = split_url(url)
         self._mode = mode
         self._chunk_size = DEFAULT_CHUNK_SIZE
@@ -281,6 +288,8 @@ class ClientSession:
             members |= {"flashVer": "LNX 9,0,124,2", "fpad": False, "capabilities": 15.0}
             members |= {"audioCodecs": 4071.0, "videoCodecs": 252.0, "videoFunction": 1.0}
         members["tcUrl"] = self.address.tc_url
+        if self._fourccs:
+            members["fourCcList"] = list(self._fourccs)
         self._call("connect", members)
 
     def _handle(self, message: Message) -> None:

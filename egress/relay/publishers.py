@@ -6,7 +6,8 @@ Pure but for the ways to the ingests.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from common.ipc.control_messages import GopTransfer, TransferItem, TransferKind
+from common.ipc.control_messages import GopTransfer
+from common.ipc.gop_items import TransferItem, TransferKind
 from common.ipc.identity import Generation, split_stream_id
 from common.ipc.unit_messages import (
     Judged,

@@ -162,6 +162,9 @@ class Admission:
             self._buckets.clear()
 
 
+ORDERED = "pull"  # the entry of what is fetched: no key's
+
+
 @dataclass(frozen=True, slots=True)
 class Resumption:
     """What a publisher brings of a stream whose owner is lost."""
@@ -183,6 +186,7 @@ class PublishAttempt:
     query: Mapping[str, str] = field(default_factory=dict, repr=False)  # all of it, for a hook
     judged: Judged | None = None  # by another host's ingest: rules and hooks are not asked again
     resume: Resumption | None = None  # where its stream goes on, if it is not here
+    is_ordered: bool = False  # it is fetched, as the configuration says: nobody else judges it
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +215,8 @@ def check_attempt(
     stream = stream_id(attempt.app, attempt.key)
     if (judged := attempt.judged) is not None:
         return PublishAdmitted(stream, judged.credentials, overrides=judged.overrides)
+    if attempt.is_ordered:
+        return PublishAdmitted(stream, credentials(host, ORDERED))
     own = settings.stream_keys.get(stream)
     shown = Shown(host, attempt.publish_key, attempt.token)
     found = authorise_publish(template, own, attempt.key, shown, now_unix)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from common.access.authorise import used_before
+from common.access.credentials import IN_USE
 from common.access.refusal import Cause, Refusal, RefusalReason
 from common.access.used_urls import Claims, Uses
 from common.config.hooks import HookEvent, Hooks
@@ -183,6 +184,8 @@ class Entrance:
         refusal = streams.memory.recall(stream, now, connection.host)
         refusal = refusal or streams.is_in_use(stream, credentials, now)
         known = streams.get(stream)
+        if refusal is None and attempt.is_ordered and streams.publisher_of(stream) is not None:
+            refusal = IN_USE  # whatever the app's `takeover` says: it would come back for ever
         if refusal is None:
             before = streams.publisher_of(stream)
             refusal = self._admit(connection, checked, before, is_new=known is None)

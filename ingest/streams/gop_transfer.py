@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from common.codecs.table import AUDIO_CODECS, VIDEO_CODECS
 from common.config.ladder import SourceFormat
 from common.errors import EnvelopeError, ProtocolError
-from common.ipc.control_messages import GopTransfer, TransferItem, TransferKind
+from common.ipc.control_messages import GopTransfer
+from common.ipc.gop_items import TransferItem, TransferKind
 from common.ipc.identity import Generation, StreamId
 from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES
 from common.media.units import (

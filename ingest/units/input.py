@@ -17,6 +17,7 @@ from common.config.settings import Settings
 from common.errors import EnvelopeError
 from common.ipc.control_messages import Endpoint
 from common.ipc.envelope import decode_frames, encode
+from common.ipc.identity import stream_id
 from common.ipc.media_listener import Sender
 from common.ipc.unit_messages import (
     PublishAsk,
@@ -46,6 +47,8 @@ BROKEN = Refusal(RefusalReason.FAILED, "what came of it cannot be read")
 TOO_MANY = Refusal(
     RefusalReason.FULL, f"{MAX_PUBLISHERS} publishers come by this way already", cause=Cause.LIMIT
 )
+FETCHING = frozenset({"pull"})  # those who may bring what the configuration orders to be fetched
+NOT_ORDERED = Refusal(RefusalReason.DENIED, "it is not configured to be pulled (any more)")
 NOT_FOR_IT = Refusal(RefusalReason.DENIED, "its process may let nobody in")
 
 
@@ -165,7 +168,9 @@ class UnitsInput:
                     self._complain(sender, error)
             resume = Resumption(ask.resume, gop, ask.gop.format if ask.gop is not None else None)
         publishers[ask.number] = connection
-        attempt = replace(_attempt_of(ask), judged=ask.judged, resume=resume)
+        attempt = replace(
+            _attempt_of(ask), judged=ask.judged, resume=resume, is_ordered=ask.is_ordered
+        )
         self._streams.publish(connection, attempt, now)
 
     def _check(self, sender: Sender, ask: PublishCheck, now: float) -> None:
@@ -190,11 +195,19 @@ class UnitsInput:
             return TOO_MANY
         if ask.judged is not None and (sender.child is None or sender.child.kind not in JUDGING):
             return NOT_FOR_IT
+        if ask.is_ordered and not self._is_ordered(sender, ask):
+            return NOT_ORDERED
         banned = self._streams.bans.refusal(connection.host)
         if banned is not None:
             return banned
         why = self._admission.admit(connection.host, now)
         return Refusal(RefusalReason.DENIED, why, cause=Cause.LIMIT) if why is not None else None
+
+    def _is_ordered(self, sender: Sender, ask: PublishAsk) -> bool:
+        """The process alone is not believed: the ingest's own configuration names the stream."""
+        is_fetching = sender.child is not None and sender.child.kind in FETCHING
+        stream = stream_id(ask.app, ask.key)
+        return is_fetching and any(p.stream_id == stream for p in self._streams.settings.pulls)
 
     def _over(self, sender: Sender, message: PublishOver, now: float) -> None:
         connection = self._publishers.get(sender, {}).get(message.number)

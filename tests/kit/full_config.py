@@ -181,4 +181,9 @@ bitrate = 200000
 codec = "h265"
 [templates.relay]
 renditions = []
+[[pull]]
+app = "live"
+key = "door"
+url = "rtsp://user:secret@camera.lan/stream1"
+rtsp_transport = "udp"
 """.format("0" * 64, "1" * 64, "2" * 64)

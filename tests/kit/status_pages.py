@@ -165,6 +165,7 @@ def farm_document(streams: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
         "no_room": "",
         "kicked": [],
         "bans": [],
+        "remotes": [],
         "refused": {},
         "refusals": [],
         "decisions": [],

@@ -25,6 +25,7 @@ from common.config.settings import Settings
 from common.ipc.identity import ChildId, split_stream_id
 from common.ipc.status_messages import OFF, WHOLE, AudioLevels, RenditionStatus
 from supervisor.commands.status.cluster_rows import cluster_document
+from supervisor.commands.status.remote_rows import remote_rows
 from supervisor.farm.admission.readiness import why_no_room
 from supervisor.farm.farm import Farm
 from supervisor.farm.forwarding.audio_levels import levels
@@ -97,6 +98,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
             _stream(farm, stream, facts, sound.get(stream.stream_id))
             for stream in state.streams.values()
         ],
+        "remotes": remote_rows(farm),
         "waiting": state.waiting(),
         "queued": farm.admission.queued,
         "closed": farm.admission.closed,

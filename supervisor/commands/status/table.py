@@ -13,6 +13,7 @@ from datetime import datetime
 from common.process.log import stream_label
 from common.words import counted, duration, time_left
 from supervisor.commands.status.cluster_rows import cluster_line
+from supervisor.commands.status.remote_rows import remote_lines
 from supervisor.commands.status.stream_page import NoSuchStream, named, stream_lines
 from supervisor.commands.status.stream_selection import (
     Json,
@@ -117,6 +118,7 @@ def _page(status: Json, now_unix: float, width: int, shown: Shown) -> Page:
     top = [*_head(status, now_unix, width), *_devices(status, width), *_notes(status, width)]
     bottom = [
         *_processes(status, width),
+        *remote_lines(status.get("remotes", []), now_unix, width),
         *_refusals(status["refusals"], width, is_all=shown.renditions or False),
         *_decisions(status["decisions"], width),
     ]

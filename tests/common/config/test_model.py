@@ -17,7 +17,7 @@ from common.config.ladder import Rendition, Template
 from common.config.limits import StreamLimits
 from common.config.model import SECTIONS, File, Reading
 from common.config.reference import tables
-from common.config.settings import Calibration, Settings
+from common.config.settings import Calibration, Pull, Settings
 from common.config.stream_keys import StreamKeys
 
 ROOT = Path(__file__).parents[3]
@@ -34,7 +34,7 @@ WITHOUT_A_KEY = {
     (Template, "hooks"),  # likewise
     (StreamKeys, "limits"),  # likewise
     (Template, "needs_stream_key"),  # comes of the streams' keys
-    *((Settings, name) for name in (*SECTIONS, "templates", "calibration", "stream_keys")),
+    *((Settings, name) for name in (*SECTIONS, "templates", "calibration", "stream_keys", "pulls")),
 }
 WITH_TWO_KEYS = {(Template, "publish_keys"), (Template, "play_keys")}
 
@@ -55,6 +55,7 @@ def test_every_setting_has_its_key_and_no_key_is_for_nothing() -> None:
         Hooks,
         StreamKeys,
         Calibration,
+        Pull,
         Reading,
     )
     settings = {(owner, field.name) for owner in owners for field in dataclasses.fields(owner)}

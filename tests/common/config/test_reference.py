@@ -83,6 +83,7 @@ def test_the_full_file_of_the_tests_has_every_key_with_a_value_that_is_not_its_d
             pair for one in live["renditions"] for pair in one.items()
         ),
         "[templates.APP.stream_keys.KEY]": live["stream_keys"]["cam1"],
+        "[[pull]]": document["pull"][0],
     }
     for name, table in tables().items():
         if table is CalibrationTable:

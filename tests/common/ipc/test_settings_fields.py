@@ -17,6 +17,7 @@ from common.config.settings import (
     EgressSettings,
     IngestSettings,
     Listen,
+    Pull,
     Settings,
     Software,
     SrtSettings,
@@ -32,7 +33,7 @@ FIELDS = {
     Settings: (
         "listen software devices ingest egress worker log_level orphan_timeout_s templates "
         "calibration capture has_sandbox stream_keys api listen_tls tls "
-        "listen_http web webrtc has_standbys listen_https cluster listen_srt srt listen_whip"
+        "listen_http web webrtc has_standbys listen_https cluster listen_srt srt listen_whip pulls"
     ),
     Listen: "host port",
     ApiSettings: "is_enabled listen tokens max_connections has_stream_metrics max_viewers",
@@ -45,6 +46,7 @@ FIELDS = {
         "relay relay_address cert key ca keep_s"
     ),
     WebrtcSettings: "is_enabled listen addresses max_viewers",
+    Pull: "app key url rtsp_transport",
     SrtSettings: "latency_ms passphrase passphrases",
     Software: "workers capacity encoder_threads encoder_processes",
     Devices: "use_gpus exclude capacity max_encoder_sessions hybrid_capacity encoder_processes",
@@ -86,7 +88,7 @@ def test_a_new_setting_stands_behind_all_others(settings: type) -> None:
 
 def test_every_settings_dataclass_is_listed() -> None:
     pending: list[object] = [Settings(calibration=())]
-    found: set[type] = {Calibration, StreamKeys}
+    found: set[type] = {Calibration, Pull, StreamKeys}
     while pending:
         value = pending.pop()
         if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from common.access.credentials import Credentials
 from common.access.refusal import Refusal, RefusalReason
 from common.errors import EnvelopeError
-from common.ipc.control_messages import GopTransfer, TransferItem, TransferKind
+from common.ipc.control_messages import GopTransfer
 from common.ipc.envelope import decode, encode
+from common.ipc.gop_items import TransferItem, TransferKind
 from common.ipc.identity import Generation
 from common.ipc.status_messages import LineFigures
 from common.ipc.unit_messages import (

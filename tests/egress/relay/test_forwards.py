@@ -7,9 +7,10 @@ import pytest
 
 from common.access.credentials import Credentials
 from common.access.refusal import Refusal, RefusalReason
-from common.ipc.control_messages import GopTransfer, TransferItem, TransferKind
+from common.ipc.control_messages import GopTransfer
 from common.ipc.envelope import decode_frames
 from common.ipc.forward_messages import ForwardAsk
+from common.ipc.gop_items import TransferItem, TransferKind
 from common.ipc.identity import Generation, StreamId
 from common.ipc.unit_messages import (
     Judged,

@@ -8,8 +8,9 @@ import pytest
 from common.codecs.aac import parse_config
 from common.config.ladder import SourceFormat
 from common.errors import EnvelopeError
-from common.ipc.control_messages import GopTransfer, TransferItem, TransferKind
+from common.ipc.control_messages import GopTransfer
 from common.ipc.envelope import decode_frames, encode
+from common.ipc.gop_items import TransferItem, TransferKind
 from common.ipc.identity import Generation
 from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES
 from common.media.units import AudioCodec, AudioConfig, DataUnit

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from common.access.bans import Ban
 from common.access.credentials import Credentials
 from common.access.refusal import Refusal, RefusalReason
-from common.config.ladder import SOURCE
+from common.config.ladder import SOURCE, Takeover
 from common.config.overrides import StreamOverrides
+from common.config.settings import Pull
 from common.ipc.bus import Bus
 from common.ipc.control_messages import Endpoint, PublishRequest, Refused
 from common.ipc.envelope import encode
@@ -48,6 +50,7 @@ from tests.kit.registry_rig import RegistryRig
 from tests.kit.waiting import until_async
 
 IDR, SLICE = b"\x00\x00\x00\x02\x65\x88", b"\x00\x00\x00\x02\x41\x88"
+LOCKED_CAM = "locked", "cam"
 HEADER = UnitItem("video-config", "h264"), record()
 
 
@@ -379,3 +382,47 @@ def test_one_goes_on_with_a_stream_whose_owner_is_lost(tmp_path: Path) -> None:
         assert timed.stream_ms > 9_000
 
     around(tmp_path, scenario)
+
+
+def order(rig: UnitsRig, *streams: tuple[str, str]) -> None:
+    """Have the ingest's own configuration say that these are fetched."""
+    pulls = tuple(Pull(app, key, "") for app, key in streams)
+    rig.streams.settings = replace(rig.streams.settings, pulls=pulls)
+
+
+def test_what_the_configuration_orders_is_asked_for_no_key(tmp_path: Path) -> None:
+    async def scenario(rig: UnitsRig) -> None:
+        order(rig, ("locked", "cam"))
+        await rig.ask(app="locked", is_ordered=True)
+        asked = rig.last(PublishRequest)
+        assert asked.stream_id == "locked/cam"
+
+    around(tmp_path, scenario, kind="pull")
+
+
+@pytest.mark.parametrize(
+    ("kind", "ordered"), [("pull", ()), ("pull", (("locked", "other"),)), ("srt", (LOCKED_CAM,))]
+)
+def test_what_nobody_ordered_and_who_fetches_nothing_is_refused(
+    tmp_path: Path, kind: str, ordered: Any
+) -> None:
+    async def scenario(rig: UnitsRig) -> None:
+        order(rig, *ordered)
+        publisher = await rig.ask(app="locked", is_ordered=True)
+        (refused,) = publisher.told
+        assert "not configured to be pulled" in refused.refusal.words
+
+    around(tmp_path, scenario, kind=kind)
+
+
+def test_what_is_fetched_takes_the_stream_from_nobody_whatever_the_app_says(
+    tmp_path: Path,
+) -> None:
+    async def scenario(rig: UnitsRig) -> None:
+        order(rig, ("live", "cam"))
+        publisher = await rig.send_live(is_ordered=True)
+        second = await rig.ask(is_ordered=True)
+        assert second.of(PublishRefused)[0].refusal.words == "the stream key is in use"
+        assert not publisher.of(PublishRefused)
+
+    around(tmp_path, scenario, kind="pull", takeover=Takeover.ALWAYS)

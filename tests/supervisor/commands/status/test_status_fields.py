@@ -9,6 +9,7 @@ from common.access.bans import Ban
 from common.access.refusal import RefusalReason
 from common.access.refusals import Attempted, RefusalStatus
 from common.ipc.identity import StreamId
+from common.ipc.remote_status import RemoteState, RemoteStatus
 from common.ipc.status_messages import Notice
 from supervisor.farm.state import SessionLimit
 from tests.kit.children import INGEST0
@@ -59,7 +60,8 @@ def test_every_field_is_on_the_page_and_no_other(rig: Rig) -> None:
     refused = RefusalStatus(
         Attempted.PUBLISH, RefusalReason.DENIED, "wrong key", "192.0.2.1:5", 1_900.0
     )
-    rig.beat(INGEST0, publishers=(publisher,), refusals=(refused,))
+    remote = RemoteStatus(StreamId("live/door"), "rtsp://camera", RemoteState.RUNNING, 1_900.0)
+    rig.beat(INGEST0, publishers=(publisher,), refusals=(refused,), remotes=(remote,))
     found = document(rig)
     found["devices"][0]["engines"] = {"decode": 0.1}
     found["devices"][0]["use"] = USE

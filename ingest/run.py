@@ -87,7 +87,7 @@ class Ingest:
         self._is_shared = is_shared
         self._is_welcome = False
         self._links = Links(process.bus, lambda stream_id: self._streams.on_first_player(stream_id))
-        self._forward_links = UnitLinks(process.bus, "forward")
+        self._forward_links = UnitLinks(process.bus, "forward", is_plain=True)
         settings = Settings()
         self._admission = Admission(settings.ingest, connection_limit())
         self._streams = Streams(

@@ -250,6 +250,13 @@ class Receiver:
             self._events()
         return TAKEN
 
+    def take(self, frames: list[bytes], size: int, uid: int, pid: int) -> None:
+        """Have a message handled that came by another socket, in its turn; then call `turn`."""
+        if not self._inbox.has_room(pid):
+            self._flood(pid, "more than may wait")
+        else:
+            self._inbox.put(pid, Received(frames, size, uid, pid), weight(size, len(frames)))
+
     def listen_again(self, address: str) -> None:
         """Bind an address once more whose file was removed; links that stand are kept.
 
@@ -302,7 +309,7 @@ class Receiver:
             self._look_again()
         if self._closed:
             return
-        self._turn()
+        self.turn()
 
     def _read(self) -> bool:
         """Read messages into the inbox; True if there may be more."""
@@ -353,7 +360,7 @@ class Receiver:
         self._inbox.put(pid, received, weight(size, len(content)))
         return size
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
         """Handle what was read, for a while."""
         again_s = self._inbox.turn()
         if self._on_turn is not None and not self._closed:
@@ -367,7 +374,7 @@ class Receiver:
 
     def _turn_late(self) -> None:
         self._late = None
-        self._turn()
+        self.turn()
 
     def _handle(self, received: Received) -> bool:
         """Do some of a message's work; True when it is done."""

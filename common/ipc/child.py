@@ -50,7 +50,7 @@ from common.ipc.kinds import ChildKind
 from common.ipc.listener_transfer import ListenerShare
 from common.ipc.media_listener import MediaListener, OnFrames
 from common.ipc.retirement import Retirement
-from common.ipc.socket_peers import SocketPeers
+from common.ipc.socket_peers import PLAIN, SocketPeers
 from common.ipc.status_messages import OFF, WHOLE, ChildFloods
 from common.ipc.succession_messages import Retire, Successor
 from common.process import crash_report, sandbox, time_slice
@@ -206,6 +206,7 @@ class ChildProcess:
             on_read,
             peers=SocketPeers(name),
             on_flood=self._on_flood,
+            is_plain=name in PLAIN,
         )
         self._listeners.append(listener)
         return listener

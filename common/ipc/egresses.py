@@ -12,7 +12,7 @@ from typing import Protocol
 from common.ipc.control_messages import EgressRoutes, Endpoint
 from common.ipc.egress_homes import Routes
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
-from common.ipc.kinds import takes_last_gop
+from common.ipc.kinds import is_relay, takes_last_gop
 from common.ipc.media_messages import SHARED
 from common.ipc.tag_link import TagLink
 
@@ -32,6 +32,12 @@ class Replayable(Protocol):
 CatchUp = Callable[[], Iterable[tuple[Rendition, Replayable]]]
 
 
+class Connect(Protocol):
+    """Makes the link to an egress; `is_plain`: by its plain socket, if it has one."""
+
+    def __call__(self, address: str, *, is_plain: bool) -> TagLink: ...
+
+
 class _Egress:
     def __init__(self, child: ChildId, link: TagLink) -> None:
         self.link = link
@@ -42,7 +48,7 @@ class _Egress:
 class Egresses:
     """Sends to the egresses that want a stream; a new one first gets what `catch_up` gives."""
 
-    def __init__(self, catch_up: CatchUp, connect: Callable[[str], TagLink]) -> None:
+    def __init__(self, catch_up: CatchUp, connect: Connect) -> None:
         self.dropped = 0  # messages that a full link did not take, and those that followed
         self._connect = connect
         self._catch_up = catch_up
@@ -68,7 +74,9 @@ class Egresses:
             log.info("egress gone child=%s", name[0])
         for name, address in wanted.items():
             if name not in self._egresses:
-                self._egresses[name] = _Egress(name[0], self._connect(address))
+                self._egresses[name] = _Egress(
+                    name[0], self._connect(address, is_plain=is_relay(name[0].kind))
+                )
                 log.info("egress found child=%s", name[0])
         self._routes.follow(endpoints)
         self._follow_routes()

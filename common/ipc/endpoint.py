@@ -30,6 +30,11 @@ def endpoint(run_dir: Path, child: ChildId, boot_id: BootId, name: str, scheme: 
     return scheme + path
 
 
+def plain_path(address: str) -> str:
+    """The path of the plain socket beside one of ZeroMQ's, where there is one."""
+    return socket_path(address) + "_plain"
+
+
 def socket_path(address: str) -> str:
     """The path of the socket that an address names."""
     return address.removeprefix(IPC).removeprefix(UNIX)

@@ -346,6 +346,11 @@ def takes_tags(kind: str) -> bool:
     return kind not in KINDS or "tags" in KINDS[kind].sockets
 
 
+def is_relay(kind: str) -> bool:
+    """True of the process with the links to other hosts."""
+    return kind == "relay"
+
+
 def takes_last_gop(kind: str) -> bool:
     """True of a kind that is sent the last whole GOPs of what it begins to want."""
     return kind in KINDS and KINDS[kind].takes_last_gop

@@ -1,5 +1,8 @@
 """The ways of media and tags between processes: ZeroMQ sockets on the running loop (IO).
 
+Where the relay is one end it is a plain Unix socket (`plain/`): of a picture of another host each
+hop counts, and ZeroMQ's wakes a thread at both ends.
+
 A `MediaListener` (`media_listener.py`) is bound by one incarnation of a worker or an egress, at an
 address that is never bound again; a `MediaSender` is connected once the supervisor has announced
 that address. Sends never block. What nobody waits for is sent `batched`: with the next message that
@@ -25,6 +28,8 @@ from common.ipc.bus import HIGH_WATER_MARK, TAKEN, Bus, Receiver
 from common.ipc.endpoint import socket_path
 from common.ipc.envelope import MAX_FRAMES, MAX_PAYLOAD_BYTES, decode_frames
 from common.ipc.media_messages import Acknowledgement
+from common.ipc.plain.connection import PlainConnection
+from common.ipc.plain.connection import connect as plain_link
 
 log = logging.getLogger("tfarm.common.ipc.media_link")
 
@@ -41,13 +46,24 @@ BATCH_S: Final = 0.2  # that a message sent batched waits at most
 class MediaSender:
     """A connection to the listener of one incarnation of a child."""
 
-    def __init__(self, bus: Bus, address: str, on_answer: OnAnswer | None = None) -> None:
-        """`on_answer` gets the messages that the listener's process answers with."""
+    def __init__(
+        self,
+        bus: Bus,
+        address: str,
+        on_answer: OnAnswer | None = None,
+        *,
+        is_plain: bool = False,
+    ) -> None:
+        """`on_answer` gets the messages that the listener's process answers with.
+
+        `is_plain`: go by the listener's plain socket, if it has one.
+        """
+        self._is_plain = is_plain
         self._bus = bus
         self._address = address
         self._on_answer = on_answer
         self._loop = asyncio.get_running_loop()
-        self._receiver: Receiver | None = None
+        self._receiver: Receiver | PlainConnection | None = None
         self._is_up = False
         self._posted: deque[Frames] = deque()  # waits for its turn, for room, or for the peer
         self._posted_bytes = 0
@@ -127,7 +143,8 @@ class MediaSender:
 
     def _connect(self) -> None:
         """Try to reach the peer, for as long as it is expected or the next try is away."""
-        self._receiver = self._bus.sender(self._address, self._read, self._on_turn)
+        plain = plain_link(self._address, self._read, self._on_turn) if self._is_plain else None
+        self._receiver = plain or self._bus.sender(self._address, self._read, self._on_turn)
         patience_s = CONNECT_S if self._is_expected else RETRY_S
         self._again = self._loop.call_later(patience_s, self._retry)
 

@@ -19,12 +19,13 @@ from common.errors import EnvelopeError
 from common.ipc.batch import Frames, unpack
 from common.ipc.bus import TAKEN, Bus, Received, Receiver
 from common.ipc.control_messages import Endpoint
-from common.ipc.endpoint import socket_path
+from common.ipc.endpoint import plain_path, socket_path
 from common.ipc.envelope import encode
 from common.ipc.identity import ChildId
 from common.ipc.media_link import WINDOW
 from common.ipc.media_messages import Acknowledgement
 from common.ipc.peer_credentials import is_trusted
+from common.ipc.plain.listener import PlainListener, PlainPeer
 from common.ipc.socket_peers import PeerState, SocketPeers
 from common.process.log import PeerLines, RateLimit, more
 
@@ -46,7 +47,9 @@ MAX_SENDERS: Final = 16  # of one process, which has one link, or one for each w
 class Sender:
     """One who has connected to a listener."""
 
-    def __init__(self, receiver: Receiver, identity: bytes, pid: int, now: float) -> None:
+    def __init__(
+        self, receiver: Receiver | PlainPeer, identity: bytes, pid: int, now: float
+    ) -> None:
         self.pid = pid
         self.since_s = now  # on the loop's clock
         self.child: ChildId | None = None  # None: it is not known which
@@ -105,10 +108,12 @@ class MediaListener:
         *,
         peers: SocketPeers | None = None,
         on_flood: Callable[[ChildId, str], None] = lambda child, what: None,
+        is_plain: bool = False,
     ) -> None:
         """`on_read` is called behind the messages of each turn. `peers`: who may send; None: all.
 
         `on_flood`: with a child that has sent what no child sends that is well, and what it was.
+        `is_plain`: listen at a plain socket, too (`plain/`); for `peers` alone.
 
         Raises:
             OSError: the address is taken, or cannot be bound.
@@ -131,18 +136,27 @@ class MediaListener:
         self._receiver.on_flood = self._flood
         self._links: Counter[int] = Counter()  # senders of each process
         self._is_quiet = True  # nothing has come since the last look
+        self._plain: PlainListener | None = None
+        if is_plain and peers is not None:
+            self._plain = PlainListener(
+                plain_path(address), peers, self._receiver, self._count_denied
+            )
         self._timer = self._loop.call_later(QUIET_LOOK_S, self._look)
 
     def listen_again(self) -> None:
         """Bind the socket once more if its file was removed. Raises OSError."""
         if not self._receiver.closed and not os.path.lexists(self._path):
             self._receiver.listen_again(self.address)
+        if self._plain is not None:
+            self._plain.listen_again()
 
     def close(self) -> None:
         """Close all, and remove the socket's file."""
         if self._receiver.closed:
             return
         self._timer.cancel()
+        if self._plain is not None:
+            self._plain.close()
         self._receiver.close()
         for sender in self._senders.values():
             sender.close()
@@ -156,6 +170,8 @@ class MediaListener:
         if self._peers is None:
             return
         self._peers.follow(endpoints)
+        if self._plain is not None:
+            self._plain.follow(endpoints)
         for sender in tuple(self._senders.values()):
             if sender.state is not PeerState.ADMITTED:
                 self._judge(sender)
@@ -207,7 +223,8 @@ class MediaListener:
                 return None
             if sender is not None:
                 self._forget(identity, sender)
-            sender = Sender(self._receiver, identity, pid, self._loop.time())
+            plain = self._plain.peer(identity) if self._plain is not None else None
+            sender = Sender(plain or self._receiver, identity, pid, self._loop.time())
             self._senders[identity] = sender
             self._links[pid] += 1
             self._judge(sender)

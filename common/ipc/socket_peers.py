@@ -34,6 +34,8 @@ SENDERS: Final[Mapping[str, Set[str]]] = {
     "decrypted": frozenset(kind.name for kind in KINDS.values() if kind.ends_tls),
     "listeners": frozenset(kind.name for kind in KINDS.values() if "listeners" in kind.sockets),
 }
+# Those beside which a listener has a plain socket: who says `is_plain` goes by that.
+PLAIN: Final = frozenset({"tags", "units", "forward"})
 # Of these the topology tells nothing: the supervisor names one process that may connect.
 BY_ORDER: Final = frozenset({"listeners"})
 

@@ -26,12 +26,13 @@ class TagLink(MediaSender):
         on_first_player: Callable[[StreamId], None] | None = None,
         *,
         on_demand: Callable[[StreamId], None] | None = None,
+        is_plain: bool = False,
     ) -> None:
         """`on_first_player` is called when somebody there begins to play a stream.
 
         `on_demand`: when others of its renditions are played there than before.
         """
-        super().__init__(bus, address, self._on_demand)
+        super().__init__(bus, address, self._on_demand, is_plain=is_plain)
         self._on_first_player = on_first_player
         self._on_change = on_demand
         self._demanded: dict[StreamId, frozenset[str]] = {}

@@ -68,8 +68,12 @@ class UnitWay:
 class UnitLinks:
     """The links of one child."""
 
-    def __init__(self, bus: Bus, socket: str = "units") -> None:
-        """`socket`: the field of `Endpoint` that names the other ends."""
+    def __init__(self, bus: Bus, socket: str = "units", *, is_plain: bool = False) -> None:
+        """`socket`: the field of `Endpoint` that names the other ends.
+
+        `is_plain`: go by plain sockets, where these are.
+        """
+        self._is_plain = is_plain
         self._bus = bus
         self._socket = socket
         self._links: dict[str, _Link] = {}  # by address
@@ -89,7 +93,7 @@ class UnitLinks:
             link.close()
         for address, end in running.items():
             if address not in self._links:
-                self._links[address] = _Link(self._bus, address, end.child)
+                self._links[address] = _Link(self._bus, address, end.child, self._is_plain)
             self._links[address].is_retiring = end.is_retiring
 
     def ask(
@@ -142,12 +146,12 @@ class UnitLinks:
 class _Link(MediaSender):
     """The link to one ingest."""
 
-    def __init__(self, bus: Bus, address: str, ingest: ChildId) -> None:
+    def __init__(self, bus: Bus, address: str, ingest: ChildId, is_plain: bool) -> None:
         self.ingest = ingest
         self.publishers: dict[int, UnitPublisher] = {}
         self.questions: dict[int, Callable[[Refusal | None], None]] = {}
         self.is_retiring = False
-        super().__init__(bus, address, self._on_answer)
+        super().__init__(bus, address, self._on_answer, is_plain=is_plain)
 
     def on_down(self) -> None:
         self.cut_off(f"the link to {self.ingest} broke")

@@ -76,7 +76,7 @@ class RelayService:
         self._forwards = Forwards(self._pulls, time.monotonic, later)
         self._served.played, self._pulls.branches = self._pulls, self._served
         self._pulls.on_forwarded = self._forwards.on_event
-        self._unit_links = UnitLinks(process.bus)
+        self._unit_links = UnitLinks(process.bus, is_plain=True)
         self._publishers = Publishers(self._unit_links, time.monotonic)
         self._server.publishers = self._publishers
         self._forward_listener = process.listener("forward", self._on_forward_frames)
@@ -200,8 +200,8 @@ class RelayService:
     def _ask(self, wanted: OwnerWanted) -> None:
         self._process.send(wanted)
 
-    def _tag_link(self, address: str) -> TagLink:
-        return TagLink(self._process.bus, address, on_demand=self._on_demand)
+    def _tag_link(self, address: str, *, is_plain: bool) -> TagLink:
+        return TagLink(self._process.bus, address, on_demand=self._on_demand, is_plain=True)
 
     def _on_demand(self, stream_id: StreamId) -> None:
         self._pulls.on_demand(stream_id, time.monotonic())

@@ -15,6 +15,7 @@ from common.ipc.control_messages import EgressRoutes, Endpoint
 from common.ipc.egress_homes import Routes
 from common.ipc.envelope import encode
 from common.ipc.identity import BootId, ChildId, StreamId
+from common.ipc.kinds import is_relay
 from common.ipc.media_link import MediaSender
 from common.ipc.tag_link import TagLink
 from common.media.units import Data
@@ -92,7 +93,9 @@ class Links:
             self._egresses,
             egresses,
             lambda e: EgressLink(
-                e.child, e.boot_id, TagLink(self._bus, e.tags, self._on_first_player)
+                e.child,
+                e.boot_id,
+                TagLink(self._bus, e.tags, self._on_first_player, is_plain=is_relay(e.child.kind)),
             ),
         )
 

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from common.ipc.control_messages import EgressRoutes, Endpoint
-from common.ipc.egresses import Egresses, Rendition, Replayable
+from common.ipc.egresses import Connect, Egresses, Rendition, Replayable
 from common.ipc.identity import ChildId
-from common.ipc.tag_link import TagLink
 
 CatchUp = Callable[[ChildId | None], Iterable[tuple[Rendition, Replayable]]]
 
@@ -18,7 +17,7 @@ CatchUp = Callable[[ChildId | None], Iterable[tuple[Rendition, Replayable]]]
 class EgressLinks:
     """Links are made when a worker's first stream comes, and closed when the worker is gone."""
 
-    def __init__(self, connect: Callable[[str], TagLink], catch_up: CatchUp) -> None:
+    def __init__(self, connect: Connect, catch_up: CatchUp) -> None:
         """`catch_up` gives what of a worker's streams an egress that knows nothing must be sent."""
         self._connect = connect
         self._catch_up = catch_up

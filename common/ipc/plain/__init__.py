@@ -1,4 +1,6 @@
-"""Messages over stream sockets, whatever carries these: frames and where they are read.
+"""Messages over stream sockets: as bytes, and by plain Unix sockets under media links.
 
-`frames.py`: messages as bytes, pure. No message stands here, and nothing that says who may speak.
+`frames.py`: messages as bytes, pure; the link between hosts has them, too. `connection.py`: one
+connection. `listener.py`: the plain socket beside a listener's of ZeroMQ. No message stands here:
+what is said, who may say it and how much waits is for `common/ipc/media_link.py` and its listener.
 """

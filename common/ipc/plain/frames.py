@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from common.errors import LinkError
+from common.media.units import Data
 
 MAX_PAYLOADS: Final = 256
 MAX_ENVELOPE_BYTES: Final = 256 * 1024
@@ -47,18 +48,22 @@ def frame_size(envelope: bytes, payloads: Sequence[bytes]) -> int:
     return _HEAD.size + _LENGTH.size * len(payloads) + len(envelope) + sum(map(len, payloads))
 
 
-def to_parts(envelope: bytes, payloads: Sequence[bytes] = (), limits: Limits = LINK) -> list[bytes]:
+def to_parts(envelope: bytes, payloads: Sequence[bytes] = ()) -> list[bytes]:
     """Return a frame as parts to be written in order; no payload is copied.
 
     Raises:
         LinkError: it is larger than a frame may be.
     """
+    return [to_head(envelope, payloads) + envelope, *payloads]
+
+
+def to_head(envelope: Data, payloads: Sequence[Data], limits: Limits = LINK) -> bytes:
+    """Return what stands in front of envelope and payloads. Raises LinkError as `to_parts`."""
     lengths = list(map(len, payloads))
     count, envelope_bytes = len(lengths), len(envelope)
     size = _COUNTED + _LENGTH.size * count + envelope_bytes + sum(lengths)
     _check(size, count, envelope_bytes, limits)
-    head = struct.pack(f"!IHI{count}I", size, count, envelope_bytes, *lengths)
-    return [head + envelope, *payloads]
+    return struct.pack(f"!IHI{count}I", size, count, envelope_bytes, *lengths)
 
 
 class FrameReader:

@@ -66,7 +66,7 @@ def make(
 ) -> tuple[Egresses, dict[str, FakeLink]]:
     links: dict[str, FakeLink] = {}
 
-    def connect(address: str) -> TagLink:
+    def connect(address: str, *, is_plain: bool) -> TagLink:
         return cast(TagLink, links.setdefault(address, FakeLink()))
 
     return Egresses(lambda: catch_up, connect), links

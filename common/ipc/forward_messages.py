@@ -20,7 +20,8 @@ class ForwardTo:
     """Supervisor → ingest, in place of a `Placement`: that host has the stream, or is to have it.
 
     `request_id` 0: of a publisher that is forwarded already, whose owner is lost; or, with
-    `is_cut`, of a stream that is here and goes on there, from its next keyframe on.
+    `is_cut`, of a stream that is here, or at a host that is drained, and goes on there from its
+    next keyframe on.
     """
 
     request_id: int

@@ -59,10 +59,11 @@ class UnitWay:
         """Say how its packets come; every few seconds."""
         self._link.send((encode(PublishLine(self._number, line)),), batched=True)
 
-    def over(self, reason: str, *, is_meant: bool = False) -> None:
+    def over(self, reason: str, *, is_meant: bool = False, goes_on: bool = False) -> None:
         """The publisher is gone; nothing more is said of it, either way."""
         if self._link.publishers.pop(self._number, None) is not None:
-            self._link.send((encode(PublishOver(self._number, reason[:200], is_meant)),))
+            over = PublishOver(self._number, reason[:200], is_meant, goes_on)
+            self._link.send((encode(over),))
 
 
 class UnitLinks:

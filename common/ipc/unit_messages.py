@@ -151,12 +151,14 @@ class PublishCutOff:
 class PublishTimed:
     """Ingest → peer: what has this stamp has this stream time, and so on from there.
 
-    Comes of a publisher's first unit, and when its times are set anew.
+    Comes of a publisher's first unit, when its times are set anew, and when it is known which Unix
+    time the stream's time begins at.
     """
 
     number: int
     stamp_ms: int
     stream_ms: int
+    epoch_ms: int | None = None  # that Unix time
 
 
 @message("publish-held-back")
@@ -176,6 +178,7 @@ class PublishOver:
     number: int
     reason: str
     is_meant: bool = False
+    goes_on: bool = False  # its stream goes on at another host, and this was the last of it here
 
 
 @message("publish-line")

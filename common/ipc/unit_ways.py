@@ -48,8 +48,11 @@ class Way(Protocol):
         """Send units; False: no more are taken now. Drop up to a keyframe."""
         ...
 
-    def over(self, reason: str, *, is_meant: bool = False) -> None:
-        """The publisher is gone; nothing more is said of it, either way."""
+    def over(self, reason: str, *, is_meant: bool = False, goes_on: bool = False) -> None:
+        """The publisher is gone; nothing more is said of it, either way.
+
+        `goes_on`: its stream goes on elsewhere.
+        """
         ...
 
 

@@ -154,7 +154,7 @@ class Forwarding:
         parts, size = to_parts(envelope, payloads), frame_size(envelope, payloads)
         backlog.put_media(number, parts, size, items[-1].stamp_ms, begins=begins)
 
-    def end(self, number: int, reason: str, *, is_meant: bool) -> None:
+    def end(self, number: int, reason: str, *, is_meant: bool, goes_on: bool = False) -> None:
         """A publisher has ended, or does not ask any more."""
         forwarded = self._publishers.get(number)
         if forwarded is None:
@@ -163,7 +163,7 @@ class Forwarding:
             del self._publishers[number]
             return
         # behind its last pictures
-        self._say(LinkPublishEnd(number, reason[:200], is_meant))
+        self._say(LinkPublishEnd(number, reason[:200], is_meant, goes_on))
         del self._publishers[number]
 
     def is_asked(self, number: int) -> bool:

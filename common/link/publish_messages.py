@@ -80,6 +80,7 @@ class LinkPublishTimed:
     number: int
     stamp_ms: int
     stream_ms: int
+    epoch_ms: int | None = None  # Unix time at stream time 0; None: it is to come
 
 
 @message("link-publish-held")
@@ -122,6 +123,7 @@ class LinkPublishEnd:
     number: int
     reason: str
     is_meant: bool  # it said so; else its stream is held, as its template says
+    goes_on: bool = False  # its stream goes on at another host, and this was the last of it here
 
 
 @message("link-publish-ended")
@@ -162,8 +164,8 @@ def check_publish(message: Any) -> int:
         case LinkPublishAnswer(refusal=refusal, time=time):
             _check_refusal(refusal)
             _check_time(time)
-        case LinkPublishTimed(stamp_ms=stamp_ms, stream_ms=stream_ms):
-            _check_times(stamp_ms, stream_ms)
+        case LinkPublishTimed(stamp_ms=stamp_ms, stream_ms=stream_ms, epoch_ms=epoch_ms):
+            _check_times(stamp_ms, stream_ms, epoch_ms or 0)
         case LinkPublishHeld(seconds=seconds):
             if not 0.0 <= seconds <= _MAX_AGE_S:
                 raise LinkError("a publisher is held for a time that is none")

@@ -148,10 +148,15 @@ class Receiving:
         if self._publishers.pop(number, None) is not None:
             self._say(LinkPublishCut(number, reason[:MAX_ID]))
 
-    def timed(self, number: int, stamp_ms: int, stream_ms: int) -> None:
-        """What has this time of the other host's has that of the stream."""
+    def timed(
+        self, number: int, stamp_ms: int, stream_ms: int, epoch_ms: int | None = None
+    ) -> None:
+        """What has this time of the other host's has that of the stream.
+
+        `epoch_ms`: the Unix time at its time 0.
+        """
         if number in self._publishers:
-            self._say(LinkPublishTimed(number, stamp_ms, stream_ms))
+            self._say(LinkPublishTimed(number, stamp_ms, stream_ms, epoch_ms))
 
     def hold_back(self, number: int, seconds: float) -> None:
         """Nothing more is to be taken of a publisher for so long."""

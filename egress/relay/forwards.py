@@ -145,7 +145,8 @@ class Forwards:
         if number is not None:
             one = self._forwarded[number]
             self._forget(number)
-            one.forwarding.end(number, over.reason, is_meant=over.is_meant)
+            how = over.is_meant, over.goes_on
+            one.forwarding.end(number, over.reason, is_meant=how[0], goes_on=how[1])
 
     def follow(self, processes: Collection[int]) -> None:
         """These run: the publishers of an ingest that is gone are gone, too."""
@@ -172,8 +173,8 @@ class Forwards:
                 self._forget(number)
                 assert refusal is not None
                 self._report(one, PublishRefused(one.number, refusal))
-            case LinkPublishTimed(stamp_ms=stamp_ms, stream_ms=stream_ms):
-                self._report(one, PublishTimed(one.number, stamp_ms, stream_ms))
+            case LinkPublishTimed(stamp_ms=stamp_ms, stream_ms=stream_ms, epoch_ms=epoch_ms):
+                self._report(one, PublishTimed(one.number, stamp_ms, stream_ms, epoch_ms))
             case LinkPublishHeld(seconds=seconds):
                 self._report(one, PublishHeldBack(one.number, seconds))
             case LinkPublishEnded(refusal=refusal, reason=reason):

@@ -54,8 +54,8 @@ class _Publisher:
             case PublishFinished(_, reason):
                 self.way = None
                 receiving.end(number, None, reason)
-            case PublishTimed(_, stamp_ms, stream_ms):
-                receiving.timed(number, stamp_ms, stream_ms)
+            case PublishTimed(_, stamp_ms, stream_ms, epoch_ms):
+                receiving.timed(number, stamp_ms, stream_ms, epoch_ms)
             case PublishHeldBack(_, seconds):
                 receiving.hold_back(number, seconds)
 
@@ -108,7 +108,7 @@ class Publishers:
         elif isinstance(what, LinkPublishEnd):
             publisher = publishers.pop(what.number, None)
             if publisher is not None and publisher.way is not None:
-                publisher.way.over(what.reason, is_meant=what.is_meant)
+                publisher.way.over(what.reason, is_meant=what.is_meant, goes_on=what.goes_on)
 
     def _ask(self, serving: Serving, publishers: dict[int, _Publisher], asked: Asked) -> None:
         ask = asked.ask

@@ -3,8 +3,8 @@
 Every placement of a stream has a generation; a higher one replaces the one before. Without a splice
 point it does so at once. With one, the new generation's renditions are deferred until the old one's
 `GenerationEnd`, or 300 ms. The source rendition and the shared tags come from ingest whatever the
-placement is: they go on as long as their numbers do. A stream that came of another host and goes on
-here in the same time has all of its next generation deferred like that.
+placement is: they go on as long as their numbers do. A stream that goes from one host to another in
+the same time, whichever of the two this is, has all of its next generation deferred like that.
 
 A stream outlives its publisher by the `hold_ms` of its `StreamClosed`; one whose ingest died
 without a word is given up like that after some seconds of silence. GOP buffers and the order of
@@ -175,7 +175,7 @@ class Stream:
         if message.generation < self.generation or self.state is StreamState.ENDED:
             return ()
         was_away = self.state is not StreamState.LIVE
-        comes_home = not was_away and self._comes_home(message)
+        changes_host = self._changes_host(message)
         self.overrides = message.overrides
         self.epoch_ms = message.epoch_ms if self.epoch_ms is None else self.epoch_ms
         self.state = StreamState.LIVE
@@ -196,8 +196,8 @@ class Stream:
         gone = self._switch(now)
         if message.generation <= self.generation:
             return gone
-        self._next = _Next(message, is_whole=comes_home)
-        if (message.splice_ms is None and not comes_home) or was_away:
+        self._next = _Next(message, is_whole=changes_host)
+        if not changes_host and (message.splice_ms is None or was_away):
             self._floor = message.generation
             gone += self._switch(now)
         return gone
@@ -293,10 +293,13 @@ class Stream:
             self._apply(message, payloads, now)
             following.on_tags_before(now)
 
-    def _comes_home(self, message: StreamOpen) -> bool:
-        """Tell if this came of another host, and goes on here in the same time."""
+    def _changes_host(self, message: StreamOpen) -> bool:
+        """Tell if it goes on at another host in the same time, and some of it is still to come."""
         is_same = message.epoch_ms is not None and message.epoch_ms == self.epoch_ms
-        return self._is_remote and not _is_remote(message) and is_same
+        if not is_same or _is_remote(message) == self._is_remote:
+            return False
+        has_tail = bool(self.transcoded) and not self._generation_ended and not self._is_remote
+        return self.state is StreamState.LIVE or has_tail
 
     def _end_generation(self, generation: Generation, now: float) -> tuple[Rendition, ...]:
         if generation != self.generation:

@@ -63,6 +63,7 @@ class Forward:
         self.generation = message.generation
         self.message = message
         self.offset_ms = 0  # stream time there less stream time here
+        self.epoch_ms: int | None = None  # Unix time at stream time 0 there
         self.way: Way | None = None
         self.lost_s: float | None = None  # when the supervisor was told so last
         self.due_s: float | None = None  # when the host is to be asked
@@ -76,11 +77,11 @@ class Forward:
         """The relay of this host is gone."""
         self._forwards.cut_off(self, reason, is_here=True)
 
-    def over(self, reason: str, *, is_meant: bool) -> None:
-        """The publisher is gone."""
+    def over(self, reason: str, *, is_meant: bool, goes_on: bool = False) -> None:
+        """The publisher is gone, or its stream goes on elsewhere."""
         way, self.way = self.way, None
         if way is not None:
-            way.over(reason, is_meant=is_meant)
+            way.over(reason, is_meant=is_meant, goes_on=goes_on)
 
 
 class Forwards:
@@ -127,9 +128,9 @@ class Forwards:
         self._ask(forward, ask, payloads)
 
     def _cut(self, forward: Forward, stream: Stream | None, now: float) -> None:
-        """Have a stream that is here go on at another host, from a keyframe on."""
+        """Have a stream go on at another host than it is at, from a keyframe on."""
         connection = self._streams.publisher_of(forward.message.stream_id)
-        if stream is None or stream.forward is not None or connection is None:
+        if stream is None or connection is None:
             return  # it has ended, or its publisher is away
         resume = stream.resume_time()
         if resume is None or stream.next_forward not in (None, forward):
@@ -257,7 +258,7 @@ class Forwards:
         if stream is None or stream.next_forward is not forward:
             forward.over("its publisher left", is_meant=False)
             return
-        if stream.forward is None:
+        if stream.forward is None or (forward.message.is_cut and stream.forward.way is not None):
             stream.cut_to(forward)
         else:
             stream.forward_by(forward)
@@ -267,8 +268,8 @@ class Forwards:
 
     def _answered_open(self, forward: Forward, stream: Stream, answer: Answer, now: float) -> None:
         match answer:
-            case PublishTimed(_, stamp_ms, stream_ms):
-                forward.offset_ms = stream_ms - stamp_ms
+            case PublishTimed(_, stamp_ms, stream_ms, epoch_ms):
+                forward.offset_ms, forward.epoch_ms = stream_ms - stamp_ms, epoch_ms
             case PublishHeldBack(_, seconds):
                 connection = self._streams.publisher_of(stream.stream_id)
                 if connection is not None:

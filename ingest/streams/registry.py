@@ -33,7 +33,7 @@ from ingest.streams.media_events import MediaEvent
 from ingest.streams.publish_requests import PublishRequests, QueuedRequest, Report
 from ingest.streams.publisher import Publisher, PublishingConnection
 from ingest.streams.read_batching import ReadBatching
-from ingest.streams.stream import Stream, StreamState
+from ingest.streams.stream import HANDOVER_MS, Stream, StreamState
 from ingest.streams.stream_context import StreamContext
 from ingest.streams.stream_log import StreamLog
 from ingest.streams.takeover import why_not
@@ -136,6 +136,12 @@ class Streams:
             publisher = self._take(connection, reason)
             if publisher is not None:
                 self._end(publisher.stream, reason)
+
+    def goes_on(self, connection: PublishingConnection, reason: str) -> None:
+        """That was the last of a stream here: its publisher brings the rest to another host."""
+        publisher = self._take(connection, reason)
+        if publisher is not None:
+            self._end(publisher.stream, reason, HANDOVER_MS)
 
     def lost(self, connection: PublishingConnection, reason: str, now: float) -> None:
         """The connection is gone, whatever it was."""

@@ -7,6 +7,7 @@ the senders it is given (`now` is CLOCK_MONOTONIC in seconds).
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 from common.codecs.table import describe_audio
@@ -59,7 +60,7 @@ class SourceMedia:
         # Called once, in front of the first media of all, with its stream time and when it came.
         self.on_first: Callable[[int, float], object] | None = None
         # Called once, in front of the next keyframe.
-        self.before_key: Callable[[], object] | None = None
+        self.before_key: Callable[[], int] | None = None  # returns how much later times are then
         self._is_live = False
         self._early_metadata = Metadata(b"")  # what came before the publisher's first pictures
         self._timeline = timeline
@@ -103,7 +104,9 @@ class SourceMedia:
             self._begin(unit)
         if self.before_key is not None and unit.is_random_access:
             before_key, self.before_key = self.before_key, None
-            before_key()
+            by_ms = before_key()
+            if by_ms:
+                unit = replace(unit, dts_ms=unit.dts_ms + by_ms)
         # First whoever waits for it: what is noted about it has time.
         egress, worker = self.egress, self.worker
         is_played = egress.has_source_players

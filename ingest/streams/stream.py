@@ -1,3 +1,4 @@
+# long: one stream's life, whose events share its state
 """One stream's life at ingest: what goes to which worker and egress on which event.
 
 A stream begins when the supervisor has placed it, opens towards egress at the publisher's first
@@ -86,6 +87,7 @@ class Stream:
         self.forward: Forward | None = forward
         self.next_forward: Forward | None = None  # that was asked for, and has no answer yet
         self._resume_after_ms: int | None = None  # of what begins here next
+        self._next_placed: Placement | None = None  # here, in place of the host that has it
         self._context = context
         self._placed, self._epochs = placed, context.epochs
         self._epoch_ms = resume.epoch_ms if resume is not None else None
@@ -109,6 +111,7 @@ class Stream:
             self.doctor.counts,
             context.delays,
         )
+        self.timeline.zero_unix_ms = self._epoch_ms
         if self._epoch_ms is None:
             self.media.on_first = self._epoch
         if forward is not None:
@@ -213,6 +216,8 @@ class Stream:
             self._placed = replace(self._placed, generation=forward.generation)
         if isinstance(output, ForwardOutput):
             output.use(forward.way if forward is not None else None)
+        if forward is None and self._next_placed is not None:
+            self._begin_here(self._next_placed)
 
     def until_key_s(self, now: float) -> float:
         """How long it is to the next keyframe, as far as that can be told."""
@@ -223,8 +228,28 @@ class Stream:
         """Go on at another host from the next keyframe on: what came before it is all here."""
         self.media.before_key = lambda: self._cut(forward)
 
-    def _cut(self, forward: "Forward") -> None:
+    @property
+    def _is_forwarding(self) -> bool:
+        """Whether another host takes what comes."""
+        return self.forward is not None and self.forward.way is not None
+
+    def _leave_host(self, reason: str) -> int:
+        """The host that has it gets nothing more; returns how much later times are from now on."""
+        forward = self.forward
+        if forward is None:
+            return 0
+        self.media.egress.flush()
+        by_ms = forward.offset_ms
+        self._set_time(forward)
+        forward.over(reason, is_meant=False, goes_on=True)
+        return by_ms
+
+    def _cut(self, forward: "Forward") -> int:
         reason = f"it goes on at host {forward.host}"
+        if self.forward is not None:
+            by_ms = self._leave_host(reason)
+            self.forward_by(forward)
+            return by_ms
         media, last = self.media, self.status(self._clock())
         media.worker.end(reason)
         media.egress.close(StreamClosed(self.stream_id, self.generation, reason, HANDOVER_MS))
@@ -236,43 +261,60 @@ class Stream:
         )
         own = self.stream_id, self.generation, self._clock
         media.egress = output_to(forward.way, *own, media.gop)
+        return 0
 
     def _cut_no_more(self, reason: str) -> None:
         """Its publisher is gone, and goes on nowhere."""
-        self.media.before_key = None
+        self.media.before_key = self._next_placed = None
         if self.next_forward is not None:
             self.next_forward.over(reason, is_meant=True)
             self.next_forward = None
 
     def resume_time(self) -> ResumeTime | None:
         """Where its time goes on at another host."""
-        reference = self.timeline.clock_reference
+        reference, end_ms = self.timeline.clock_reference, self.timeline.end_ms or 0
         if reference is None:
             return None
-        return ResumeTime(reference, self.timeline.end_ms or 0, self._epoch_ms)
+        by_ms = self.forward.offset_ms if self.forward is not None else 0
+        reference = replace(reference, stream_ms=reference.stream_ms + by_ms)
+        return ResumeTime(reference, end_ms + by_ms, self._zero_ms)
 
-    def _begin_here(self, placed: Placement) -> None:
-        """The host that had it is lost, and this one has it now: nothing of it need begin anew."""
-        forward, self.forward, self.next_forward = self.forward, None, None
-        self._set_time(forward)
-        if forward is not None:
-            forward.over("its stream goes on elsewhere", is_meant=False)
+    @property
+    def _zero_ms(self) -> int | None:
+        """The Unix time at stream time 0, of the host that has the stream."""
+        forward = self.forward
+        known_ms = forward.epoch_ms if forward is not None else None
+        return known_ms if known_ms is not None else self._epoch_ms
+
+    def _begin_here(self, placed: Placement, *, is_cut: bool = False) -> int:
+        """This host has it now in place of another one: nothing of it need begin anew.
+
+        `is_cut`: the next picture is a keyframe. Returns how much later times are from now on.
+        """
+        self.media.before_key = self._next_placed = None
+        by_ms = self._leave_host("it goes on at its publisher's host")
+        self.forward = self.next_forward = None
         media, context = self.media, self._context
         own = self.stream_id, placed.generation, context.peers, context.clock
         media.egress = EgressOutput(*own, context.delays)
         media.worker = WorkerOutput(self.stream_id, context.peers)
         self._placed = placed
         if not self._was_open:
-            return
+            return by_ms
         media.egress.follow()
         media.egress.open(self._stream_open())
         media.egress.open_source(media.gop)
-        self._resume_after_ms = self.timeline.end_ms
+        self._resume_after_ms = self.timeline.end_ms if not is_cut else None
         self._format.report_again(self._clock())
+        return by_ms
 
     def _set_time(self, forward: "Forward | None") -> None:
         """Have the time here be what it was at the host that had the stream."""
-        if forward is not None and forward.offset_ms:
+        if forward is None:
+            return
+        if forward.epoch_ms is not None:
+            self._epoch_ms = self.timeline.zero_unix_ms = forward.epoch_ms
+        if forward.offset_ms:
             self.timeline.shift(forward.offset_ms)
             self.media.gop.shift(forward.offset_ms)
             forward.offset_ms = 0
@@ -328,7 +370,11 @@ class Stream:
         if placed.generation < before.generation or self.state is StreamState.ENDED:
             return  # overtaken by a later one
         if self.forward is not None:
-            self._begin_here(placed)
+            self._next_placed = placed
+            if self._is_forwarding and self._was_open:  # what came before is all that host's
+                self.media.before_key = lambda: self._begin_here(placed, is_cut=True)
+            else:
+                self._begin_here(placed)
             return
         if (
             placed.request_id != 0
@@ -428,7 +474,8 @@ class Stream:
     def _epoch(self, first_ms: int, came_s: float) -> None:
         """Note which Unix time stream time begins at, and report it in front of the first media."""
         unix_ms = round(1000 * (self._unix_time() + came_s - self._clock()))
-        self._epoch_ms = self._epochs.find(self.stream_id, self.template.gop_ms, first_ms, unix_ms)
+        found_ms = self._epochs.find(self.stream_id, self.template.gop_ms, first_ms, unix_ms)
+        self._epoch_ms = self.timeline.zero_unix_ms = found_ms
         self.media.egress.open(self._stream_open())
 
     def _go_live(self, config: VideoConfig) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Any
 
@@ -15,6 +16,7 @@ from common.ipc.unit_messages import (
     PublishFinished,
     PublishHeldBack,
     PublishRefused,
+    PublishTimed,
     UnitItem,
 )
 from common.media.units import AudioConfig
@@ -53,6 +55,8 @@ class UnitConnection:
         self.encoder = ask.encoder
         self.phase = Phase.ASKING
         self._reader: UnitReader | None = None
+        self._timeline: Timeline | None = None  # its stream's
+        self._timed: PublishTimed | None = None  # as it was told last
         self._on_closed, self._on_unheard = on_closed, on_unheard
         self._loop = asyncio.get_running_loop()
         self._later: asyncio.TimerHandle | None = None
@@ -72,9 +76,11 @@ class UnitConnection:
         if self._reader is None or self.phase is not Phase.PUBLISHING:
             return ()
         events = list(self._reader.take(items, payloads, now))
-        if self._reader.timed is not None:
-            self._report(self._reader.timed)
-            self._reader.timed = None
+        timed, self._reader.timed = self._reader.timed, None
+        if timed is not None:
+            self._report_time(timed)
+        elif self._timed is not None and self._timed.epoch_ms != self._zero_unix_ms:
+            self._report_time(self._timed)  # it has just come to be known
         return events
 
     # ---- what streams do with it --------------------------------------------------------------
@@ -83,7 +89,7 @@ class UnitConnection:
         self, request_id: int, timeline: Timeline, now: float, before: AudioConfig | None = None
     ) -> None:
         self.phase = Phase.PUBLISHING
-        self._reader = UnitReader(self.number, timeline, now)
+        self._reader, self._timeline = UnitReader(self.number, timeline, now), timeline
         self._report(PublishAccepted(self.number, timeline.clock_reference, timeline.end_ms))
 
     def refuse_publish(self, request_id: int, refusal: Refusal, after_s: float = 0.0) -> None:
@@ -127,6 +133,14 @@ class UnitConnection:
         if self.phase is not Phase.CLOSED:
             self.phase = Phase.CLOSED
             self._on_closed(self)
+
+    def _report_time(self, timed: PublishTimed) -> None:
+        self._timed = replace(timed, epoch_ms=self._zero_unix_ms)
+        self._report(self._timed)
+
+    @property
+    def _zero_unix_ms(self) -> int | None:
+        return self._timeline.zero_unix_ms if self._timeline is not None else None
 
     def _end(self, refusal: Refusal) -> None:
         if self.phase is not Phase.CLOSED:

@@ -213,7 +213,9 @@ class UnitsInput:
         connection = self._publishers.get(sender, {}).get(message.number)
         if connection is None:
             return
-        if message.is_meant:
+        if message.goes_on:
+            self._streams.goes_on(connection, message.reason)
+        elif message.is_meant:
             self._streams.ended(connection, message.reason)
         else:
             self._streams.lost(connection, message.reason, now)

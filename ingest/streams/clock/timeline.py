@@ -72,6 +72,7 @@ class Timeline:
     """One stream's time. Call `video`, `audio` and `data` for each tag in the order of arrival."""
 
     def __init__(self, *, offset_ms: int = 0) -> None:
+        self.zero_unix_ms: int | None = None  # Unix time at time 0; None: it is to come
         self._offset_ms = offset_ms
         self._clock = Unwrapper()
         self._video = _Kind()

@@ -1,8 +1,9 @@
 """Streams that go on at other hosts, since this one is drained. Pure.
 
 Rule: *a stream whose publisher came here is cut at a keyframe, and its publisher is forwarded from
-there on; one whose publisher another host has is left to that host.* A host is chosen for each as
-for a new stream, and takes over its claim. A stream that no host has room for stays.
+there on; one whose publisher another host has is that host's to take away (`leaving.py`), and ends
+here if it does not.* A host is chosen for each as for a new stream, and takes over its claim. A
+stream that no host has room for stays.
 """
 
 from math import inf
@@ -19,6 +20,7 @@ from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Stream
 
 AGAIN_S: Final = 12.0  # after an attempt that came to nothing: a GOP may take 10 s
+LEAVE_S: Final = 3.5  # for the publisher's host to claim a stream that it forwards here
 LOOK_S: Final = 1.0
 HANDOVER_MS: Final = 10_000
 
@@ -31,11 +33,18 @@ class HostDrain:
         self._forwards = forwards
         self._choices = choices
         self._until_s: dict[StreamId, float] = {}  # by stream that is on its way
+        self._left: set[StreamId] = set()  # of those: to their publishers' hosts
         self._look_s = inf
 
     def is_moving(self, stream_id: StreamId) -> bool:
         """Tell if a stream is on its way to another host."""
         return stream_id in self._until_s
+
+    def claimed(self, stream_id: StreamId, now: float) -> None:
+        """Another host has claimed it: it goes there at its next keyframe."""
+        if stream_id in self._left:
+            self._left.discard(stream_id)
+            self._until_s[stream_id] = now + AGAIN_S
 
     def next_deadline(self) -> float:
         return self._look_s
@@ -48,6 +57,7 @@ class HostDrain:
             return []
         self._look_s = now + LOOK_S if is_on else inf
         streams = self._state.streams
+        self._left &= streams.keys() if is_on else set()
         self._until_s = {
             name: s for name, s in self._until_s.items() if s > now and name in streams and is_on
         }
@@ -67,13 +77,19 @@ class HostDrain:
         publisher, stream_id = stream.publisher, stream.stream_id
         if publisher is None:
             return []
+        was_left = stream_id in self._left
+        self._left.discard(stream_id)
         self._until_s[stream_id] = now + AGAIN_S
-        if publisher.by_host:
-            refusal = Refusal(RefusalReason.FULL, "the host that has the stream is being drained")
-            return [Send(stream.ingest, EndStream(stream_id, refusal, HANDOVER_MS))]
+        if publisher.by_host and not was_left:
+            self._left.add(stream_id)
+            self._until_s[stream_id] = now + LEAVE_S
+            return []
         host = self._choices.choose(view.hosts, units_for(stream.template, stream.format), now)
         if host is None:
             return []
+        if publisher.by_host:
+            refusal = Refusal(RefusalReason.FULL, "the host that has the stream is being drained")
+            return [Send(stream.ingest, EndStream(stream_id, refusal, HANDOVER_MS))]
         overrides, who = publisher.overrides, stream.owner
         request = PublishRequest(0, stream_id, stream.address, False, who, overrides)
         place = host.name, host.relay

@@ -45,6 +45,7 @@ from supervisor.farm.registry.drain import HostDrain
 from supervisor.farm.registry.forwards import MAX_TRIES, Forwarded, Forwards
 from supervisor.farm.registry.host_choice import HostChoices, units_for
 from supervisor.farm.registry.host_room import host_room
+from supervisor.farm.registry.leaving import LeavingForwards
 from supervisor.farm.registry.lost_streams import LostStreams
 from supervisor.farm.registry.registry import Templates
 from supervisor.farm.state import FarmState
@@ -63,7 +64,8 @@ class _Pending:
     ingest: ChildId
     request: PublishRequest
     deadline_s: float
-    lost: Forwarded | None = None  # its way before, which is gone
+    lost: Forwarded | None = None  # its way before, which is gone …
+    is_move: bool = False  # … or works, and goes to a host that is drained
 
 
 # long: what becomes of a request, which each of its answers leads on
@@ -90,6 +92,7 @@ class EtcdRegistry:
         self._epochs: dict[StreamId, int] = {}  # of claims whose streams are not here yet
         admission.give_away = self._give_away
         self._drain = HostDrain(state, self.forwards, self._choices)
+        self._leaving = LeavingForwards(state, self.forwards)
 
     @property
     def handlers(self) -> dict[type, Callable[[ChildId, Any, float], list[Action]]]:
@@ -115,14 +118,20 @@ class EtcdRegistry:
         return self._claim(ingest, request, now)
 
     def _claim(
-        self, ingest: ChildId, request: PublishRequest, now: float, lost: Forwarded | None = None
+        self,
+        ingest: ChildId,
+        request: PublishRequest,
+        now: float,
+        lost: Forwarded | None = None,
+        *,
+        is_move: bool = False,
     ) -> list[Action]:
         child = self._child()
         if child is None or self.view is None or not self.view.is_in_touch:
             self.forwards.forget(ingest, request.stream_id)
             return [*self._admission.request(ingest, request, now), *self._follow_streams()]
         self._last_request += 1
-        self._pending[self._last_request] = _Pending(ingest, request, now + CLAIM_S, lost)
+        self._pending[self._last_request] = _Pending(ingest, request, now + CLAIM_S, lost, is_move)
         self._claimed.add(request.stream_id)
         replaces = lost.epoch if lost is not None else request.replaces
         return [Send(child, ClaimStream(self._last_request, request.stream_id, replaces))]
@@ -151,6 +160,10 @@ class EtcdRegistry:
             return []
         request = way.request
         self._state.note(lost.stream_id, lost.reason, now)
+        if way.before is not None and lost.request_id == 0 and not lost.is_here:
+            self.forwards.stay(ingest, lost.stream_id, way.before)
+            self._choices.refused(way.host, now)
+            return []  # it was to move: it stays for now
         if lost.is_here and way.relay:
             self._without_relay.setdefault((ingest, lost.stream_id), (lost, now + RELAY_S))
             return []
@@ -253,6 +266,8 @@ class EtcdRegistry:
             self._note(claimed, now)
         if pending is None:
             return []
+        if pending.is_move and claimed.outcome is not ClaimOutcome.OWNED:
+            return self._not_moved(pending, claimed.owner, now)
         if claimed.outcome is not ClaimOutcome.ELSEWHERE:
             self._epochs[stream_id] = claimed.owner.epoch if claimed.owner is not None else 0
             if claimed.outcome is ClaimOutcome.OWNED:
@@ -300,7 +315,31 @@ class EtcdRegistry:
 
     def _on_view(self, child: ChildId, view: ClusterView, now: float) -> list[Action]:
         self.view = view
-        return []
+        actions: list[Action] = []
+        for ingest, stream_id, way in self._leaving.due(view, now):
+            request = replace(way.request, request_id=0)
+            if not self._admission.closed and self._leaving.has_room(stream_id, way):
+                actions += self._claim(ingest, request, now, way, is_move=True)
+                continue
+            template = self._state.settings.template_of(stream_id, request.overrides)
+            units = units_for(template) if template is not None else ({}, {})
+            host = self._choices.choose(view.hosts, units, now, (way.host,))
+            if host is not None:
+                place, epoch = (host.name, host.relay), way.epoch
+                actions += self.forwards.to(
+                    ingest, request, place, replaces=epoch, is_cut=True, now=now
+                )
+        return actions
+
+    def _not_moved(self, pending: _Pending, owner: StreamOwner | None, now: float) -> list[Action]:
+        """The claim of a host that is drained did not come here: try again if it is another one."""
+        way, request = pending.lost, pending.request
+        is_its = way is not None and owner is not None and owner.host == way.host
+        if way is not None and owner is not None and is_its and owner.epoch != way.epoch:
+            way = replace(way, epoch=owner.epoch)
+            self.forwards.stay(pending.ingest, request.stream_id, way)
+            return self._claim(pending.ingest, request, now, way, is_move=True)
+        return self._release([request.stream_id])
 
     def push_templates(self, text: str) -> list[Action]:
         """An operator gives all hosts other templates."""
@@ -328,6 +367,7 @@ class EtcdRegistry:
         elif claimed.outcome is ClaimOutcome.ELSEWHERE:
             self.unregistered.add(claimed.stream_id)
             if self._drain.is_moving(claimed.stream_id):
+                self._drain.claimed(claimed.stream_id, now)
                 return  # it is that host's from its next keyframe on
             self._lost.lost(claimed.stream_id, _where(claimed.owner), now)
 
@@ -359,6 +399,8 @@ class EtcdRegistry:
         actions: list[Action] = []
         for number in numbers:
             one = self._pending.pop(number)
+            if one.is_move:
+                continue  # it stays where it is
             self.unregistered.add(one.request.stream_id)
             actions += self._admission.request(one.ingest, one.request, now)
         return actions

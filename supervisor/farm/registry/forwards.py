@@ -28,6 +28,7 @@ class Forwarded:
     relay: str = ""  # HOST:PORT of its relay
     epoch: int = 0  # of the host's claim; 0: it is to make one
     tried: tuple[str, ...] = ()  # the hosts that were asked for this request, in order
+    before: "Forwarded | None" = None  # that is in force until this one is
 
     @property
     def tries(self) -> int:
@@ -59,20 +60,29 @@ class Forwards:
         """Have an ingest forward a publisher to a host: its name, and the address of its relay.
 
         `epoch` is of the host's claim; `replaces`: of a claim that is to be the host's. `is_cut`:
-        the stream is here.
+        from a keyframe on; until then the stream is here, or where it is forwarded to.
         """
         template = self._state.settings.template_of(request.stream_id, request.overrides)
         if template is None:
             return []
         name, relay = host
         generation = next_generation(self._state)
-        tried = (*self.tried(ingest, request.stream_id), name)
-        way = Forwarded(request, generation, name, relay, epoch, tried)
+        before = self._ways.get((ingest, request.stream_id)) if is_cut else None
+        tried = (*(self.tried(ingest, request.stream_id) if before is None else ()), name)
+        way = Forwarded(request, generation, name, relay, epoch, tried, before)
         self._ways[ingest, request.stream_id] = way
         self._state.note(request.stream_id, f"forwarded to host {name}", now)
         place = template, name, relay, replaces, is_cut
         message = ForwardTo(request.request_id, request.stream_id, generation, *place)
         return [Send(ingest, message)]
+
+    def all(self) -> Iterable[tuple[tuple[ChildId, StreamId], Forwarded]]:
+        """Each way, by its ingest and stream."""
+        return self._ways.items()
+
+    def stay(self, ingest: ChildId, stream_id: StreamId, way: Forwarded) -> None:
+        """What was to take this one's place did not come to be; or more is known of it."""
+        self._ways[ingest, stream_id] = way
 
     def tried(self, ingest: ChildId, stream_id: StreamId) -> tuple[str, ...]:
         """The hosts that were asked for a request."""
@@ -95,7 +105,7 @@ class Forwards:
             key = ingest, status.stream_id
             known = self._ways.get(key)
             if known is not None and known.generation == status.generation:
-                self._ways[key] = replace(known, tried=())
+                self._ways[key] = replace(known, tried=(), before=None)
             elif known is None or known.generation < status.generation:
                 request = PublishRequest(
                     0,

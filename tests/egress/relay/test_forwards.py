@@ -123,15 +123,23 @@ def test_a_publisher_is_brought_to_its_host(rig: Rig) -> None:
     assert len(rig.forwards) == 0
 
 
+def test_a_stream_that_goes_on_at_another_host_is_said_to(rig: Rig) -> None:
+    rig.let_in()
+    rig.forwards.on_over(rig.ingest, PublishOver(3, "it goes on at host h3", goes_on=True))
+    rig.carry()
+    end = rig.received.pop()
+    assert (end.is_meant, end.goes_on) == (False, True)
+
+
 def test_what_the_host_says_reaches_the_ingest(rig: Rig) -> None:
     rig.let_in()
     receiving = rig.serving.receiving
-    receiving.timed(rig.number, 0, 1_000)
+    receiving.timed(rig.number, 0, 1_000, 7)
     receiving.hold_back(rig.number, 0.5)
     receiving.end(rig.number, IN_USE)
     rig.carry()
     assert rig.ingest.told[1:] == [
-        PublishTimed(3, 0, 1_000),
+        PublishTimed(3, 0, 1_000, 7),
         PublishHeldBack(3, 0.5),
         PublishRefused(3, IN_USE),
     ]

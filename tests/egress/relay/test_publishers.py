@@ -40,14 +40,15 @@ class Way:
         self.full = False
         self.sent: list[tuple[Sequence[UnitItem], Sequence[Data]]] = []
         self.ended: tuple[str, bool] | None = None
+        self.goes_on = False
 
     def send(self, items: Sequence[UnitItem], payloads: Sequence[Data]) -> bool:
         if not self.full:
             self.sent.append((items, payloads))
         return not self.full
 
-    def over(self, reason: str, *, is_meant: bool = False) -> None:
-        self.ended = reason, is_meant
+    def over(self, reason: str, *, is_meant: bool = False, goes_on: bool = False) -> None:
+        self.ended, self.goes_on = (reason, is_meant), goes_on
 
 
 class Rig(LinkRig):
@@ -120,12 +121,12 @@ def test_what_the_ingest_says_goes_back(rig: Rig) -> None:
     assert rig.told == [LinkPublishAnswer(1, IN_USE)]
     rig.publish(2)
     rig.say(PublishAccepted(51))
-    rig.say(PublishTimed(51, 0, 1_000))
+    rig.say(PublishTimed(51, 0, 1_000, 7))
     rig.say(PublishHeldBack(51, 0.5))
     rig.say(PublishRefused(51, IN_USE))
     assert rig.told[1:] == [
         LinkPublishAnswer(2),
-        LinkPublishTimed(2, 0, 1_000),
+        LinkPublishTimed(2, 0, 1_000, 7),
         LinkPublishHeld(2, 0.5),
         LinkPublishEnded(2, IN_USE),
     ]

@@ -395,6 +395,26 @@ def test_a_stream_of_another_host_that_goes_on_here_is_taken_from_both(says_so: 
     assert output.stream.stale == 1
 
 
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_a_stream_that_goes_to_another_host_is_taken_up_to_its_worker_s_last(is_sent: bool) -> None:
+    output = Output()
+    output.take(rendition_open("720p"), tags(0, key_tag(0), inter_tag(40), rendition="720p"))
+    output.stream.close(close(10_000), 0.0)
+    if is_sent:
+        output.end_generation(1)
+    output.stream.open(replace(stream_open(generation=2), worker=ChildId("relay")), 0.0)
+    assert output.stream.generation == (2 if is_sent else 1)
+    output.take(
+        rendition_open("720p", generation=2),
+        tags(0, key_tag(120), generation=2, rendition="720p"),
+        tags(2, inter_tag(80), rendition="720p"),
+    )
+    output.end_generation(1)
+    words = [word for word in output.words("720p", 9.0) if word[0] == "v"]
+    assert words == ["v0", "v40", *([] if is_sent else ["v80"]), "v120"]
+    assert state(output.stream) is StreamState.LIVE
+
+
 def test_one_whose_time_begins_anew_here_does_not_wait() -> None:
     output = from_another_host()
     output.stream.open(stream_open(generation=2, epoch_ms=5_000), 0.0)

@@ -36,7 +36,7 @@ class RememberingWay:
             self.payloads += payloads
         return not self.full
 
-    def over(self, reason: str, *, is_meant: bool = False) -> None: ...
+    def over(self, reason: str, *, is_meant: bool = False, goes_on: bool = False) -> None: ...
 
     def kinds(self) -> list[list[str]]:
         return [[item.kind for item in items] for items in self.sent]

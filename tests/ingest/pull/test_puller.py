@@ -93,7 +93,7 @@ class ToyWays:
             self.publisher.on_answer(PublishHeldBack(1, self.holds.pop(0)))
         return self.takes
 
-    def over(self, reason: str, *, is_meant: bool = False) -> None:
+    def over(self, reason: str, *, is_meant: bool = False, goes_on: bool = False) -> None:
         self.over_words.append(reason)
 
 

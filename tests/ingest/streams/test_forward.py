@@ -42,9 +42,10 @@ class KnownWay(RememberingWay):
     """One publisher's, and what was said of its end."""
 
     ended: tuple[str, bool] | None = None
+    goes_on = False
 
-    def over(self, reason: str, *, is_meant: bool = False) -> None:
-        self.ended = reason, is_meant
+    def over(self, reason: str, *, is_meant: bool = False, goes_on: bool = False) -> None:
+        self.ended, self.goes_on = (reason, is_meant), goes_on
 
 
 class FakeWays:
@@ -386,3 +387,100 @@ def test_it_is_told_when_this_hosts_own_relay_is_gone(rig: ForwardRig) -> None:
     rig.live()
     rig.ways.publishers[0].on_cut_off("relay:0 is gone")
     assert rig.last(ForwardLost).is_here
+
+
+def move(rig: ForwardRig, generation: int = 7) -> None:
+    """The owner is drained: the stream is to go on at a third host."""
+    place = TEMPLATE, "host-c", "host-c:1936", 21, True
+    rig.from_supervisor.forward_to(ForwardTo(0, CAM, Generation(generation), *place), 100.1)
+
+
+def test_a_forwarded_publisher_goes_to_another_host_at_a_keyframe(rig: ForwardRig) -> None:
+    rig.live()
+    rig.say(PublishTimed(0, 0, 1_000, 1_800_000_000_000))
+    move(rig)
+    ask = rig.ways.asked[-1].ask
+    assert ask.gop is None
+    assert ask.judged is not None
+    assert ask.judged.replaces == 21
+    # in the owner's time
+    assert ask.resume is not None
+    assert (ask.resume.end_ms, ask.resume.epoch_ms) == (1_040, 1_800_000_000_000)
+    rig.media(rig.peer, [picture(80)], 100.08)
+    rig.say(PublishAccepted(1))
+    first = rig.ways.ways[0]
+    rig.media(rig.peer, [picture(120)], 100.12)
+    assert (first.times(), rig.way.times()) == ([0, 40, 80, 120], [])
+    rig.media(rig.peer, [picture(160, key=True), picture(200)], 100.16)
+    assert (first.times(), rig.way.times()) == ([0, 40, 80, 120], [1_160, 1_200])
+    assert first.ended == ("it goes on at host host-c", False)
+    assert first.goes_on
+    (status,) = rig.streams.statuses(100.2)
+    assert (status.forwarded_to, status.generation) == ("host-c", 7)
+    assert status.epoch_ms == 1_800_000_000_000
+    assert rig.count(ForwardLost) + rig.count(PublishEnd) == 0
+    # what the one before says means nothing any more
+    rig.say(PublishRefused(0, IN_USE), at=0)
+    assert rig.peer.told == []
+
+
+def test_a_host_that_does_not_take_it_leaves_it_where_it_is(rig: ForwardRig) -> None:
+    rig.live()
+    move(rig)
+    rig.say(PublishRefused(1, IN_USE))
+    lost = rig.last(ForwardLost)
+    assert (lost.request_id, lost.generation) == (0, 7)
+    rig.media(rig.peer, [picture(80), picture(120, key=True)], 100.1)
+    assert rig.ways.ways[0].times() == [0, 40, 80, 120]
+    move(rig, 9)
+    rig.say(PublishAccepted(2))
+    rig.media(rig.peer, [picture(160, key=True)], 100.16)
+    assert rig.way.times() == [160]
+
+
+def test_a_stream_whose_host_is_drained_goes_on_here_at_a_keyframe(rig: ForwardRig) -> None:
+    rig.live()
+    rig.say(PublishTimed(0, 0, 1_000, 1_800_000_000_000))
+    placed = replace(ANSWER, request_id=0, generation=Generation(5), template=rig.template)
+    rig.from_supervisor.placed(placed, 100.06)
+    rig.media(rig.peer, [picture(80)], 100.08)
+    assert rig.way.times() == [0, 40, 80]
+    egress = rig.peers.running[0]
+    assert egress.of(StreamOpen) == []
+    rig.media(rig.peer, [picture(120, key=True)], 100.12)
+    opened = egress.of(StreamOpen)[-1]
+    assert (opened.generation, opened.epoch_ms) == (5, 1_800_000_000_000)
+    assert rig.way.ended == ("it goes on at its publisher's host", False)
+    assert rig.way.goes_on
+    report = rig.last(SourceFormatReport)
+    rig.from_supervisor.placed(replace(placed, request_id=report.request_id), 100.13)
+    worker = rig.peers.workers[WORKER]
+    assert worker.of(StreamStart)[0].resume_after_ms is None
+    made = [unit.dts_ms for unit in worker.of(AccessUnit)]
+    assert made == [1_120], "what came before is the other host's"
+    rig.media(rig.peer, [picture(160)], 100.16)
+    assert [tag.dts_ms for m in egress.of(Tags) for tag in m.tags] == [1_120, 1_160]
+    assert worker.of(AccessUnit)[-1].dts_ms == 1_160
+    (status,) = rig.streams.statuses(100.2)
+    assert (status.forwarded_to, status.generation) == ("", 5)
+
+
+def test_one_that_waits_for_a_keyframe_begins_at_once_when_its_way_is_lost(rig: ForwardRig) -> None:
+    rig.live()
+    placed = replace(ANSWER, request_id=0, generation=Generation(5), template=rig.template)
+    rig.from_supervisor.placed(placed, 100.06)
+    rig.say(PublishCutOff(0, "host host-a cannot be reached"), at=0)
+    assert rig.peers.running[0].of(StreamOpen)[-1].generation == 5
+    rig.media(rig.peer, [picture(80)], 100.08)
+    (status,) = rig.streams.statuses(100.1)
+    assert status.forwarded_to == ""
+
+
+def test_a_publisher_that_leaves_before_the_keyframe_is_gone(rig: ForwardRig) -> None:
+    rig.live()
+    placed = replace(ANSWER, request_id=0, generation=Generation(5), template=rig.template)
+    rig.from_supervisor.placed(placed, 100.06)
+    rig.streams.ended(rig.peer, "deleteStream")
+    assert rig.way.ended is not None
+    assert len(rig.streams) == 0
+    assert rig.count(PublishEnd) == 1

@@ -20,7 +20,7 @@ from common.ipc.control_messages import Endpoint, PublishRequest, Refused
 from common.ipc.envelope import encode
 from common.ipc.identity import BootId, ChildId, Generation
 from common.ipc.media_listener import MediaListener
-from common.ipc.media_messages import StreamOpen, Tags
+from common.ipc.media_messages import StreamClosed, StreamOpen, Tags
 from common.ipc.socket_peers import SocketPeers
 from common.ipc.status_messages import LineFigures
 from common.ipc.unit_link import UnitLinks, UnitWay
@@ -159,6 +159,21 @@ def around(tmp_path: Path, scenario: Callable[[UnitsRig], Awaitable[None]], **ri
     run(with_rig)
 
 
+def test_a_publisher_whose_stream_goes_on_elsewhere_leaves_its_players_to_that(
+    tmp_path: Path,
+) -> None:
+    async def scenario(rig: UnitsRig) -> None:
+        publisher = await rig.send_live()
+        egress = rig.peers.running[0]
+        assert publisher.way is not None
+        publisher.way.over("it goes on at host h3", goes_on=True)
+        await until_async(lambda: not rig.input.connections)
+        assert len(rig.streams) == 0
+        assert egress.of(StreamClosed)[-1].hold_ms > 0
+
+    around(tmp_path, scenario)
+
+
 def test_a_publisher_of_another_process_is_served_like_any_other(tmp_path: Path) -> None:
     async def scenario(rig: UnitsRig) -> None:
         publisher = await rig.ask(encoder="OBS")
@@ -174,7 +189,10 @@ def test_a_publisher_of_another_process_is_served_like_any_other(tmp_path: Path)
         assert egress.of(StreamOpen)
         times = [tag.dts_ms for tags in egress.of(Tags) for tag in tags.tags if tag.flags != 2]
         assert times == [1000, 1040]
-        await until_async(lambda: publisher.told[1:] == [PublishTimed(1, 1000, 1000)])
+        epoch_ms = egress.of(StreamOpen)[-1].epoch_ms
+        timed = PublishTimed(1, 1000, 1000, epoch_ms)
+        await until_async(lambda: publisher.told[-1] == timed)
+        assert epoch_ms is not None
         assert rig.input.connections == 1
         assert rig.input.counters["publishers by toy"] == 1
         assert publisher.way is not None
@@ -378,8 +396,8 @@ def test_one_goes_on_with_a_stream_whose_owner_is_lost(tmp_path: Path) -> None:
         assert rig.peers.running[0].of(StreamOpen), "its players have the last picture"
         publisher.send(HEADER, picture(1000, key=True))
         await until_async(lambda: publisher.of(PublishTimed))
-        (timed,) = publisher.of(PublishTimed)
-        assert timed.stream_ms > 9_000
+        assert publisher.of(PublishTimed)[-1].stream_ms > 9_000
+        assert publisher.of(PublishTimed)[-1].epoch_ms == 0
 
     around(tmp_path, scenario)
 

@@ -42,7 +42,7 @@ class ToyWay:
         self.items += items
         return True
 
-    def over(self, reason: str, *, is_meant: bool = False) -> None:
+    def over(self, reason: str, *, is_meant: bool = False, goes_on: bool = False) -> None:
         self.overs.append((reason, is_meant))
 
 

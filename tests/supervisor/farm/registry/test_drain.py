@@ -21,7 +21,7 @@ from common.ipc.identity import ChildId, StreamId
 from common.ipc.relay_messages import RemotePlay
 from common.ipc.status_messages import RenditionStatus, ServedStatus
 from supervisor.farm.actions import Action, Send
-from supervisor.farm.registry.drain import AGAIN_S
+from supervisor.farm.registry.drain import AGAIN_S, LEAVE_S
 from tests.kit.children import EGRESS0, INGEST0
 from tests.kit.farm_rig import Rig
 
@@ -83,21 +83,37 @@ def test_one_that_does_not_go_is_tried_again_and_ends_for_nothing() -> None:
     assert again.generation > to.generation
 
 
-def test_a_publisher_of_another_host_is_left_to_that() -> None:
+def test_a_publisher_of_another_host_is_left_to_that_and_ends_if_it_does_not_take_it() -> None:
     rig = live_rig(HOST, by_host="h2")
-    (end,) = drain(rig)
+    assert drain(rig) == []
+    rig.now += LEAVE_S + 0.1
+    (end,) = sent(rig.farm.registry.tick(rig.now), INGEST0)
     assert isinstance(end, EndStream)
     assert end.refusal.reason is RefusalReason.FULL
     assert not end.refusal.is_lasting
     assert end.hold_ms > 0
 
 
+def test_one_that_its_publisher_s_host_has_claimed_is_waited_for_up_to_its_keyframe() -> None:
+    rig = live_rig(HOST, by_host="h2")
+    assert drain(rig) == []
+    elsewhere = replace(OWN, host="h2", is_here=False, epoch=22)
+    rig.say(CLUSTER0, StreamClaimed(0, A, ClaimOutcome.ELSEWHERE, elsewhere))
+    rig.now += AGAIN_S - 0.1
+    assert sent(rig.farm.registry.tick(rig.now), INGEST0) == []
+    rig.say(INGEST0, PublishEnd(A, rig.stream().generation, "it goes on at host h2"))
+    assert A not in rig.farm.state.streams
+
+
+@pytest.mark.parametrize("by_host", ["", "h2"])
 @pytest.mark.parametrize(
     "hosts", [(), (replace(HOST, is_draining=True),), (replace(HOST, free={"software": 0.0}),)]
 )
-def test_without_a_host_with_room_streams_stay(hosts: tuple[HostView, ...]) -> None:
-    rig = live_rig(*hosts)
+def test_without_a_host_with_room_streams_stay(hosts: tuple[HostView, ...], by_host: str) -> None:
+    rig = live_rig(*hosts, by_host=by_host)
     assert drain(rig) == []
+    rig.now += LEAVE_S + 0.1
+    assert sent(rig.farm.registry.tick(rig.now), INGEST0) == []
     assert rig.stream().is_live
 
 

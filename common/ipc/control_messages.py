@@ -380,10 +380,7 @@ class Readmit:
 @message("ban-list")
 @dataclass(frozen=True, slots=True)
 class BanList:
-    """To ingests and egresses: whom the operator keeps out; whole, whenever it changes.
-
-    What these have there now is ended.
-    """
+    """To ingests and egresses: whom the operator keeps out, and what of theirs ends; as a whole."""
 
     bans: tuple[Ban, ...]
 

@@ -1,9 +1,9 @@
 """Three hosts of a cluster with three real members of etcd, which are killed, stopped and wiped.
 
-`make cluster`; with `--smoke` in half of the time. The hosts are farms on one machine, each with a
-run directory of its own; `make faults ARGS=--cluster` has a network between them. The first one has
-publishers and players, whose pictures are counted. Exit code 1: something does not hold. 3: there
-is no etcd here.
+`make cluster`; with `--smoke` in half of the time; with `--soak MINUTES` they are left alone for so
+long, and nothing may move. The hosts are farms on one machine, each with a run directory of its
+own; `make faults ARGS=--cluster` has a network between them. The first one has publishers and
+players, whose pictures are counted. Exit code 1: something does not hold. 3: there is no etcd.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.faults.scene import Scene
 from tests.hosts import causes
 from tests.hosts.causes import (
+    cluster_of,
     kill_child,
     kill_member,
     publish_for_a_moment,
@@ -87,6 +88,32 @@ class Cluster:
         return Held(fault, ok and len(streams) == len(KEYS), note)
 
 
+def soak(cluster: Cluster, minutes: float) -> Held:
+    """Leave all alone for so long: no stream moves, no host is thought to be gone."""
+    began = time.monotonic()
+    first = placements(cluster)
+    looks = alarms = moves = 0
+    while time.monotonic() < began + 60 * minutes:
+        looks += 1
+        views = [cluster_of(farm) for farm in cluster.farms]
+        alarms += sum(not view["is_in_touch"] or len(view["hosts"]) != 3 for view in views)
+        moves += placements(cluster) != first
+        time.sleep(5.0)  # sleep: from look to look
+    row = cluster.scene.judge("soak", KEYS, began)
+    note = (
+        f"{looks} looks: a stream had moved in {moves}, a host was out of touch in {alarms}; "
+        f"{row.lost} pictures lost, {row.repeated} repeated, {row.disconnected} disconnected"
+    )
+    ok = not (moves or alarms or row.lost or row.repeated or row.disconnected)
+    return Held(f"left alone for {minutes:g} min", ok, note)
+
+
+def placements(cluster: Cluster) -> dict[str, tuple[int, str]]:
+    """Where each stream is, and by which of its placements."""
+    streams = cluster.scene.farm.streams()
+    return {key: (stream["generation"], stream["state"]) for key, stream in streams.items()}
+
+
 def publish_twice(cluster: Cluster, times: int) -> Held:
     """The same key at two hosts at the same moment."""
     wrong = causes.publish_twice([farm.url for farm in cluster.others], times)
@@ -98,7 +125,9 @@ def publish_twice(cluster: Cluster, times: int) -> Held:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.hosts")
     parser.add_argument("--smoke", action="store_true", help="in half of the time")
-    is_smoke = parser.parse_args().smoke
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="nothing happens so long")
+    arguments = parser.parse_args()
+    is_smoke = arguments.smoke
     if not PROGRAM.is_file():
         print("etcd is not here: scripts/get-etcd.sh", file=sys.stderr)
         return 3
@@ -106,6 +135,10 @@ def main() -> int:
     rows: list[Held] = []
     with ExitStack() as stack:
         cluster = Cluster(stack)
+        if arguments.soak:
+            held = soak(cluster, arguments.soak)
+            print(f"{'ok ' if held.ok else 'NOT'} {held.fault}: {held.note}", flush=True)
+            return 0 if held.ok else 1
         etcd = cluster.etcd
         faults: dict[str, Callable[[], None]] = {
             "a member of etcd killed": lambda: kill_member(etcd, leader=False),

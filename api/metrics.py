@@ -63,6 +63,12 @@ METRICS: Final = (
     _metric("streams", "Streams, by state.", "app", "state"),
     _metric("players", "Players.", "app", "protocol", "rendition"),
     _metric("waiting_players", "Players that wait for a publisher.", "app"),
+    _metric(
+        "free_streams",
+        "How many more streams of its usual source an app has room for, as `tfarm fit` says; 1000 "
+        "are the most that are counted.",
+        "template",
+    ),
     _metric("queued_publishers", "Publish requests that wait for an answer."),
     _metric("ingest_bytes_total", "Bytes of pictures and sound that publishers sent.", "app"),
     _metric("frames_received_total", "Coded pictures that publishers sent.", "app"),
@@ -261,6 +267,8 @@ def _add_farm(found: _Samples, figures: FarmFigures, *, is_current: bool) -> Non
     found.add("ready", is_current and figures.is_ready)
     found.add("start_time_seconds", figures.since_unix)
     found.add("queued_publishers", figures.queued)
+    for app, count in figures.free_streams.items():
+        found.add("free_streams", count, template=app)
     found.add("bans", figures.bans)
     states = Counter((stream.app, stream.state) for stream in figures.streams)
     waiting: Counter[str] = Counter()

@@ -137,6 +137,7 @@ class FarmFigures(NamedTuple):
     streams: Sequence[StreamFigures]
     stages_ms: Mapping[str, Sequence[float]]  # p50 and p99 of each, of the slowest stream
     cluster: ClusterFigures | None = None  # None: this farm is alone
+    free_streams: Mapping[str, int] = MappingProxyType({})  # of its usual source, by app
 
 
 def read_figures(values: Sequence[Any]) -> FarmFigures:

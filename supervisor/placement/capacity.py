@@ -6,8 +6,10 @@ together, or as the host's shared limits allow.
 """
 
 import math
+import re
 from collections.abc import Iterable
 from fractions import Fraction
+from typing import Final
 
 from common.config.ladder import Pipeline, SourceFormat, Template
 from supervisor.placement.cost import (
@@ -19,6 +21,8 @@ from supervisor.placement.cost import (
 )
 from supervisor.placement.fleet import TINY, Device, Fleet
 
+_BY_HEIGHT: Final = re.compile(r"(?P<height>\d{2,5})p(?P<fps>\d{1,3}(\.\d{1,3})?)")
+_BY_SIZE: Final = re.compile(r"(?P<width>\d{2,5})x(?P<height>\d{2,5})@(?P<fps>\d{1,3}(\.\d{1,3})?)")
 HD30 = SourceFormat(1280, 720, fps=Fraction(30))
 
 
@@ -28,6 +32,19 @@ def kind_name(source: SourceFormat) -> str:
     if source.width * 9 == source.height * 16:
         return f"{source.height}p{fps}"
     return f"{source.width}x{source.height}@{fps}"
+
+
+def read_kind(text: str) -> SourceFormat:
+    """A kind of source, of 720p30 or 1280x720@30. Raises ValueError with what it has to be."""
+    size = _BY_HEIGHT.fullmatch(text) or _BY_SIZE.fullmatch(text)
+    if size is None:
+        raise ValueError("must be a size and a rate, as 720p30 or 1280x720@30")
+    named = size.groupdict()
+    height, fps = int(named["height"]), Fraction(named["fps"])
+    width = int(named["width"]) if "width" in named else -(-height * 16 // 9 // 2) * 2
+    if not 16 <= width <= 16_384 or not 16 <= height <= 16_384 or not 1 <= fps <= 300:
+        raise ValueError("must have 16 to 16384 pixels a side, and 1 to 300 pictures a second")
+    return SourceFormat(width, height, fps=fps)
 
 
 def typical_source(template: Template) -> SourceFormat:

@@ -320,23 +320,31 @@ def _problem(
 
 def _shortage(fleet: Fleet, device: Device, wanted: Amounts, had: Amounts = NOTHING) -> str | None:
     """The resource that the device lacks, in words."""
+    resource = lacking(fleet, device, wanted, had)
+    if resource is None:
+        return None
+    amount, limit = wanted[resource], fleet.limit(resource, device) or 0.0
+    left = max(0.0, limit - fleet.used_beside(resource, device))
+    whose = "the host" if resource in HOST_WIDE else device.name
+    if resource in (Resource.WORKER_MEMORY, Resource.MEMORY):
+        free = f"{left / MIB:.0f} MiB {resource.value} free"
+        return f"needs {amount / MIB:.0f} of the {free} on {whose} ({limit / MIB:.0f} in all)"
+    free = f"{left:.4g} {_in_words(resource)} free"
+    return f"needs {amount:.4g} of the {free} on {whose} ({limit:.4g} in all)"
+
+
+def lacking(
+    fleet: Fleet, device: Device, wanted: Amounts, had: Amounts = NOTHING
+) -> Resource | None:
+    """The first resource of which the device has not enough left; None: it has room."""
     for resource, amount in wanted.items():
         limit = fleet.limit(resource, device)
-        is_shared = resource in HOST_WIDE
         if limit is None or amount == 0:
             continue
         if resource in _OF_CORES and amount <= had.get(resource, 0.0):
             continue
-        used = fleet.used_beside(resource, device)
-        if used + amount > limit + TINY:
-            whose = "the host" if is_shared else device.name
-            if resource in (Resource.WORKER_MEMORY, Resource.MEMORY):
-                free = f"{max(0.0, limit - used) / MIB:.0f} MiB {resource.value} free"
-                return (
-                    f"needs {amount / MIB:.0f} of the {free} on {whose} ({limit / MIB:.0f} in all)"
-                )
-            free = f"{max(0.0, limit - used):.4g} {_in_words(resource)} free"
-            return f"needs {amount:.4g} of the {free} on {whose} ({limit:.4g} in all)"
+        if fleet.used_beside(resource, device) + amount > limit + TINY:
+            return resource
     return None
 
 

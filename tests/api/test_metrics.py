@@ -113,6 +113,7 @@ def test_every_metric_is_given_where_there_is_something_to_say(whole: Any) -> No
         | {"use": {"compute": 0.25, "decode": 0.5, "encode": 0.0, "memory_bytes": 1 << 21}}
         for device in document["devices"]
     ]
+    document["free_streams"] = {"live": {"count": 3}}
     figures = with_cluster(with_delays(figures_of(document)))
     given = {name for name, _ in samples(figures)}
     histogram = PREFIX + "stage_delay_seconds"

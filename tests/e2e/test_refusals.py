@@ -1,6 +1,7 @@
 """Who may not publish or play is told why, in the words that clients show to people."""
 
 import hashlib
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -159,8 +160,12 @@ def test_a_full_farm_refuses_before_start_and_has_room_again_after(clip: MakeCli
     config = DEFAULT_CONFIG.replace("workers = 1", "workers = 1\ncapacity = 100")
     config = config.replace('gop = "1s"', 'gop = "1s"\ncost = 60')
     with Farm(config) as farm:
+        assert "room for 1 more stream" in farm.cli("fit", "live").stdout
         with Publisher(farm.url("first"), clip(ClipSpec(seconds=4.0))) as first:
             farm.wait_stream("first")
+            assert farm.status()["free_streams"].keys() == {"live"}
+            [(app, fits)] = json.loads(farm.cli("fit", "--json").stdout).items()
+            assert (app, fits["count"], fits["ends_first"]) == ("live", 0, "cores")
             told = publish_refusal(farm.url("second"))
             assert told.code == "NetStream.Failed"
             assert "full" in told.description

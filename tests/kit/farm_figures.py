@@ -39,6 +39,7 @@ def figures_of(document: Mapping[str, Any]) -> FarmFigures:
         ],
         streams=[_stream(row) for row in document["streams"]],
         stages_ms=slowest,
+        free_streams={app: row["count"] for app, row in document.get("free_streams", {}).items()},
     )
 
 

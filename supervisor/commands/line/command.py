@@ -60,6 +60,8 @@ class Reported(Protocol):
 
     def cluster(self) -> dict[str, Any] | None: ...
 
+    def fit(self, app: str, source: str, codec: str, bits: int) -> dict[str, Any] | str: ...
+
 
 class Upgradable(Protocol):
     """What may be asked of an upgrade (`supervisor.upgrade`)."""

@@ -25,7 +25,9 @@ from common.config.settings import Settings
 from common.ipc.identity import ChildId, split_stream_id
 from common.ipc.status_messages import OFF, WHOLE, AudioLevels, RenditionStatus
 from supervisor.commands.status.cluster_rows import cluster_document
+from supervisor.commands.status.free_rows import free_rows
 from supervisor.commands.status.remote_rows import remote_rows
+from supervisor.farm.admission.free_streams import FreeStreams
 from supervisor.farm.admission.readiness import why_no_room
 from supervisor.farm.farm import Farm
 from supervisor.farm.forwarding.audio_levels import levels
@@ -66,6 +68,7 @@ class FarmFacts:
     now_unix: float
     listen: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by protocol
     gpus: Mapping[str, Json] = field(default_factory=dict)  # how busy they are, by UUID
+    free: Mapping[str, FreeStreams] = field(default_factory=dict)  # by app
 
 
 def snapshot(facts: FarmFacts, farm: Farm) -> Json:
@@ -103,6 +106,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "queued": farm.admission.queued,
         "closed": farm.admission.closed,
         "no_room": why_no_room(farm.state, facts.now_s),
+        "free_streams": free_rows(facts.free),
         **_kept_out(farm, facts),
         **_refusals(state.refusals),
         "decisions": _decisions(farm, facts),

@@ -20,6 +20,8 @@ from supervisor.commands.line.invocation import tfarm_command
 from supervisor.commands.status.cluster_rows import cluster_document
 from supervisor.commands.status.document import ChildFacts, FarmFacts, Json, snapshot
 from supervisor.commands.status.figures import figures
+from supervisor.commands.status.free_rows import fit
+from supervisor.farm.admission.free_streams import FreeStreamsByApp
 from supervisor.farm.farm import Farm
 from supervisor.farm.retiring import RETIRING, left
 from supervisor.hardware.gpu_watch import GpuWatch
@@ -52,6 +54,7 @@ class FarmReport:
         self._started_unix = time.time()
         self._started_s = time.monotonic()
         self._cpu, self._memory = CpuMeter(), MemoryMeter()
+        self._free = FreeStreamsByApp(farm.state)
 
     def sample(self) -> None:
         """Measure the CPU time of all processes; called once a second."""
@@ -98,6 +101,10 @@ class FarmReport:
         """What is known of other hosts; None: this farm is alone."""
         return cluster_document(self._farm)
 
+    def fit(self, app: str, source: str, codec: str, bits: int) -> dict[str, Json] | str:
+        """How many more streams of a kind fit, by app; or why that cannot be said."""
+        return fit(self._farm, app, source, codec, bits)
+
     def figures(self) -> FarmFigures:
         """The figures for the API's metrics."""
         return figures(self._facts(MEMORY_S), self._farm)
@@ -117,6 +124,7 @@ class FarmReport:
             now_unix=time.time(),
             listen=self._listening(),
             gpus=self._gpus(),
+            free=self._free.look(self._farm.admission.closed, now_s),
         )
 
     def _gpus(self) -> dict[str, Json]:

@@ -88,6 +88,7 @@ def figures(facts: FarmFacts, farm: Farm) -> FarmFigures:
         ],
         stages_ms=_slowest(quantiles.values()),
         cluster=_cluster(farm),
+        free_streams={app: found.count for app, found in facts.free.items()},
     )
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from common.process.log import stream_label
 from common.words import counted, duration, time_left
 from supervisor.commands.status.cluster_rows import cluster_line
+from supervisor.commands.status.free_rows import free_line
 from supervisor.commands.status.remote_rows import remote_lines
 from supervisor.commands.status.stream_page import NoSuchStream, named, stream_lines
 from supervisor.commands.status.stream_selection import (
@@ -154,6 +155,8 @@ def _head(status: Json, now_unix: float, width: int) -> list[Line]:
         lines += wrap(words, width, "yellow" if is_wrong else "")
     if status["closed"]:
         lines += wrap(status["closed"], width, "yellow")
+    if free := free_line(status.get("free_streams", {})):  # none of an older supervisor
+        lines += wrap(f"room for {free}", width)
     if status["kicked"]:
         every = [
             f"{name_of(kick)} for {time_left(kick['for_s'])} more" for kick in status["kicked"]

@@ -93,6 +93,9 @@ class Fake:
     def rebalance(self) -> str:
         return "2 streams move"
 
+    def fit(self, app: str, source: str, codec: str, bits: int) -> dict[str, Any] | str:
+        return {app: {"words": f"{source} {codec} {bits}"}} if app == "live" else "no such app"
+
 
 def ask(
     name: str, *, hosts: dict[str, Any] | None = None, **arguments: str
@@ -151,6 +154,13 @@ def test_kick() -> None:
     assert (answer.ok, answer.text) == (False, "live/other is not kept out")
     answer, _ = ask("kick", app="live", key="other")
     assert (answer.ok, answer.text) == (False, "no such stream: live/other")
+
+
+def test_how_many_more_fit_is_asked_of_the_farm() -> None:
+    found, _ = ask("fit", template="live", source="720p30", codec="av1", bits="10")
+    assert json.loads(found.json) == {"apps": {"live": {"words": "720p30 av1 10"}}}
+    refused, _ = ask("fit", template="vod")
+    assert (refused.ok, refused.text) == (False, "no such app")
 
 
 def test_drains() -> None:

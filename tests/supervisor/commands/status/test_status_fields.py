@@ -11,6 +11,8 @@ from common.access.refusals import Attempted, RefusalStatus
 from common.ipc.identity import StreamId
 from common.ipc.remote_status import RemoteState, RemoteStatus
 from common.ipc.status_messages import Notice
+from supervisor.commands.status.free_rows import free_rows
+from supervisor.farm.admission.free_streams import FreeStreamsByApp
 from supervisor.farm.state import SessionLimit
 from tests.kit.children import INGEST0
 from tests.kit.farm_rig import Rig
@@ -22,6 +24,8 @@ BY_NAME = {
     "refused",
     "apps",
     "host",
+    "free_streams",
+    "free_streams.*.by_pipeline",
     "listen",
     "children[].counters",
     "devices[].engines",
@@ -63,6 +67,7 @@ def test_every_field_is_on_the_page_and_no_other(rig: Rig) -> None:
     remote = RemoteStatus(StreamId("live/door"), "rtsp://camera", RemoteState.RUNNING, 1_900.0)
     rig.beat(INGEST0, publishers=(publisher,), refusals=(refused,), remotes=(remote,))
     found = document(rig)
+    found["free_streams"] = free_rows(FreeStreamsByApp(rig.farm.state).look("", rig.now))
     found["devices"][0]["engines"] = {"decode": 0.1}
     found["devices"][0]["use"] = USE
     found["children"][0]["counters"] = {"players": 1}

@@ -113,9 +113,13 @@ def _of_web(settings: Settings) -> Iterator[Conflict]:
         if template.name in PAGES:
             problem = f"/{template.name}/ is where viewers' pages are (web.enabled)"
             yield Conflict(f"templates.{template.name}", problem, ("web.enabled",))
-        for index, rendition in enumerate(template.renditions):
-            if rendition.name == SOUND_FOLDER:
-                here = f"templates.{template.name}.renditions[{index}].name"
+        path = f"templates.{template.name}"
+        names = {
+            f"{path}.renditions[{index}].name": rendition.name
+            for index, rendition in enumerate(template.renditions)
+        }
+        for here, name in {**names, f"{path}.audio_only": template.audio_only}.items():
+            if name == SOUND_FOLDER:
                 problem = f"{SOUND_FOLDER} is where viewers of HLS find the sound (web.enabled)"
                 yield Conflict(here, problem, ("web.enabled",))
 
@@ -183,6 +187,12 @@ def _of_template(template: Template, path: str) -> Iterator[Conflict]:
             yield Conflict(f"{here}.fps", problem, (f"{path}.gop",))
         yield from _of_rendition(rendition, here)
     yield from _of_codecs(template, path)
+    if template.audio_only == SOURCE:
+        problem = f'"{SOURCE}" is the stream as published; take another name'
+        yield Conflict(f"{path}.audio_only", problem)
+    if template.audio_only in seen:
+        problem = f'"{template.audio_only}" is there already'
+        yield Conflict(f"{path}.audio_only", problem, (seen[template.audio_only],))
     if len(template.renditions) > MAX_RENDITIONS:
         yield Conflict(f"{path}.renditions", f"must be at most {MAX_RENDITIONS}")
     if len(set(template.policy)) != len(template.policy) or not template.policy:

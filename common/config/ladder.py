@@ -109,9 +109,11 @@ class Template:
     publish_rules: Rules = ()  # empty: one for each way that is configured
     play_rules: Rules = ()  # likewise
     hooks: Hooks = field(default_factory=Hooks)
+    audio_only: str = ""  # the name of a rendition that has the sound alone; empty: none
 
     def rendition_names(self) -> tuple[str, ...]:
-        return (*(rendition.name for rendition in self.renditions), SOURCE)
+        names = [rendition.name for rendition in self.renditions]
+        return (*names, *([self.audio_only] if self.audio_only else []), SOURCE)
 
     @property
     def plain_renditions(self) -> tuple[Rendition, ...]:

@@ -272,6 +272,15 @@ class TemplateTable(Table):
         "clipping",
         NEW_STREAMS,
     )
+    audio_only: Annotated[str, Name()] = key(
+        Template,
+        "audio_only",
+        "the name of a further rendition that has the sound alone",
+        NEW_STREAMS,
+        default="none",
+        example="audio",
+        schema={"not": {"const": SOURCE}},
+    )
     idle_timeout: Annotated[float, Seconds(0.1, 86_400)] = key(
         Template,
         "idle_timeout_s",

@@ -291,7 +291,7 @@ def _check_video(video: RenditionVideo) -> None:
 
 
 def _check_template(template: Template) -> None:
-    _check_name(template.name)
+    _check_name(template.name, template.audio_only)
     times = (template.hold_ms, template.wait_ms, template.flush_ms, template.audio_hold_ms)
     if not all(0 <= time_ms <= MAX_HOLD_MS for time_ms in times):
         raise LinkError("a template with a time that none may have")

@@ -167,7 +167,7 @@ class EntryBuffer:
             kind, dts_ms = _KINDS[tag.type], tag.dts_ms
             if kind == AUDIO and tag.codec not in carries:
                 continue
-            is_key = kind == VIDEO and tag.flags & KEY != 0
+            is_key = tag.flags & KEY != 0
             step_ms = None
             if kind != DATA:
                 last_ms = last_dts_ms.get(kind)

@@ -291,7 +291,9 @@ class Player(SendQueue):
         if headers.metadata:
             self._push_header(METADATA, key.dts_ms, headers.metadata)
         self._audio_header = b""
-        if not self.kinds & VIDEO:
+        if key.kind == AUDIO:  # of a rendition that has the sound alone
+            self._push_first_audio(key)
+        if key.kind == AUDIO or not self.kinds & VIDEO:
             return
         at = len(self._queue)
         self._push_key(key)

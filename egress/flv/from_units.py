@@ -41,9 +41,10 @@ class FlvForm:
 FLV_FORM = FlvForm()
 
 
-def file_header(headers: Headers) -> bytes:
+def file_header(headers: Headers, *, has_video: bool = True) -> bytes:
     """The begin of a body with these headers in force.
 
     It announces sound only where there is some: mpegts.js waits for what is announced.
     """
-    return encode_file_header(has_audio=bool(headers.audio), has_video=True)
+    has_audio = bool(headers.audio) or not has_video
+    return encode_file_header(has_audio=has_audio, has_video=has_video)

@@ -59,7 +59,8 @@ class FlvViewer(AskingViewer):
         channel.join(self, start, FLV_FORM)
         # Before all media, whose headers are known by now.
         head = answer_head(200, CONTENT_TYPE, self.headers)
-        self.player.control(head + file_header(channel.buffer.headers))
+        has_video = not rendition.is_sound_alone
+        self.player.control(head + file_header(channel.buffer.headers, has_video=has_video))
         self.on_queued()
 
     def put_refusal(self, refusal: Refusal) -> None:

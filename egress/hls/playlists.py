@@ -42,7 +42,7 @@ class Variant:
 
     name: str
     codecs: Sequence[str]
-    width: int
+    width: int  # 0: sound alone
     height: int
     fps: Fraction | None
     peak_bps: int  # sound included
@@ -94,9 +94,10 @@ def multivariant(
     for one in variants:
         rate = f",FRAME-RATE={float(one.fps):.3f}" if one.fps is not None else ""
         group = f',AUDIO="{SOUND}"' if sound is not None else ""
+        size = f",RESOLUTION={one.width}x{one.height}" if one.width else ""
         lines.append(
             f"#EXT-X-STREAM-INF:BANDWIDTH={one.peak_bps},AVERAGE-BANDWIDTH={one.average_bps},"
-            f'CODECS="{",".join(one.codecs)}",RESOLUTION={one.width}x{one.height}{rate}{group},'
+            f'CODECS="{",".join(one.codecs)}"{size}{rate}{group},'
             f"CLOSED-CAPTIONS={captions}"
         )
         lines.append(f"{folder}{one.name}/index.m3u8{QUERY}")

@@ -12,6 +12,7 @@ that he came with: a process that does not know the token judges by that.
 
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -33,6 +34,7 @@ from egress.hls.output import PROTOCOL, HlsOutput
 from egress.hls.playlists import SOUND
 from egress.hls.reload import Verdict, judge, judge_part, parse_wanted
 from egress.hls.sessions import Session, is_token
+from egress.hls.stream import find_track
 from egress.hls.variants import multivariant
 from egress.web.answers import Refused
 from egress.web.requests import wish_of
@@ -99,7 +101,9 @@ class HlsRequests:
         name = request.query.get("rendition", "")
         names = (name,) if name else ()
         session, hls = await self._let_in(request, names, "", None)
-        listed = [one for one in names or hls.listed if one in session.renditions]
+        alone = hls.stream.template.audio_only
+        all_names = (*hls.listed, *([alone] if alone else []))
+        listed = [one for one in names or all_names if one in session.renditions]
         return self._text(request, session, multivariant(hls, listed))
 
     async def playlist(self, request: web.Request) -> web.Response:
@@ -168,7 +172,7 @@ class HlsRequests:
         session.seen_s = output.now()
         if name != SOUND:
             session.rendition = name
-        track = hls.tracks.get(name)
+        track = find_track(hls, name)
         if track is None:
             raise Refused(404, f"this stream has no {name}")
         return session, hls, track
@@ -237,8 +241,11 @@ class HlsRequests:
         """
         context = self._context.context
         stream, template = context.streams.get(wish.stream_id), self._template(wish.app)
+        is_all = not names
         names = names or (stream.transcoded if stream is not None else ())
         names = names or [one.name for one in (template.renditions if template else ())] or [SOURCE]
+        if is_all and template is not None and template.audio_only:
+            names = [*names, template.audio_only]
         entrance = context.entrance()
         found = [name for name in names if self._may_watch(entrance, wish, name, host)]
         return found or list(names)
@@ -251,7 +258,8 @@ class HlsRequests:
         template = self._template(app)
         made = {} if template is None else {one.name: one for one in template.renditions}
         plain = [name for name in names if name in made and made[name].codec is VideoCodec.H264]
-        sizes = {name: one.width * one.height for name, one in made.items()}
+        alone = template.audio_only if template else ""
+        sizes = {name: one.width * one.height for name, one in made.items()} | {alone: inf}
         return min(plain or names, key=lambda name: sizes.get(name, 0))
 
     @staticmethod

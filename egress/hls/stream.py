@@ -123,6 +123,8 @@ class HlsStream(Generic[R]):
                 continue
             if name == SOURCE and not with_source and self.stream.transcoded:
                 continue
+            if rendition.is_sound_alone:  # it is the track of the sound
+                continue
             if feed is not None:
                 self.rendition_ended(name)
                 self._headers.pop(name, None)
@@ -230,7 +232,7 @@ class HlsStream(Generic[R]):
 
     def is_playable(self, name: str) -> bool:
         """Whether a track's playlist has something to play; looked at once for each version."""
-        track = self.tracks.get(name)
+        track = find_track(self, name)
         if track is None:
             return False
         window = track.window
@@ -248,7 +250,7 @@ class HlsStream(Generic[R]):
         A rendition is once it can be played. The sound is as soon as any is cut, since who is told
         of a stream without sound does not hear it later; `lacks` waits until it can be played.
         """
-        return self.has_sound if name == SOUND else self.is_playable(name)
+        return self.has_sound if name == SOUND else name in self.tracks and self.is_playable(name)
 
     def lacks(self, names: Sequence[str], now: float) -> bool:
         """Whether some of these tracks, or the sound, cannot be played yet, and will be soon."""
@@ -377,6 +379,12 @@ class HlsStream(Generic[R]):
         for other, track in self.tracks.items():
             if other != name and track.window.has_media and not track.window.has_ended:
                 yield playlists.report(other, track.window)
+
+
+def find_track(hls: HlsStream[R], name: str) -> TrackState[R] | None:
+    """A rendition's track, or the sound's: of a rendition that has the sound alone, too."""
+    is_alone = name != "" and name == hls.stream.template.audio_only
+    return hls.tracks.get(SOUND if is_alone else name)
 
 
 def _declared(stream: Stream, name: str) -> Declared | None:

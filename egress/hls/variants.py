@@ -57,6 +57,12 @@ def multivariant(hls: HlsStream[R], names: Sequence[str], folder: str = "") -> s
     listed = None
     if sound is not None and isinstance(sound.cutting, SoundTrack):
         listed = playlists.Sound(sound.cutting.config.channels, sound.cutting.config.language)
+    alone = hls.stream.template.audio_only
+    if alone in names and sound is not None and isinstance(sound.cutting, SoundTrack):
+        average = max(1, round(sound_average))
+        variants.append(
+            playlists.Variant(SOUND, [sound.cutting.codec], 0, 0, None, sound_peak, average)
+        )
     is_independent = SOURCE not in names
     return playlists.multivariant(
         variants,

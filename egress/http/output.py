@@ -72,6 +72,8 @@ class HttpOutput(HandoverOutput[Viewer]):
         if rendition is None:
             names = ", ".join(stream.renditions)
             return f"this stream has no rendition {request.rendition}; it has {names}"
+        if rendition.is_sound_alone:
+            return f"{rendition.name} has the sound alone; choose one with pictures"
         return rendition
 
     def on_left(self, viewer: Viewer, reason: str) -> None:

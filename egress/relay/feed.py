@@ -1,10 +1,11 @@
 """A rendition on its way to another host: a subscriber that gives it to the link. Pure."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from common.config.ladder import SOURCE
 from common.errors import ProtocolError
-from common.ipc.media_messages import RenditionVideo
+from common.ipc.media_messages import KEY, RenditionVideo
 from common.link.serving import Serving
 from common.media.units import VideoConfig
 from egress.streams.rendition import Rendition
@@ -46,6 +47,8 @@ class Feed:
             serving.sound_header(digest, config.audio)
 
     def on_units(self, tags: Sequence[Tag], /) -> None:
+        if self._rendition.is_sound_alone:  # it crosses as the sound of all renditions
+            tags = [replace(tag, flags=tag.flags & ~KEY) for tag in tags]
         self._serving.tags(self._digest, self._rendition.name, tags, is_replay=self._is_replay)
 
     def on_end(self, reason: str, /) -> None:

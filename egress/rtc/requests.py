@@ -139,6 +139,9 @@ class WhepRequests:
 
     async def _session(self, request: WhepOffer, read: offer.Offer, admitted: Admitted) -> Session:
         """The session, whose viewer takes its rendition already. Raises NotAdmitted."""
+        if admitted.rendition.is_sound_alone:
+            words = f"{admitted.rendition.name} has the sound alone, which WebRTC is not sent here"
+            raise NotAdmitted(Refusal(RefusalReason.UNSUPPORTED, words))
         channel = self._channels.get(admitted.rendition)
         session = Session(
             read,

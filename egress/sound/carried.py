@@ -5,6 +5,7 @@ they are. In place of other sound, and of its header, come those of AAC or Opus,
 their pictures: nothing waits for them. No packet is before the sound that it is made of.
 """
 
+from collections import deque
 from collections.abc import Sequence, Set
 from typing import Final
 
@@ -34,6 +35,7 @@ class CarriedSound:
         self._form = AudioCodec.AAC if AudioCodec.AAC in carries else AudioCodec.OPUS
         self._coded: CodedSound | None = None
         self._begin_ms = 0  # of the sound that is coded
+        self._starts: deque[int] = deque()  # times of what one can begin with, of sound alone
         self._header: Tag | None = None  # of the sound as it comes
         self._made_of: Tag | None = None  # the header that `_made` stands for
         self._made: Tag | None = None
@@ -45,6 +47,7 @@ class CarriedSound:
         if self._coded is not None:
             self._forms.leave(self._coded, self._on_packets)
             self._coded = None
+            self._starts.clear()
 
     # ---- the subscriber -----------------------------------------------------------------------
 
@@ -68,6 +71,7 @@ class CarriedSound:
         kept = [tag for tag in tags if tag.type != AUDIO or not self._is_other(tag.codec)]
         if kept:
             self._inner.on_units(kept)
+        self._starts.extend(tag.dts_ms for tag in other if tag.is_key)
         coded = self._coded
         if coded is None:
             self._begin_ms = other[0].dts_ms
@@ -100,7 +104,13 @@ class CarriedSound:
         tags = []
         for time, data in packets:
             dts_ms = round(time / PER_MS)
-            if dts_ms >= self._begin_ms:
-                tags.append(sound_tag(AudioUnit(self._form, 0, dts_ms, data, 0.0)))
+            if dts_ms < self._begin_ms:
+                continue
+            is_start = False
+            while self._starts and self._starts[0] <= dts_ms:
+                self._starts.popleft()
+                is_start = True
+            unit = AudioUnit(self._form, 0, dts_ms, data, 0.0)
+            tags.append(sound_tag(unit, is_key=is_start))
         if tags:
             self._inner.on_units(tags)

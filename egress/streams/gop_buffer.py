@@ -94,6 +94,7 @@ class GopBuffer:
         elif tag_type == AUDIO:
             last_ms = self.last_dts_ms.get(AUDIO, dts_ms)
             is_set_anew = dts_ms - last_ms > MAX_SOUND_STEP_MS
+            is_key = tag.flags & KEY != 0  # of a rendition that has the sound alone
         self.last_dts_ms[tag_type] = dts_ms
         kept = self._gop.add(
             tag,

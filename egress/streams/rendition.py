@@ -123,6 +123,8 @@ class _Times:
 class Rendition:
     """One rendition of one stream. Call `advance` and `flush` when `due_at` has come."""
 
+    is_sound_alone = False
+
     def __init__(
         self,
         stream_id: StreamId,
@@ -144,8 +146,7 @@ class Rendition:
         self.gop_buffer = GopBuffer(keeps_last=keeps_last)
         self.throughput = Throughput()
         self._counted = 0  # bytes of all types, in `throughput`
-        self.frames = 0
-        self.bytes = 0
+        self.frames = self.bytes = 0
         self.dropped = 0  # tags that no subscriber got
         self.sent_bytes = 0  # to viewers who have left
         self.last_pts_ms: int | None = None
@@ -156,8 +157,7 @@ class Rendition:
         self._is_transcoded = is_transcoded
         self._on_demand = on_demand
         self._subscribers = Subscribers(name)
-        self._script = b""  # goes out with the next keyframe
-        self._video_header = b""
+        self._script = self._video_header = b""  # they go out with the next keyframe
         self._expected: int | None = None  # the next tag's number
         self._may_restart = False
         self._needs_key = True

@@ -14,11 +14,13 @@ time stay (`source_time`).
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 
 from common.config.ladder import SOURCE, Template
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import (
     HEADER,
+    KEY,
     SHARED,
     GenerationEnd,
     RenditionOpen,
@@ -28,6 +30,7 @@ from common.ipc.media_messages import (
 )
 from common.process.stage_times import StageDelays
 from egress.streams.rendition import Rendition
+from egress.streams.sound_alone import SoundRendition
 from egress.streams.source_time import SourceTime
 from egress.streams.tag import AUDIO, DATA, PublisherInfo, Tag, read_tags
 
@@ -342,7 +345,8 @@ class Stream:
     def _make_renditions(self, start_ms: int | None) -> tuple[Rendition, ...]:
         """Bring `renditions` in line with `transcoded`; returns those that are gone."""
         self._time.on_start(start_ms)
-        wanted = (*self.transcoded, SOURCE)
+        alone = self.template.audio_only
+        wanted = (*self.transcoded, *([alone] if alone else []), SOURCE)
         gone = tuple(self.renditions.pop(name) for name in [*self.renditions] if name not in wanted)
         for rendition in gone:
             self._keep_headers(rendition)
@@ -354,11 +358,12 @@ class Stream:
         return gone
 
     def _make_rendition(self, name: str) -> Rendition:
-        is_transcoded = name != SOURCE
-        rendition = self.renditions[name] = Rendition(
+        make: Callable[..., Rendition] = partial(Rendition, is_transcoded=name != SOURCE)
+        if name not in (*self.transcoded, SOURCE):
+            make = partial(SoundRendition, gop_ms=self.template.gop_ms)
+        rendition = self.renditions[name] = make(
             self.stream_id,
             name,
-            is_transcoded=is_transcoded,
             audio_hold_s=0.0,
             flush_s=0.0,
             on_demand=self._on_demand,
@@ -426,6 +431,8 @@ class Stream:
         for tag in tags:
             if tag.type not in (AUDIO, DATA):
                 continue
+            if tag.flags & KEY:  # whoever says so: one begins at pictures, but for sound alone
+                tag.flags &= ~KEY
             if tag.type == AUDIO and tag.flags & HEADER:
                 if tag.body == self._publisher.audio_header:
                     continue  # a repetition; subscribers have it

@@ -35,7 +35,8 @@ class Tag:
 
     @property
     def is_key(self) -> bool:
-        return self.type == VIDEO and self.flags & (KEY | HEADER) == KEY
+        """Whether one can begin here: sound is flagged so where a rendition has it alone."""
+        return self.flags & (KEY | HEADER) == KEY
 
     @property
     def is_replay(self) -> bool:
@@ -72,9 +73,10 @@ def read_tags(
     ]
 
 
-def sound_tag(unit: AudioUnit) -> Tag:
+def sound_tag(unit: AudioUnit, *, is_key: bool = False) -> Tag:
     """The tag of a frame of sound that was coded here."""
-    return Tag(AUDIO, unit.codec, unit.dts_ms, 0, 0, audio_body(unit), unit.received_s)
+    flags = KEY if is_key else 0
+    return Tag(AUDIO, unit.codec, unit.dts_ms, 0, flags, audio_body(unit), unit.received_s)
 
 
 def sound_header(config: AudioConfig, dts_ms: int) -> Tag:

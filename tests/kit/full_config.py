@@ -124,6 +124,7 @@ flush = "20ms"
 audio_hold = "30ms"
 fit = "box"
 audio_levels = true
+audio_only = "audio"
 idle_timeout = "10m"
 publish_rules = ["key+signed", "key"]
 play_rules = ["signed", "key"]

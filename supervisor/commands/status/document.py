@@ -289,7 +289,7 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts, sound: AudioLevels | N
     worker = farm.state.device_of(stream)
     served = {
         name: [r for s in stream.served.values() for r in s.renditions if r.name == name]
-        for name in (SOURCE, *stream.renditions())
+        for name in (SOURCE, *stream.renditions(), *filter(None, [stream.template.audio_only]))
     }
     source = stream.format
     return {
@@ -409,6 +409,8 @@ def _rendition(stream: Stream, name: str, served: Sequence[RenditionStatus]) -> 
             fps=stream.publisher.fps,
             bitrate_bps=stream.publisher.bitrate_bps,
         )
+    elif name == stream.template.audio_only:
+        made = next(iter(served), made)
     elif stream.transcode is not None:
         made = next((r for r in stream.transcode.renditions if r.name == name), made)
     players_by: Counter[str] = Counter()

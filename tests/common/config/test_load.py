@@ -144,6 +144,8 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
     assert (live.cost, live.flush_ms, live.audio_hold_ms) == (12.0, 20, 30)
     assert (live.audio_levels, live.idle_timeout_s) == (True, 600.0)
     assert (relay.audio_levels, relay.idle_timeout_s) == (False, None)
+    assert (live.audio_only, relay.audio_only) == ("audio", "")
+    assert live.rendition_names()[-2:] == ("audio", "source")
     fits = (live.fit, live.renditions[0].fit, live.renditions[1].fit)
     assert fits == (RenditionFit.BOX, RenditionFit.SHORT_SIDE, None)
     assert live.renditions == (
@@ -226,6 +228,10 @@ FAULTS = [
     ("[software]\nworkers = 65", "software.workers", "between 0 and 64"),
     ("[software]\ncapacity = nan", "software.capacity", "between"),
     ("[templates.live]\naudio_levels = 1", "templates.live.audio_levels", "true or false"),
+    ('[templates.live]\naudio_only = "a b"', "templates.live.audio_only", "letters"),
+    ('[templates.live]\naudio_only = "source"', "templates.live.audio_only", "as published"),
+    ('[templates.live]\naudio_only = "sound"', "templates.live.audio_only", "find the sound"),
+    ('[templates.live]\naudio_only = "720p"', "templates.live.audio_only", "there already"),
     ("[devices]\nuse_gpus = 1", "devices.use_gpus", "true or false"),
     ('[devices]\nexclude = ["a", 3]', "devices.exclude[1]", "a text"),
     ('[devices.capacity]\n"GPU-1" = "x"', "devices.capacity.GPU-1", "a number"),

@@ -26,6 +26,7 @@ BEYOND_A_SCHEMA = (
     "must be an address",
     "where viewers' pages are",
     "where viewers of HLS find the sound",
+    "is there already",
     "between 100ms and 1m",
     "250",
     "between 16k",

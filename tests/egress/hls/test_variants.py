@@ -1,5 +1,6 @@
 """egress/hls/variants.py: the playlist of what can be played."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -11,6 +12,7 @@ from common.flv.video import picture_body, video_header_body
 from common.ipc.identity import Generation
 from common.ipc.media_messages import KEY, RenditionOpen, TagHeader, Tags
 from common.media.units import VideoCodec
+from egress.hls.stream import SOUND, find_track
 from egress.hls.variants import multivariant
 from tests.egress.hls.test_stream import playing
 from tests.kit.coded_video import CodedSpec, coded_video
@@ -33,6 +35,21 @@ def test_without_sound_there_is_none_listed() -> None:
     rig = playing(has_sound=False)
     assert set(rig.hls.tracks) == set(NAMES)
     assert "AUDIO" not in multivariant(rig.hls, NAMES)
+
+
+def test_sound_alone_is_a_variant_where_its_app_has_it() -> None:
+    rig = playing()
+    rig.stream.template = replace(rig.stream.template, audio_only="audio")
+    lines = multivariant(rig.hls, (*NAMES, "audio")).splitlines()
+    assert lines[-1] == "sound/index.m3u8\0"
+    assert 'CODECS="mp4a.40.2",AUDIO="sound"' in lines[-2]
+    assert "RESOLUTION" not in lines[-2]
+    assert rig.hls.is_playable("audio")
+    assert not rig.hls.is_there("audio")
+    assert find_track(rig.hls, "audio") is rig.hls.tracks[SOUND]
+    alone = multivariant(rig.hls, ("audio",))
+    assert alone.count("#EXT-X-STREAM-INF") == 1
+    assert multivariant(rig.hls, NAMES).count("#EXT-X-STREAM-INF") == 2
 
 
 def test_segments_of_the_source_begin_with_anything() -> None:

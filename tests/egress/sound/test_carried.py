@@ -1,12 +1,13 @@
 """A rendition for who cannot carry all sound: what he cannot comes in a form, all else as it is."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from common.flv.audio import audio_body, audio_config_of, audio_header_body, audio_unit_of
 from common.ipc.identity import stream_id
-from common.ipc.media_messages import HEADER
+from common.ipc.media_messages import HEADER, KEY
 from common.ipc.sound_messages import RECORDS, SoundFrames, SoundPackets
 from common.media.units import FLV_ONLY, AudioCodec, AudioConfig, AudioUnit
 from egress.sound.carried import CLASSIC, WITH_OPUS, CarriedSound
@@ -98,6 +99,15 @@ def test_it_goes_back_to_what_is_carried_and_nothing_late_comes() -> None:
     assert [one.dts_ms for one in rig.tags] == [0, 40]
     rig.feed.on_end("over")
     assert (rig.ended, len(rig.forms)) == ("over", 0)
+
+
+def test_where_one_can_begin_of_sound_alone_one_can_of_the_coded_sound() -> None:
+    rig = Rig(CLASSIC)
+    rig.feed.on_config(Config(audio=header(OPUS)))
+    starts = [replace(opus_tag(at), flags=KEY) for at in (1000, 2000)]
+    rig.feed.on_units([starts[0], opus_tag(1020), starts[1]])
+    rig.come(1000, 1021, 1043, 1990, 2011, 2033)
+    assert [one.dts_ms for one in rig.tags if one.is_key] == [1000, 2011]
 
 
 def test_who_comes_later_hears_what_is_coded_already() -> None:

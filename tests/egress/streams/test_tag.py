@@ -53,10 +53,11 @@ def test_nobody_reads_a_body_to_route_it(tag_type: int, body: bytes) -> None:
         (VIDEO, KEY | REPLAY, True),
         (VIDEO, KEY | HEADER, False),
         (VIDEO, 0, False),
-        (AUDIO, KEY, False),
+        (AUDIO, KEY, True),
+        (AUDIO, 0, False),
     ],
 )
-def test_only_a_picture_is_a_keyframe(tag_type: int, flags: int, is_key: bool) -> None:
+def test_one_begins_at_what_is_flagged(tag_type: int, flags: int, is_key: bool) -> None:
     [tag] = read_tags([TagHeader(tag_type, "h264", 0, 0, flags, 0.0)], [b"body"])
     assert tag.is_key is is_key
     assert tag.is_replay is bool(flags & REPLAY)

@@ -19,10 +19,11 @@ run: $(VENV)/.runtime
 demo: $(VENV)/.runtime
 	@exec $(BIN)/tfarm demo $(ARGS)
 
-# All of it by three processes, a file's tests in one of them: those with real farms mostly wait.
-TEST_PROCESSES ?= 3
+# All of it by four processes, a file's tests in one of them: those with real farms mostly wait.
+# Tests of clusters are for `make cluster`.
+TEST_PROCESSES ?= 4
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(or $(ARGS),-n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder)
+	$(BIN)/python -m pytest $(or $(ARGS),-m "not cluster" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder)
 
 # Needs an NVIDIA GPU; docs/gpu-internals.md says what ran where.
 test-gpu: $(VENV)/.dev
@@ -63,6 +64,7 @@ faults: $(VENV)/.dev
 
 # Three hosts with three members of etcd, which are killed, stopped and wiped: scripts/get-etcd.sh
 cluster: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -m cluster
 	$(BIN)/python -m tests.hosts $(ARGS)
 
 # Attacks running farms from other addresses of the loopback: make attacks ARGS="--only nulls_1"

@@ -16,7 +16,7 @@ from tests.kit.etcd import Etcd, needs_etcd
 from tests.kit.farm import Farm
 from tests.kit.waiting import until
 
-pytestmark = [pytest.mark.e2e, needs_etcd]
+pytestmark = [pytest.mark.e2e, pytest.mark.cluster, needs_etcd]
 
 
 def start(host: str, etcd: Etcd, folder: Path) -> Farm:

@@ -20,7 +20,7 @@ from tests.kit.farm import DEFAULT_CONFIG, Farm
 from tests.kit.waiting import until
 from tests.kit.whep_client import WhepClient
 
-pytestmark = [pytest.mark.e2e, needs_etcd]
+pytestmark = [pytest.mark.e2e, pytest.mark.cluster, needs_etcd]
 
 MakeClip = Callable[[ClipSpec], Path]
 

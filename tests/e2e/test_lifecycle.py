@@ -1,5 +1,6 @@
 """The farm starts, stops, reloads, and brings back what dies."""
 
+import itertools
 import os
 import re
 import select
@@ -222,8 +223,16 @@ def test_stop_ends_the_farm() -> None:
         farm.start()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("after_s", [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0])
+@pytest.mark.parametrize(
+    ("after_s", "number"),
+    list(
+        zip(
+            (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0),
+            itertools.cycle((signal.SIGTERM, signal.SIGINT)),
+            strict=False,
+        )
+    ),
+)
 def test_a_signal_at_any_moment_of_the_start_ends_the_farm_without_a_traceback(
     after_s: float, number: signal.Signals
 ) -> None:

@@ -62,6 +62,12 @@ class Address:
     tc_url: str = field(repr=False)
     is_tls: bool = False
 
+    def hidden(self, words: str) -> str:
+        """A server's words without the stream's name there, which is a credential."""
+        for name in (self.name, self.name.partition("?")[0]):
+            words = words.replace(name, "…") if name else words
+        return words
+
 
 def split_url(url: str) -> Address:
     """Splits a URL as FFmpeg does: two path parts are the app if there are three or more.
@@ -181,6 +187,11 @@ class ClientSession:
             raise UsageError("a client session starts once")
         self._state = _State.CONNECTING
         self._out.append(self._handshake.start())
+
+    @property
+    def message_stream_id(self) -> int:
+        """The message stream that media goes on, or comes on; 0: not told yet."""
+        return self._stream_id
 
     def events_received(self) -> list[ClientEvent]:
         """The events since the last call."""

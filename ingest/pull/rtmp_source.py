@@ -12,6 +12,7 @@ from ingest.pull.from_flv import FlvUnits
 from ingest.pull.source import IDLE_S, OPEN_S, Batch, SourceError
 
 READ_BYTES: Final = 256 * 1024
+MAX_WORDS: Final = 200  # of a server
 FOURCCS: Final = ("hvc1", "av01", "avc1")  # what is taken beside classic FLV
 
 
@@ -48,7 +49,8 @@ class RtmpSource:
         except ssl.SSLCertVerificationError as error:
             raise SourceError(f"its certificate is not good: {error.verify_message}") from None
         except OSError as error:
-            raise SourceError(f"no connection: {error.strerror or 'refused'}") from None
+            what = "the connection broke" if self.peer else "no connection"
+            raise SourceError(f"{what}: {error.strerror or 'refused'}") from None
 
     async def read(self) -> Batch:
         try:
@@ -90,10 +92,8 @@ class RtmpSource:
                     return
 
     def _words(self, refused: Refused) -> str:
-        """What the server says, without the stream's name there, which is a credential."""
-        words = f"{refused.code} {refused.description}".strip()[:200]
-        name = self._session.address.name
-        return words.replace(name, "…") if name else words
+        words = f"{refused.code} {refused.description}".strip()
+        return self._session.address.hidden(words)[:MAX_WORDS]
 
     async def _receive(self) -> list[ClientEvent]:
         assert self._reader is not None

@@ -118,6 +118,19 @@ LINE: Final = form(
     lost=COUNT,
     undecrypted=COUNT,
 )
+PUSH: Final = form(
+    "A rendition on its way to somebody else's server.",
+    rendition=TEXT,
+    address=TEXT,  # without credentials
+    state=TEXT,
+    reason=TEXT,
+    seconds=NUMBER,
+    calls=COUNT,
+    sent_bytes=COUNT,
+    dropped=COUNT,
+    rtt_ms=NUMBER,
+    repeated=COUNT,
+)
 STREAM: Final = form(
     "One stream.",
     id=TEXT,  # its label: APP/ and a hash of its key, as logs have it
@@ -145,6 +158,7 @@ STREAM: Final = form(
     bytes=COUNT,
     av_skew_ms=NUMBER,
     line=nullable(LINE),
+    pushes=array(PUSH),
     frames=COUNT,
     frames_in=COUNT,
     frames_decoded=COUNT,

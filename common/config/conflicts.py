@@ -27,6 +27,7 @@ from common.media.units import VideoCodec
 
 MAX_RENDITIONS = 16
 MAX_AV1_BPS = 100_000_000  # that SVT-AV1 takes
+MAX_PUSHES = 8
 PAGES = ("play", "player")  # no apps: first words of addresses where viewers' pages are
 SOUND_FOLDER = "sound"  # no rendition: in HLS it is beside them
 ANY_ORIGIN = "*"
@@ -60,6 +61,7 @@ def conflicts(settings: Settings, faulty: Sequence[str] = ()) -> list[ConfigFaul
         every += _of_template(template, f"templates.{template.name}")
         every += _of_stream_keys(template, settings.stream_keys)
         every += _of_rules(template, settings.stream_keys)
+        every += _of_pushes(template)
     found = [
         ConfigFault(conflict.path, conflict.problem)
         for conflict in every
@@ -272,6 +274,21 @@ def _of_codecs(template: Template, path: str) -> Iterator[Conflict]:
             'needs one with codec = "h264": it is what players get that name no other codec',
             tuple(f"{path}.renditions[{index}].codec" for index in range(len(codecs))),
         )
+
+
+def _of_pushes(template: Template) -> Iterator[Conflict]:
+    path, names = f"templates.{template.name}", template.rendition_names()
+    if len(template.pushes) > MAX_PUSHES:
+        yield Conflict(f"{path}.push", f"must be at most {MAX_PUSHES}")
+    av1 = {one.name for one in template.renditions if one.codec is VideoCodec.AV1}
+    for index, rule in enumerate(template.pushes):
+        problem = ""
+        if rule.rendition not in names:
+            problem = f"there is no such rendition; there are {', '.join(names)}"
+        elif rule.rendition in av1:
+            problem = "is AV1, which is not sent in transport streams: take one of H.264 or H.265"
+        if problem:
+            yield Conflict(f"{path}.push[{index}].rendition", problem, (f"{path}.renditions",))
 
 
 def _of_rendition(rendition: Rendition, path: str) -> Iterator[Conflict]:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from common.config.access import NOBODY, Rules, Signing
 from common.config.hooks import Hooks
 from common.config.limits import StreamLimits
+from common.config.pushes import PushRule
 from common.media.units import VideoCodec
 
 PROFILE = "main"  # of H.264, where none is given
@@ -110,6 +111,7 @@ class Template:
     play_rules: Rules = ()  # likewise
     hooks: Hooks = field(default_factory=Hooks)
     audio_only: str = ""  # the name of a rendition that has the sound alone; empty: none
+    pushes: tuple[PushRule, ...] = ()
 
     def rendition_names(self) -> tuple[str, ...]:
         names = [rendition.name for rendition in self.renditions]
@@ -129,6 +131,7 @@ class Template:
             needs_stream_key=False,
             signing=Signing(),
             hooks=Hooks(),
+            pushes=(),
             publish_rules=NOBODY,
             play_rules=NOBODY,
         )

@@ -6,7 +6,7 @@ The rest of the file's form is in `common/config/model.py`, which says how a key
 from typing import Annotated, Any, ClassVar
 
 from common.config.access_values import AccessRule
-from common.config.conflicts import MAX_RENDITIONS
+from common.config.conflicts import MAX_PUSHES, MAX_RENDITIONS
 from common.config.hooks import Hooks
 from common.config.key_values import StreamKey, digest
 from common.config.keys import Holds, Table, key, needed, tables
@@ -28,6 +28,7 @@ from common.config.model_access import (
     SigningTable,
     StreamKeysTable,
 )
+from common.config.model_push import PushTable
 from common.config.picture_values import CodecName
 from common.config.settings import DEFAULT_RENDITIONS, Calibration
 from common.config.stream_keys import StreamKeys
@@ -309,6 +310,15 @@ class TemplateTable(Table):
         example=["signed", "key"],
         schema={"uniqueItems": True},
     )
+    push: tuple[PushTable, ...] = key(
+        Template,
+        "pushes",
+        "others' servers that streams are sent to, see below; the first one of a farm needs a "
+        "restart, since there is a process for it then",
+        NOW,
+        default="none",
+        schema={"maxItems": MAX_PUSHES},
+    )
     limits: LimitsTable = tables()
     signing: SigningTable = tables()
     hooks: HooksTable = tables()
@@ -336,6 +346,8 @@ class TemplateTable(Table):
         renditions: tuple[Rendition, ...] = DEFAULT_RENDITIONS
         if self.renditions is not None:
             renditions = tuple(Rendition(**table.settings()) for table in self.renditions)
+        if self.push is not None:
+            given["pushes"] = tuple(table.rule() for table in self.push)
         if self.limits is not None:
             given["limits"] = StreamLimits(**self.limits.settings())
         if self.signing is not None:

@@ -21,6 +21,7 @@ from common.config.model_access import (
     SigningTable,
     StreamKeysTable,
 )
+from common.config.model_push import PushTable
 from common.config.model_remote import PullTable
 from common.config.model_templates import CalibrationTable, RenditionTable, TemplateTable
 from common.config.settings import DEFAULT_RENDITIONS
@@ -45,6 +46,7 @@ def tables() -> dict[str, type[Table]]:
         "[templates.APP.hooks]": HooksTable,
         "[templates.APP.stream_keys.KEY]": StreamKeysTable,
         "[[templates.APP.renditions]]": RenditionTable,
+        "[[templates.APP.push]]": PushTable,
         "[[calibration]]": CalibrationTable,
         "[[pull]]": PullTable,
     }
@@ -70,6 +72,9 @@ def sample() -> str:
             lines += _sample_array(name, table, about)
         elif table is PullTable:
             lines += _sample_array(name, table, "Streams that are fetched from elsewhere.")
+        elif table is PushTable:
+            about = "Others' servers that the streams of this app are sent to."
+            lines += _sample_array(name.replace("APP", APP), table, about)
         elif table is StreamKeysTable:
             lines += _sample_stream_keys()
         else:

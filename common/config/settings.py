@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 
+from common.config.hooks import Hooks
 from common.config.ladder import Pipeline, Rendition, Template
 from common.config.overrides import NO_OVERRIDES, StreamOverrides
 from common.config.stream_keys import StreamKeys
@@ -299,6 +300,11 @@ class Settings:
         limits = overrides.limits or (own.limits if own is not None else None)
         return closed if limits is None else replace(closed, limits=limits)
 
+    def without_pushes(self) -> "Settings":
+        """The same for processes that call nobody."""
+        templates = tuple(replace(template, pushes=()) for template in self.templates)
+        return replace(self, templates=templates)
+
     def without_hook_secrets(self) -> "Settings":
         """The same for processes that send nothing to hooks."""
         return replace(
@@ -314,9 +320,11 @@ class Settings:
         return replace(
             self,
             templates=tuple(
-                replace(template.without_access(), hooks=template.hooks)
-                if has_hooks
-                else template.without_access()
+                replace(
+                    template.without_access(),
+                    pushes=template.pushes,
+                    hooks=template.hooks if has_hooks else Hooks(),
+                )
                 for template in self.templates
             ),
             stream_keys={

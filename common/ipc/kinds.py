@@ -57,6 +57,7 @@ class ChildKind:
     has_viewers: bool = False  # sends renditions to viewers, and reports them by stream
     speaks_srt: bool = False  # and is told the passphrases of publishers
     fetches: bool = False  # connects to other servers, and is told their URLs
+    pushes: bool = False  # and is told whom streams are sent to
     calls_hooks: bool = False  # and is told the secrets that sign what it sends
     # A process with all imports done waits to be its next child (`common/process/standby.py`).
     has_standby: bool = False
@@ -236,6 +237,18 @@ KINDS: Final[dict[str, ChildKind]] = {
             replacing=Replacing.END,
         ),
         ChildKind(
+            "push",
+            module="egress.push",
+            libraries=(),
+            parses_strangers=True,  # what those answer that it calls
+            death_costs="whom it sends streams to is called again",
+            count=lambda settings: int(any(t.pushes for t in settings.templates)),
+            starts_nothing=True,
+            has_viewers=True,
+            pushes=True,
+            sockets=("tags",),
+        ),
+        ChildKind(
             "relay",
             module="egress.relay",
             libraries=(),
@@ -323,6 +336,8 @@ def settings_for(kind: str, settings: Settings) -> Settings:
         settings = replace(settings, srt=settings.srt.without_passphrases())
     if found is None or not found.fetches:
         settings = replace(settings, pulls=tuple(pull.without_url() for pull in settings.pulls))
+    if found is None or not found.pushes:
+        settings = settings.without_pushes()
     closed = settings.without_access(has_hooks=found is not None and found.calls_hooks)
     if found is None:
         return closed

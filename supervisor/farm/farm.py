@@ -47,6 +47,7 @@ from supervisor.farm.forwarding.api_requests import ApiRequests
 from supervisor.farm.forwarding.audio_levels import AudioMeasuring
 from supervisor.farm.forwarding.captures import Captures
 from supervisor.farm.forwarding.hook_forwarding import HookForwarding
+from supervisor.farm.forwarding.pushes import Pushes
 from supervisor.farm.forwarding.route_reports import RouteReports
 from supervisor.farm.forwarding.url_uses import UrlUses
 from supervisor.farm.host_load import host_load
@@ -85,6 +86,7 @@ class Farm:  # long: the one table of who decides what, and in which order
         self.remote_plays = self._routes.remote
         summaries, self._api = self.state.summaries, ApiRequests(self.state)
         self._hooks, self._url_uses = HookForwarding(self.state), UrlUses(self.state)
+        self.pushes = Pushes(self.state)
         self._address_totals = {"ingest": AddressTotals(), "viewers": AddressTotals()}
         self.drain = FarmDrain(self.state, self.admission)
         self._machines: tuple[Machine, ...] = (
@@ -118,6 +120,7 @@ class Farm:  # long: the one table of who decides what, and in which order
             ChildFloods: self._on_floods,
             **self._api.handlers,
             **self._hooks.handlers,
+            **self.pushes.handlers,
             **self._routes.remote.handlers,
             UrlsUsed: self._url_uses.on_used,
         }

@@ -45,6 +45,7 @@ from common.ipc.forward_messages import ForwardLost
 from common.ipc.hook_messages import HookAnswer, HookNotice, HookQuestion
 from common.ipc.identity import BootId
 from common.ipc.kinds import KINDS
+from common.ipc.push_messages import PushReport
 from common.ipc.socket_peers import BY_ORDER, SENDERS
 from common.ipc.status_messages import ChildFloods
 
@@ -74,6 +75,7 @@ _SENT_BY: Final[Mapping[type, Set[str]]] = {
     HookQuestion: _ADMITTING,
     HookNotice: _ADMITTING,
     HookAnswer: frozenset({"hooks"}),
+    PushReport: frozenset({"push"}),
     OwnerWanted: frozenset({"relay"}),
     HostReach: frozenset({"relay"}),
     HostReachWanted: frozenset({"cluster"}),

@@ -180,6 +180,10 @@ width = 320
 height = 180
 bitrate = 200000
 codec = "h265"
+[[templates.live.push]]
+url = "srt://media.example:9000?streamid=publish:live/{{key}}&passphrase=0123456789"
+rendition = "720p"
+keys = ["cam1"]
 [templates.relay]
 renditions = []
 [[pull]]

@@ -26,6 +26,7 @@ from common.ipc.identity import ChildId, split_stream_id
 from common.ipc.status_messages import OFF, WHOLE, AudioLevels, RenditionStatus
 from supervisor.commands.status.cluster_rows import cluster_document
 from supervisor.commands.status.free_rows import free_rows
+from supervisor.commands.status.pushes import push_row
 from supervisor.commands.status.remote_rows import remote_rows
 from supervisor.farm.admission.free_streams import FreeStreams
 from supervisor.farm.admission.readiness import why_no_room
@@ -75,7 +76,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
     """The document."""
     state = farm.state
     fleet = state.fleet
-    sound = levels(state)
+    sound, pushes = levels(state), farm.pushes.of_streams()
     listening = publishers_addresses(facts.listen)
     return {
         "version": facts.version,
@@ -99,6 +100,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "devices": [device_row(farm, fleet.devices[name], facts) for name in sorted(fleet.devices)],
         "streams": [
             _stream(farm, stream, facts, sound.get(stream.stream_id))
+            | {"pushes": [push_row(push) for push in pushes.get(stream.stream_id, ())]}
             for stream in state.streams.values()
         ],
         "remotes": remote_rows(farm),

@@ -12,6 +12,7 @@ from typing import Final
 from common.config.ladder import SOURCE
 from common.words import counted, duration
 from supervisor.commands.status.latency_table import RENDITION_STAGES, STREAM_STAGES
+from supervisor.commands.status.pushes import push_words
 from supervisor.commands.status.stream_selection import (
     Json,
     Selection,
@@ -134,6 +135,8 @@ def _publisher(stream: Json, now_unix: float, width: int) -> list[Line]:
     waiting = stream["waiting_players"]
     watching = counted(players(stream), "player")
     lines += _fact("played by", watching + (f", {waiting} wait" if waiting else ""), width)
+    for push in stream.get("pushes", ()):
+        lines += _fact("pushed", push_words(push), width)
     return lines
 
 

@@ -24,6 +24,7 @@ from common.config.ladder import (
     Takeover,
 )
 from common.config.limits import StreamLimits
+from common.config.pushes import PushRule
 from common.config.settings import (
     DEFAULT_RENDITIONS,
     ClusterSettings,
@@ -168,6 +169,8 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
     )
     assert live.limits == StreamLimits((3840, 2160), 60, 50_000_000, 5, 43_200.0, 3, 200)
     assert relay.limits == StreamLimits()
+    url = "srt://media.example:9000?streamid=publish:live/{key}&passphrase=0123456789"
+    assert live.pushes == (PushRule(url, "720p", ("cam1",)),)
     assert (relay.name, relay.renditions) == ("relay", ())
     assert live.signing == Signing((("k1", "0123456789abcdef"),), 5.0)
     assert live.publish_rules == ((Way.KEY, Way.SIGNED), (Way.KEY,))
@@ -195,6 +198,7 @@ def test_a_template_without_renditions_keeps_the_built_in_ladder() -> None:
 OF_AV1 = (
     '\n[[templates.live.renditions]]\nname="b"\nwidth=320\nheight=180\nbitrate="1M"\ncodec="av1"\n'
 )
+PUSH = '[[templates.live.push]]\nurl="srt://h:9000"\nrendition="source"\n'
 RENDITION = '[[templates.live.renditions]]\nname="a"\nwidth=640\nheight=360\nbitrate="1M"\n'
 CLUSTER = '[cluster]\nname = "a"\nsecret_file = "/s"\netcd = ["http://e:1"'
 ENDPOINTS = ", ".join(f'"http://e:{port}"' for port in range(2, 11))
@@ -372,6 +376,16 @@ FAULTS = [
     ("[templates.live]\nrenditions = [3]", "templates.live.renditions[0]", "a table"),
     (RENDITION + "width = 641", None, ""),  # no TOML: a key twice
     (RENDITION.replace("640", "641"), "templates.live.renditions[0].width", "even"),
+    (PUSH.replace("srt:", "http:"), "templates.live.push[0].url", "must begin with srt://"),
+    (PUSH.replace(":9000", ""), "templates.live.push[0].url", "srt://HOST:PORT"),
+    (PUSH.replace("source", "99p"), "templates.live.push[0].rendition", "no such rendition"),
+    (PUSH * 9, "templates.live.push", "at most 8"),
+    (
+        RENDITION + OF_AV1 + PUSH.replace("source", "b"),
+        "templates.live.push[0].rendition",
+        "is AV1",
+    ),
+    (PUSH + 'keys = ["a b"]', "templates.live.push[0].keys[0]", "letters"),
     (
         RENDITION.replace("360", "5000"),
         "templates.live.renditions[0].height",

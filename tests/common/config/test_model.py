@@ -16,6 +16,7 @@ from common.config.keys import Declared, Tables
 from common.config.ladder import Rendition, Template
 from common.config.limits import StreamLimits
 from common.config.model import SECTIONS, File, Reading
+from common.config.pushes import PushRule
 from common.config.reference import tables
 from common.config.settings import Calibration, Pull, Settings
 from common.config.stream_keys import StreamKeys
@@ -56,6 +57,7 @@ def test_every_setting_has_its_key_and_no_key_is_for_nothing() -> None:
         StreamKeys,
         Calibration,
         Pull,
+        PushRule,
         Reading,
     )
     settings = {(owner, field.name) for owner in owners for field in dataclasses.fields(owner)}

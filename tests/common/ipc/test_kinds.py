@@ -71,6 +71,7 @@ def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
         "tls": 0,
         "https": 0,
         "web": 1,
+        "push": 0,
         "relay": 0,
         "rtc": int(is_installed(WEBRTC)),
         "sound": 1,
@@ -134,6 +135,7 @@ def test_publishers_end_first_then_players_and_last_who_passes_on_what_they_are_
         "web",
         "rtc",
         "sound",
+        "push",
         "relay",
         "egress",
         "hooks",
@@ -157,5 +159,5 @@ def test_who_has_a_codec_or_ends_tls_is_in_a_sandbox() -> None:
 
 def test_who_has_no_socket_for_tags_is_told_of_no_tags() -> None:
     receiving = {name for name in KINDS if takes_tags(name)}
-    assert receiving == {"audio", "web", "rtc", "relay", "egress"}
+    assert receiving == {"audio", "web", "rtc", "push", "relay", "egress"}
     assert takes_tags("of another version")

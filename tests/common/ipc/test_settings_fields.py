@@ -8,6 +8,7 @@ from common.config.access import Signing
 from common.config.hooks import Hooks
 from common.config.ladder import Rendition, Template
 from common.config.limits import StreamLimits
+from common.config.pushes import PushRule
 from common.config.settings import (
     ApiSettings,
     Calibration,
@@ -67,12 +68,13 @@ FIELDS = {
     Template: (
         "name renditions gop_ms hold_ms wait_ms max_source publish_keys play_keys takeover "
         "away_picture policy cost flush_ms audio_hold_ms fit audio_levels idle_timeout_s limits "
-        "needs_stream_key signing publish_rules play_rules hooks audio_only"
+        "needs_stream_key signing publish_rules play_rules hooks audio_only pushes"
     ),
     Signing: "keys clock_skew_s",
     Hooks: "url secret events deadline_s on_error cache_s retry_s parallel ca_file",
     StreamLimits: "size fps bitrate_bps reference_frames duration_s publishers players",
     StreamKeys: "publish play limits",
+    PushRule: "url rendition keys",
     Rendition: (
         "name width height bitrate_bps fps profile preset vbv_ms cost rate_control maxrate_bps fit "
         "codec"
@@ -88,7 +90,7 @@ def test_a_new_setting_stands_behind_all_others(settings: type) -> None:
 
 def test_every_settings_dataclass_is_listed() -> None:
     pending: list[object] = [Settings(calibration=())]
-    found: set[type] = {Calibration, Pull, StreamKeys}
+    found: set[type] = {Calibration, Pull, PushRule, StreamKeys}
     while pending:
         value = pending.pop()
         if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -17,6 +17,9 @@ from common.media.units import AudioCodec
 from worker.sound.sample_times import SampleTimes
 
 MAX_FRAME_BYTES: Final = 64 * 1024
+# Of Opus that a decoder begins with: it refers to what came before, and is noise, loud at times
+# (RFC 7845, 4.6).
+PRE_ROLL: Final = 3_840  # samples: 80 ms
 _SAMPLE_BYTES: Final = CHANNELS * 4  # interleaved floats
 _DECODERS: Final[dict[str, str]] = {
     AudioCodec.AAC: "aac",
@@ -40,6 +43,7 @@ class Coder:
         self.undecoded = 0  # frames
         self._times = SampleTimes()
         self._samples = bytearray()
+        self._mute = PRE_ROLL * _SAMPLE_BYTES if codec == AudioCodec.OPUS else 0
         try:
             self._packet = PACKET_SAMPLES[AudioCodec(form)]
             self._decoder = _context(_DECODERS[codec], "r")
@@ -70,6 +74,10 @@ class Coder:
                 continue
             if self._times.jumps(time_ms, len(self._samples) // _SAMPLE_BYTES):
                 self._samples.clear()
+            if self._mute:
+                muted = min(self._mute, len(decoded))
+                decoded = bytes(muted) + decoded[muted:]
+                self._mute -= muted
             self._samples += decoded
             made += self._encode()
         return made

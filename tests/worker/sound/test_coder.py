@@ -110,6 +110,13 @@ def test_sound_keeps_its_times_whatever_it_was(
     assert beeps_s(form, packets) == pytest.approx(expected, abs=0.008)
 
 
+def test_opus_that_is_joined_in_the_middle_is_no_noise() -> None:
+    given = source(OPUS)
+    joined = [(at, data) for at, data in given.frames if at >= 1000 + 1000 * BEEPS_S[1] + 30]
+    packets = coded(Coder(OPUS, given.record, AAC), given, AAC, joined)
+    assert beeps_s(AAC, packets) == pytest.approx([1.0 + BEEPS_S[2]], abs=0.008)
+
+
 def test_no_time_is_before_the_stream_s() -> None:
     given = source(OPUS, first_ms=0)
     packets = coded(Coder(OPUS, given.record, AAC), given, AAC)

@@ -17,10 +17,10 @@ from common.ipc.identity import StreamId
 from egress.fanout.entries import Entry, EntryBuffer, WireForm
 from egress.fanout.player_queue import Player
 from egress.output import Audience
-from egress.sound.carried import CLASSIC, CarriedSound
+from egress.sound.carried import CLASSIC, CarriedSound, carried
 from egress.sound.coded import SoundForms
 from egress.streams.rendition import Rendition
-from egress.streams.subscribers import Start, Subscriber
+from egress.streams.subscribers import Start
 from egress.streams.tag import VIDEO, Config, Tag
 
 
@@ -117,9 +117,7 @@ class Channel:
         self.rendition = rendition
         self.carries = carries
         self.buffer = EntryBuffer(carries)
-        self._feed: Subscriber = self
-        if forms is not None:
-            self._feed = CarriedSound(self, rendition.stream_id, carries, forms)
+        self._feed = carried(self, rendition.stream_id, carries, forms)
         self.behind: set[Sink] = set()
         self._on_empty = on_empty
         self._is_subscribed = False

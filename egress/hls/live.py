@@ -185,7 +185,8 @@ class LiveStreams:
         offset_s = time.time() - self._context.clock()
         before = self._earlier.pop(stream.stream_id, None)
         now = self._context.clock()
-        hls: Hls = HlsStream(stream, limits, offset_s, self._on_change, now, before)
+        forms = self._context.sounds()
+        hls: Hls = HlsStream(stream, limits, offset_s, self._on_change, now, before, forms)
         self._streams[stream.stream_id] = hls
         self._used_s[stream.stream_id] = self._context.clock()
         hls.follow()

@@ -19,6 +19,8 @@ from egress.hls.parts import Part
 from egress.hls.reload import BlockedRequests
 from egress.hls.tracks import MAX_FILLED_MS, PictureTrack, SoundTrack
 from egress.hls.window import Window, WindowLimits
+from egress.sound.carried import FMP4, CarriedSound, carried
+from egress.sound.coded import SoundForms
 from egress.streams.rendition import Rendition
 from egress.streams.stream import Stream
 from egress.streams.subscribers import Start
@@ -69,6 +71,15 @@ class RenditionFeed(Generic[R]):
     def __init__(self, hls: "HlsStream[R]", rendition: Rendition) -> None:
         self.hls = hls
         self.rendition = rendition
+        self._taker = carried(self, rendition.stream_id, FMP4, hls.forms)
+
+    def begin(self) -> None:
+        self.rendition.subscribe(self._taker, Start.FIRST)
+
+    def close(self) -> None:
+        self.rendition.unsubscribe(self._taker)
+        if isinstance(self._taker, CarriedSound):
+            self._taker.close()
 
     def on_config(self, config: Config, /) -> None:
         self.hls.configure(self.rendition.name, config)
@@ -91,12 +102,13 @@ class HlsStream(Generic[R]):
         on_change: Callable[["HlsStream[R]", str], object] = lambda *_: None,
         opened_s: float = 0.0,
         before: Earlier | None = None,
+        forms: SoundForms | None = None,
     ) -> None:
         """`unix_offset_s`: from CLOCK_MONOTONIC to Unix time. `on_change`: of the track's name.
 
         `before`: what is known of the stream of this name that was cut before this one.
         """
-        self.stream = stream
+        self.stream, self.forms = stream, forms
         self.gop_ms = stream.template.gop_ms
         self.limits = limits
         self.opened_s = opened_s
@@ -121,9 +133,8 @@ class HlsStream(Generic[R]):
             feed = self._feeds.get(name)
             if feed is not None and feed.rendition is rendition:
                 continue
-            if name == SOURCE and not with_source and self.stream.transcoded:
-                continue
-            if rendition.is_sound_alone:  # it is the track of the sound
+            is_unasked = name == SOURCE and not with_source and self.stream.transcoded
+            if is_unasked or rendition.is_sound_alone:  # which is the track of the sound
                 continue
             if feed is not None:
                 self.rendition_ended(name)
@@ -131,13 +142,13 @@ class HlsStream(Generic[R]):
                 self.tracks.pop(name, None)
                 self._track_changes += 1
             feed = self._feeds[name] = RenditionFeed(self, rendition)
-            rendition.subscribe(feed, Start.FIRST)
+            feed.begin()
 
     def leave(self) -> None:
         """Subscribe to nothing any more: nobody watches, or it is over."""
         feeds, self._feeds = self._feeds, {}
         for feed in feeds.values():
-            feed.rendition.unsubscribe(feed)
+            feed.close()
         for name, track in self.tracks.items():
             if not track.window.has_ended:
                 track.window.end()

@@ -14,6 +14,8 @@ from common.ipc.identity import StreamId
 from egress.http.from_units import OTHER_TRACKS, Piece, Pieces
 from egress.http.viewer_queue import ViewerQueue
 from egress.output import Audience
+from egress.sound.carried import FMP4, CarriedSound, carried
+from egress.sound.coded import SoundForms
 from egress.streams.rendition import Rendition
 from egress.streams.subscribers import Start
 from egress.streams.tag import AUDIO, VIDEO, Config, Tag
@@ -73,10 +75,12 @@ class Channel:
         has_sound: bool = True,
         on_empty: Callable[["Channel"], object] = lambda _: None,
         make: MakePieces = Pieces,
+        forms: SoundForms | None = None,
     ) -> None:
         """`has_sound`: bodies are made with sound while some comes, and end where that changes.
 
-        `on_empty` is called when the last viewer has left.
+        `on_empty` is called when the last viewer has left. `forms`: of sound that fragmented MP4
+        does not carry.
         """
         self.rendition = rendition
         self.has_sound = has_sound
@@ -84,6 +88,7 @@ class Channel:
         self._on_empty = on_empty
         self._is_silent = False
         self._make = make
+        self._taker = carried(self, rendition.stream_id, FMP4, forms)
         self._pieces = make(has_sound=has_sound)
         self._gop: list[Piece] = []  # since the last keyframe
         self._is_subscribed = False
@@ -111,7 +116,7 @@ class Channel:
         if not self._is_subscribed:
             self._is_subscribed = True
             self._begin_anew()
-            self.rendition.subscribe(self)
+            self.rendition.subscribe(self._taker)
         self.viewers.add(viewer)
         if not self.is_open:  # it failed, or ended, in this call
             viewer.finish(self._pieces.problem or "this server failed", is_over=False)
@@ -129,7 +134,9 @@ class Channel:
         if not self.viewers:
             if self._is_subscribed:
                 self._is_subscribed = False
-                self.rendition.unsubscribe(self)
+                self.rendition.unsubscribe(self._taker)
+                if isinstance(self._taker, CarriedSound):
+                    self._taker.close()
             self._gop = []
             self._on_empty(self)
 
@@ -204,8 +211,9 @@ class Channel:
 class Channels:
     """The channels of all renditions that are watched, in one container."""
 
-    def __init__(self, make: MakePieces = Pieces) -> None:
+    def __init__(self, make: MakePieces = Pieces, forms: SoundForms | None = None) -> None:
         self._make = make
+        self._forms = forms
         self._by_stream: dict[StreamId, list[Channel]] = {}
 
     def get(self, rendition: Rendition, *, has_sound: bool) -> Channel:
@@ -215,7 +223,8 @@ class Channels:
             is_same = channel.rendition is rendition and channel.has_sound == has_sound
             if is_same and channel.is_open:
                 return channel
-        made = Channel(rendition, has_sound=has_sound, on_empty=self._forget, make=self._make)
+        on_empty, make, forms = self._forget, self._make, self._forms
+        made = Channel(rendition, has_sound=has_sound, on_empty=on_empty, make=make, forms=forms)
         channels.append(made)
         return channels[-1]
 

@@ -29,7 +29,7 @@ class HttpOutput(HandoverOutput[Viewer]):
 
     def __init__(self, context: OutputContext) -> None:
         super().__init__(context, PROTOCOL, SOCKET)
-        self._channels = Channels()
+        self._channels = Channels(forms=context.sounds())
         self._context = context
         self._bans_seen = 0  # the version of the list
         self._lines = PeerLines()

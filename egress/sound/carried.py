@@ -19,6 +19,15 @@ from egress.streams.tag import AUDIO, Config, PublisherInfo, Tag, sound_header, 
 # What every player of FLV can be given.
 CLASSIC: Final[frozenset[str]] = FLV_ONLY | {AudioCodec.AAC}
 WITH_OPUS: Final[frozenset[str]] = CLASSIC | {AudioCodec.OPUS}
+# What fragmented MP4 has here, and browsers play.
+FMP4: Final[frozenset[str]] = frozenset({AudioCodec.AAC, AudioCodec.OPUS})
+
+
+def carried(
+    inner: Subscriber, stream: StreamId, carries: Set[str], forms: SoundForms | None
+) -> "Subscriber | CarriedSound":
+    """What subscribes for `inner`; without anybody who codes `inner` itself, with all sound."""
+    return inner if forms is None else CarriedSound(inner, stream, carries, forms)
 
 
 class CarriedSound:
@@ -36,7 +45,7 @@ class CarriedSound:
         self._coded: CodedSound | None = None
         self._begin_ms = 0  # of the sound that is coded
         self._starts: deque[int] = deque()  # times of what one can begin with, of sound alone
-        self._header: Tag | None = None  # of the sound as it comes
+        self._config = Config()  # as it comes
         self._made_of: Tag | None = None  # the header that `_made` stands for
         self._made: Tag | None = None
         # what has no header may come at any time, where it is not carried
@@ -46,21 +55,24 @@ class CarriedSound:
         """Nobody subscribes any more."""
         if self._coded is not None:
             self._forms.leave(self._coded, self._on_packets)
-            self._coded = None
+            self._coded = self._made = None
             self._starts.clear()
 
     # ---- the subscriber -----------------------------------------------------------------------
 
     def on_config(self, config: Config, /) -> None:
-        self._header = config.audio
-        if config.audio is not None and self._is_other(config.audio.codec):
-            config = self._replaced(config, config.audio)
-        else:
+        self._config = config
+        header = config.audio
+        if header is None:
+            # Sound that has no header goes on, if there is any.
+            header = self._made_of if self._coded is not None else None
+        elif not self._is_other(header.codec):
             self.close()
-        self._inner.on_config(config)
+            header = None
+        self._inner.on_config(config if header is None else self._replaced(config, header))
 
     def on_units(self, tags: Sequence[Tag], /) -> None:
-        header = self._header
+        header = self._config.audio
         if not self._looks and (header is None or not self._is_other(header.codec)):
             self._inner.on_units(tags)
             return
@@ -69,6 +81,8 @@ class CarriedSound:
             self._inner.on_units(tags)
             return
         kept = [tag for tag in tags if tag.type != AUDIO or not self._is_other(tag.codec)]
+        if self._coded is None and header is None:
+            self._inner.on_config(self._replaced(self._config, other[0]))
         if kept:
             self._inner.on_units(kept)
         self._starts.extend(tag.dts_ms for tag in other if tag.is_key)

@@ -131,8 +131,18 @@ def test_sound_without_a_header_is_coded_where_it_is_not_carried() -> None:
     rig = Rig(FMP4)
     mp3 = Tag(AUDIO, AudioCodec.MP3, 0, 0, 0, b"\x2fmp3")
     rig.feed.on_config(Config())
-    rig.feed.on_units([tag(key_tag(0)), mp3])
+    picture = tag(key_tag(0))
+    rig.feed.on_units([picture, mp3])
+    assert rig.tags == [picture]
     assert rig.asked[0].frames == (b"mp3",)
+    rig.feed.on_config(Config(script=made_tag(18, 0, 0, METADATA)))
+    found = [config.audio.codec if config.audio else "" for config in rig.configs]
+    assert found == ["", AAC, AAC]  # before the first of it
+    rig.come(0)
+    assert rig.tags[1].codec == AAC
+    rig.feed.on_config(Config(audio=header(OPUS)))
+    rig.come(21)
+    assert (rig.configs[-1].audio, len(rig.tags)) == (header(OPUS), 2)
     rig = Rig(CLASSIC)
     rig.feed.on_units([mp3])
     assert rig.tags == [mp3]

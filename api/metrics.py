@@ -142,6 +142,12 @@ METRICS: Final = (
         "engine",
     ),
     _metric("device_memory_used_bytes", "Memory of a GPU that is in use, likewise.", "device"),
+    _metric("device_power_watts", "What a GPU draws now, of all programs on it.", "device"),
+    _metric(
+        "device_energy_watt_hours_total",
+        "What a GPU drew since this supervisor watches it, likewise.",
+        "device",
+    ),
     _metric("device_queue_seconds", "The longest queue of media before its decoders.", "device"),
     _metric("host_used", "What is booked of what devices share, in units.", "resource"),
     _metric("host_capacity", "How much of it there is.", "resource"),
@@ -338,6 +344,10 @@ def _add_parts(found: _Samples, figures: FarmFigures) -> None:
             for engine in ("compute", "decode", "encode"):
                 found.add("device_use_ratio", use[engine], device=name, engine=engine)
             found.add("device_memory_used_bytes", use["memory_bytes"], device=name)
+            if use["watts"] is not None:
+                found.add("device_power_watts", use["watts"], device=name)
+            if use["watt_hours"] is not None:
+                found.add("device_energy_watt_hours", use["watt_hours"], device=name)
         for engine, share in device["engines"].items():
             found.add("device_engine_ratio", share, device=name, engine=engine)
     _add_cluster(found, figures)

@@ -8,9 +8,12 @@ end the program that caused them are logged; that program hears of them.
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
+
+from supervisor.hardware.energy import EnergyMeter
 
 log = logging.getLogger("tfarm.supervisor.hardware.gpu_watch")
 
@@ -40,6 +43,8 @@ class GpuUse(NamedTuple):
     decode: float  # of its decoders, likewise
     encode: float
     memory_bytes: int
+    watts: float | None = None  # now; None: this GPU does not tell
+    watt_hours: float | None = None  # since it is watched, likewise
 
 
 class GpuWatch:
@@ -50,6 +55,7 @@ class GpuWatch:
         self._on_lost = on_lost
         self.use: dict[str, GpuUse] = {}  # by UUID, as of the last look; another thread reads it
         self._lost: dict[str, str] = {}
+        self._energy: dict[str, EnergyMeter] = {uuid: EnergyMeter() for uuid in uuids}
         self._uuids = tuple(uuids)
         self._codes = {getattr(nvml, name, None) for name in _LOST} - {None}
         self._events: Any = None
@@ -69,7 +75,7 @@ class GpuWatch:
             try:
                 handle = self._nvml.nvmlDeviceGetHandleByUUID(uuid)
                 memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
-                self.use[uuid] = self._use(handle, int(memory.used))
+                self.use[uuid] = self._use(uuid, handle, int(memory.used))
             except self._nvml.NVMLError as error:
                 self.use.pop(uuid, None)
                 if getattr(error, "value", None) in self._codes:
@@ -77,22 +83,27 @@ class GpuWatch:
             else:
                 self._lost.pop(uuid, None)  # back, after a reset
 
-    def _use(self, handle: Any, memory_bytes: int) -> GpuUse:
+    def _use(self, uuid: str, handle: Any, memory_bytes: int) -> GpuUse:
         nvml: Any = self._nvml
 
-        def share(ask: Callable[[], Any]) -> float:
+        def asked(ask: Callable[[], Any]) -> int | None:
             try:
-                return float(ask()) / 100
+                return int(ask())
             except nvml.NVMLError as error:
                 if getattr(error, "value", None) in self._codes:
                     raise
-                return 0.0  # it is not counted on this GPU
+                return None  # it is not counted on this GPU
 
+        milliwatts = asked(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
+        watts = milliwatts / 1000 if milliwatts is not None else None
+        counter_mj = asked(lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(handle))
         return GpuUse(
-            share(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
-            share(lambda: nvml.nvmlDeviceGetDecoderUtilization(handle)[0]),
-            share(lambda: nvml.nvmlDeviceGetEncoderUtilization(handle)[0]),
+            (asked(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu) or 0) / 100,
+            (asked(lambda: nvml.nvmlDeviceGetDecoderUtilization(handle)[0]) or 0) / 100,
+            (asked(lambda: nvml.nvmlDeviceGetEncoderUtilization(handle)[0]) or 0) / 100,
             memory_bytes,
+            watts,
+            self._energy[uuid].note(time.monotonic(), watts, counter_mj),
         )
 
     def take_event(self, wait_ms: int = EVENT_WAIT_MS) -> None:

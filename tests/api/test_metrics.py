@@ -20,6 +20,7 @@ from api.totals import Totals
 from common.ipc.figures import ChildFigures, ClusterFigures, Delays, FarmFigures, read_figures
 from common.process.log import key_hash
 from common.process.stage_times import DELAY_BOUNDS_S
+from supervisor.hardware.gpu_watch import GpuUse
 from tests.api.test_reads import whole
 from tests.kit.farm_figures import figures_of
 from tests.kit.status_pages import farm_document, stream_row
@@ -110,7 +111,7 @@ def test_every_metric_is_given_where_there_is_something_to_say(whole: Any) -> No
     document["devices"] = [
         device
         | {"memory_bytes": 1 << 30, "memory_used": 1 << 20, "engines": {"decode": 0.5}}
-        | {"use": {"compute": 0.25, "decode": 0.5, "encode": 0.0, "memory_bytes": 1 << 21}}
+        | {"use": GpuUse(0.25, 0.5, 0.0, 1 << 21, 310.5, 2.25)._asdict()}
         for device in document["devices"]
     ]
     document["free_streams"] = {"live": {"count": 3}}

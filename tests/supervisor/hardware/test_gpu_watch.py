@@ -34,6 +34,7 @@ class Nvml(ModuleType):
         self.xids: list[tuple[str, int]] = []
         self.has_no_encoder = ""
         self.gives_events = True
+        self.energy_mj = 1_000
         self.waits_end_with = TIMEOUT
         self.waits = 0
         self.is_shut = threading.Event()
@@ -53,6 +54,17 @@ class Nvml(ModuleType):
         if handle in self.wrong:
             raise NVMLError(self.wrong[handle])
         return SimpleNamespace(used=3 << 20)
+
+    def nvmlDeviceGetPowerUsage(self, handle: str) -> int:
+        return self._of_a(handle, 310_500)
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: str) -> int:
+        return self._of_a(handle, self.energy_mj)
+
+    def _of_a(self, handle: str, value: int) -> int:
+        if handle != "a":
+            raise NVMLError(UNSUPPORTED)
+        return value
 
     def nvmlDeviceGetUtilizationRates(self, handle: str) -> Any:
         return SimpleNamespace(gpu=25)
@@ -168,9 +180,12 @@ def test_how_busy_each_gpu_is_is_known_until_it_is_lost(told: list[tuple[str, st
     watch = watch_of(nvml, told)
     watch.look()
     assert watch.use == {
-        "a": GpuUse(0.25, 0.5, 0.75, 3 << 20),
-        "b": GpuUse(0.25, 0.5, 0.0, 3 << 20),
+        "a": GpuUse(0.25, 0.5, 0.75, 3 << 20, 310.5, 0.0),
+        "b": GpuUse(0.25, 0.5, 0.0, 3 << 20, None, None),
     }
+    nvml.energy_mj += 7_200_000
+    watch.look()
+    assert watch.use["a"].watt_hours == 2.0
     nvml.wrong["a"] = LOST
     watch.look()
     assert [*watch.use] == ["b"]

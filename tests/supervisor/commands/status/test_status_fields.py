@@ -14,6 +14,7 @@ from common.ipc.status_messages import Notice
 from supervisor.commands.status.free_rows import free_rows
 from supervisor.farm.admission.free_streams import FreeStreamsByApp
 from supervisor.farm.state import SessionLimit
+from supervisor.hardware.gpu_watch import GpuUse
 from tests.kit.children import INGEST0
 from tests.kit.farm_rig import Rig
 from tests.supervisor.commands.status.test_document import document, streaming
@@ -34,7 +35,7 @@ BY_NAME = {
     "streams[].stages_ms",
 }
 
-USE = {"compute": 0.25, "decode": 0.5, "encode": 0.0, "memory_bytes": 1 << 30}
+USE = GpuUse(0.25, 0.5, 0.0, 1 << 30, 310.5, 2.25)._asdict()
 LEVELS = {"peak_dbfs": -3.0, "rms_dbfs": -20.0}
 
 

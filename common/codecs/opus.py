@@ -82,6 +82,14 @@ def describe_record(record: bytes) -> str:
     return f"Opus {RATE // 1000} kHz {OpusHead.parse(record).channels}ch"
 
 
+def silent_packet(channels: int) -> bytes:
+    """20 ms of silence of one or two channels: CELT of the full band, with a frame that has none.
+
+    Its bytes are those that libopus makes of digital silence (RFC 6716, 4.3: the silence flag).
+    """
+    return bytes((0xF8 | (0x04 if channels == 2 else 0), 0xFF, 0xFE))
+
+
 def packet_samples(packet: Data) -> int:
     """How many samples at 48 kHz a packet makes of each channel. Raises OpusError."""
     if not packet:

@@ -1,4 +1,6 @@
-"""Silence in place of the audio of a publisher that is away: AAC-LC of one or two channels. Pure.
+"""Silence in place of the audio of a publisher that is away. Pure.
+
+It is made for AAC-LC and Opus of one or two channels.
 
 Frames follow stream time, a little behind it, as the worker's pictures do
 (`worker/frames/freeze_frame.py`), so that nothing is ahead of the publisher's first tags when it is
@@ -7,6 +9,7 @@ back.
 
 from collections.abc import Iterator
 
+from common.codecs import opus
 from common.codecs.aac import AAC_LC, AudioSpecificConfig, frame_samples, silent_frame
 from common.media.units import AudioCodec, AudioConfig, AudioUnit
 
@@ -16,6 +19,8 @@ MAX_BEHIND_MS = 1_000  # more is dropped: a host that slept, a publisher silent 
 
 def can_be_silent(config: AudioConfig) -> bool:
     """Whether a frame of silence can be made in this format."""
+    if config.codec is AudioCodec.OPUS:
+        return config.channels in (1, 2)
     if config.codec is not AudioCodec.AAC:
         return False
     asc = AudioSpecificConfig.parse(config.record)
@@ -33,10 +38,14 @@ class Silence:
 
     def __init__(self, config: AudioConfig, last_ms: int | None) -> None:
         """`last_ms` is the DTS of the last frame that was sent."""
-        asc = AudioSpecificConfig.parse(config.record)
         self._codec = config.codec
-        self._frame = silent_frame(asc.channels)
-        self._step_ms = frame_samples(asc) * 1000 / asc.sample_rate
+        if config.codec is AudioCodec.OPUS:
+            self._frame = opus.silent_packet(config.channels)
+            self._step_ms = opus.packet_samples(self._frame) * 1000 / opus.RATE
+        else:
+            asc = AudioSpecificConfig.parse(config.record)
+            self._frame = silent_frame(asc.channels)
+            self._step_ms = frame_samples(asc) * 1000 / asc.sample_rate
         self._next_ms = None if last_ms is None else last_ms + self._step_ms
 
     def take(self, stream_now_ms: int, now: float) -> Iterator[AudioUnit]:

@@ -28,6 +28,11 @@ def test_silence_is_made_for_plain_aac_lc_alone(config: AudioSpecificConfig, can
     assert not can_be_silent(AudioConfig(AudioCodec.MP3))
 
 
+@pytest.mark.parametrize(("channels", "can"), [(1, True), (2, True), (6, False)])
+def test_silence_is_made_for_opus_of_one_or_two_channels(channels: int, can: bool) -> None:
+    assert can_be_silent(AudioConfig(AudioCodec.OPUS, b"", "", 48_000, channels)) is can
+
+
 def due(silence: Silence, stream_now_ms: int) -> list[int]:
     return [unit.dts_ms for unit in silence.take(stream_now_ms, 100.0)]
 
@@ -46,6 +51,18 @@ def test_frames_follow_the_last_one_without_a_gap_up_to_now() -> None:
 def test_a_long_silence_before_it_is_not_filled_in_after_the_fact() -> None:
     assert due(Silence(STEREO, 1000), 20_000) == [20_000 - LAG_MS]
     assert due(Silence(STEREO, None), 20_000) == [20_000 - LAG_MS]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_packets_of_opus_follow_each_other_and_decode_to_silence(channels: int) -> None:
+    silence = Silence(AudioConfig(AudioCodec.OPUS, b"", "", 48_000, channels), 1000)
+    units = list(silence.take(1300, 5.0))
+    assert [unit.dts_ms for unit in units] == list(range(1020, 1220, 20))
+    context = av.CodecContext.create("libopus", "r")
+    for unit in units:
+        (frame,) = context.decode(av.Packet(bytes(unit.data)))
+        assert frame.samples == 960
+        assert not frame.to_ndarray().any()
 
 
 @pytest.mark.parametrize("channels", [1, 2])

@@ -93,6 +93,7 @@ NOTICE: Final = form(
 RENDITION: Final = form(
     "One rendition of a stream.",
     name=TEXT,
+    codec=TEXT,  # of its pictures; "": of the source, whose codec is the stream's
     width=COUNT,
     height=COUNT,
     fps=NUMBER,

@@ -35,7 +35,7 @@ class DeviceInfo:
     memory_bytes: int = 0
     notes: tuple[str, ...] = ()
     decodes: tuple[DecodeLimits, ...] = ()  # none: all that is taken in
-    encodes: tuple[VideoCodec, ...] = (VideoCodec.H264,)
+    encodes: tuple[VideoCodec, ...] = ()  # codecs of renditions; none: all of them
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,13 @@ from common.config.ladder import Pipeline
 from common.config.settings import Calibration, Settings
 from common.ipc.identity import ChildId, StreamId
 from common.media.pictures import DecodeLimits
+from common.media.units import VideoCodec
 from supervisor.farm.actions import Action
 from supervisor.farm.state import FarmState, SessionLimit
 from supervisor.farm.worker import Worker
 from supervisor.hardware.device_ids import is_called, value_of
 from supervisor.placement.cost import CAPACITY_PER_CORE, ENGINES, GPU_CAPACITY, Resource
+from supervisor.placement.encoding import not_encoded
 from supervisor.placement.fleet import Device
 
 log = logging.getLogger("tfarm.supervisor.farm.devices")
@@ -31,6 +33,7 @@ class Devices:
 
     def __init__(self, state: FarmState) -> None:
         self._state = state
+        self._warned_of: set[tuple[str, str]] = set()  # devices, and keys of renditions
         self._use_host_limits()
 
     def configure(self, settings: Settings) -> None:
@@ -60,6 +63,7 @@ class Devices:
         aliases: tuple[str, ...] = (),
         memory_bytes: int = 0,
         decodes: tuple[DecodeLimits, ...] = (),
+        encodes: tuple[VideoCodec, ...] = (),
     ) -> None:
         """A worker's hello reports what its device is."""
         state = self._state
@@ -83,7 +87,9 @@ class Devices:
             encoder_threads=state.settings.software.encoder_threads,
             unbooked_bytes=known.unbooked_bytes if known is not None else 0.0,
             decodes=decodes,
+            encodes=encodes,
         )
+        self._warn_of_codecs(name, encodes)
         state.fleet = state.fleet.with_device(device)
         self.open_or_close(name)
         for allocation in state.fleet.on_device(name):
@@ -93,6 +99,21 @@ class Devices:
                 taken = device.amounts(state.streams[allocation.stream_id].cost_here())
                 state.fleet = state.fleet.with_allocation(
                     replace(allocation, pipeline=pipeline, amounts=taken)
+                )
+
+    def _warn_of_codecs(self, name: ChildId, encodes: tuple[VideoCodec, ...]) -> None:
+        """Say once which renditions a device does not make: their streams go to others, or nowhere.
+
+        Once for each key: workers of one device come and go, and others may be like it.
+        """
+        for key, codec in not_encoded(self._state.settings.templates, encodes):
+            if (name.device_name, key) not in self._warned_of:
+                self._warned_of.add((name.device_name, key))
+                log.warning(
+                    "device encodes no such codec key=%s codec=%s device=%s",
+                    key,
+                    codec.value,
+                    name.device_name,
                 )
 
     def memory_limit(self, pipeline: Pipeline, host_bytes: int = 0) -> dict[Resource, float]:

@@ -218,7 +218,8 @@ class Farm:  # long: the one table of who decides what, and in which order
             self.devices.up(hello.child, Pipeline.SOFTWARE)
             return
         aliases = (device.name, device.pci_id)
-        self.devices.up(hello.child, device.path, aliases, device.memory_bytes, device.decodes)
+        announced = device.decodes, device.encodes
+        self.devices.up(hello.child, device.path, aliases, device.memory_bytes, *announced)
 
     def _serving_up(self, hello: Hello, before: set[ChildId], now: float) -> list[Action]:
         for served in hello.served:

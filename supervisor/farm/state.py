@@ -34,6 +34,7 @@ from supervisor.farm.stream_summary import StreamSummaries
 from supervisor.farm.worker import Worker
 from supervisor.placement.cost import amounts
 from supervisor.placement.decoding import why_not_decoded
+from supervisor.placement.encoding import codecs_of, why_not_encoded
 from supervisor.placement.fleet import (
     Allocation,
     Device,
@@ -90,6 +91,13 @@ class SessionLimit:
 def why_undecoded(stream: Stream, device: Device | None) -> str:
     """Why a device cannot decode a stream's source, by what it announces; "": it can."""
     return why_not_decoded(device.decodes, stream.format, stream.codec) if device else ""
+
+
+def why_unable(stream: Stream, device: Device) -> str:
+    """Why a device cannot serve a stream, by what it announces; "": it can."""
+    return why_undecoded(stream, device) or why_not_encoded(
+        device.encodes, codecs_of(stream.template)
+    )
 
 
 def why_not_on(stream: Stream, device: Device) -> str:
@@ -186,8 +194,7 @@ class FarmState:
 
     def waiting(self) -> int:
         """How many streams wait for room."""
-        states = [stream.state for stream in self.streams.values()]
-        return states.count(StreamState.WAITING)
+        return sum(one.state is StreamState.WAITING for one in self.streams.values())
 
     @property
     def drained(self) -> set[ChildId]:
@@ -208,6 +215,7 @@ class FarmState:
             stream.cost(),
             is_reservation=stream.format is None,
             worker=stream.dedicated_worker,
+            codecs=codecs_of(stream.template),
         )
 
     def excluded(self, stream: Stream) -> dict[ChildId, str]:
@@ -225,7 +233,7 @@ class FarmState:
                 or device.name == stream.dedicated_worker
             )
             and stream.dedicated_worker in (None, device.name)
-            and not (stream.unfit.why_device(device.name) or why_undecoded(stream, device))
+            and not (stream.unfit.why_device(device.name) or why_unable(stream, device))
             for device in self.fleet.devices.values()
         )
 

@@ -46,9 +46,9 @@ def as_calibration(measured: Measured, template: Template) -> Calibration | None
         cost=None,
         renditions=tuple(replace(rendition, cost=None) for rendition in template.renditions),
     )
-    units = stream_cost(by_rate, SourceFormat(width, height, fps=Fraction(fps))).total
-    streams = int(trial["streams"])
     path = Pipeline(measured.result["path"])
+    units = stream_cost(by_rate, SourceFormat(width, height, fps=Fraction(fps))).total_on(path)
+    streams = int(trial["streams"])
     host_cores = float(measured.result["host_cores"]) if path is Pipeline.SOFTWARE else 1.0
     shares = {
         stage: min(1.0, float(trial[stage]) / streams / host_cores)

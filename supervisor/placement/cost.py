@@ -22,12 +22,17 @@ from fractions import Fraction
 
 from common.config.ladder import Pipeline, SourceFormat, Template, fit_ladder
 from common.config.settings import Calibration
+from common.media.units import VideoCodec
 
 DECODE_WEIGHT = 0.15
 CAPACITY_PER_CORE = 100.0
 # Beside a GPU without an encoder a unit takes more of the host: 16 cores of a server, with a worker
 # for 8 of them, kept 16 streams, 46.8 units each, in 4 runs of 5 (docs/gpu-internals.md); so 15.
 HYBRID_WEIGHT = 2.2
+# What the host's encoders take for a pixel, in those of x264, by their `p3` (docs/ladder.md); of
+# NVENC it is taken as one.
+HOST_WEIGHTS = {VideoCodec.H264: 1.0, VideoCodec.H265: 5.5, VideoCodec.AV1: 1.6}
+MEMORY_WEIGHTS = {VideoCodec.H264: 1.0, VideoCodec.H265: 2.2, VideoCodec.AV1: 2.0}
 # Without calibration: about 85 % of the decode ceiling seen on an H100 (3,500 frames/s of 1080p).
 GPU_CAPACITY = 900.0
 # A session's CUDA memory: fixed part, and NV12 surfaces of the source's size that it holds.
@@ -84,15 +89,22 @@ class StreamCost:
     decoder_bytes: float = 0.0  # of host memory, where the host decodes
     encoder_pixels: float = 0.0  # of a picture of each rendition together
     least_total: float = 0.0  # units, where the parts are not known, and what they add up to is
+    host_extra: float = 0.0  # units that the host's encoders take more than x264 would
+    host_pixels: float = 0.0  # as `encoder_pixels`, by what the host's encoders hold of each
 
     @property
     def total(self) -> float:
         return max(self.decode + self.encode, self.least_total)
 
+    def total_on(self, pipeline: Pipeline) -> float:
+        """Units of the whole stream, where that pipeline serves it."""
+        return self.total + (self.host_extra if pipeline is Pipeline.SOFTWARE else 0.0)
+
     def worker_memory(self, pipeline: Pipeline, encoder_threads: int = 1) -> float:
         """Bytes of host memory that its worker takes for it in that pipeline."""
         per_pixel = ENCODER_BYTES_PER_PIXEL + THREAD_BYTES_PER_PIXEL * (encoder_threads - 1)
-        encoders = self.renditions * ENCODER_BYTES + self.encoder_pixels * per_pixel
+        pixels = max(self.host_pixels, self.encoder_pixels)
+        encoders = self.renditions * ENCODER_BYTES + pixels * per_pixel
         match pipeline:
             case Pipeline.SOFTWARE:
                 return HOST_SESSION_BYTES + self.decoder_bytes + encoders
@@ -129,6 +141,8 @@ def newcomer_cost(template: Template) -> StreamCost:
         min(cost.decoder_bytes for cost in costs),
         min(cost.encoder_pixels for cost in costs),
         least_total=template.cost or 0.0,
+        host_extra=min(cost.host_extra for cost in costs),
+        host_pixels=min(cost.host_pixels for cost in costs),
     )
 
 
@@ -151,13 +165,17 @@ def stream_cost(
         sizes = {fitted.name: (fitted.width, fitted.height) for fitted in ladder.renditions}
     source_fps = source.fps or Fraction(template.max_source[2])
     decode = DECODE_WEIGHT * _megapixels(source.width, source.height, source_fps)
-    encode = 0.0
+    encode = host_extra = host_pixels = 0.0
     for rendition in template.renditions:
         if rendition.name not in sizes:
             continue
         fps = min(rendition.fps, source_fps) if rendition.fps is not None else source_fps
         by_rate = _megapixels(*sizes[rendition.name], fps)
         encode += rendition.cost if rendition.cost is not None else by_rate
+        width, height = sizes[rendition.name]
+        host_pixels += width * height * MEMORY_WEIGHTS[rendition.codec]
+        if rendition.cost is None and template.cost is None:
+            host_extra += by_rate * (HOST_WEIGHTS[rendition.codec] - 1)
     if template.cost is not None:
         share = template.cost / (decode + encode)
         decode, encode = decode * share, encode * share
@@ -175,6 +193,8 @@ def stream_cost(
         is_by_hand,
         pictures * pixels * source.bits_per_pixel / 8,
         sum(width * height for width, height in sizes.values()),
+        host_extra=host_extra,
+        host_pixels=host_pixels,
     )
 
 
@@ -191,7 +211,8 @@ def amounts(cost: StreamCost, pipeline: Pipeline, measured: Calibration | None =
                 Resource.SESSIONS: float(cost.renditions),
             }
         case Pipeline.HYBRID:
-            cores = cost.encode if cost.is_by_hand else HYBRID_WEIGHT * cost.encode
+            cores = cost.encode + cost.host_extra
+            cores = cores if cost.is_by_hand else HYBRID_WEIGHT * cores
             return {
                 Resource.LOAD: cost.decode,
                 Resource.MEMORY: memory,
@@ -199,7 +220,7 @@ def amounts(cost: StreamCost, pipeline: Pipeline, measured: Calibration | None =
                 Resource.HYBRID_CORES: cores,
             }
         case Pipeline.SOFTWARE:
-            return {Resource.CORES: cost.total}
+            return {Resource.CORES: cost.total_on(pipeline)}
         case Pipeline.PASSTHROUGH | Pipeline.REFUSE:
             return {}
 
@@ -219,7 +240,7 @@ def _as_measured(cost: StreamCost, measured: Calibration) -> Amounts:
     decode = DECODE_WEIGHT * _megapixels(width, height, Fraction(fps))
     by_source = cost.decode / decode
     by_renditions = cost.encode / max(measured.units - decode, 1e-9)
-    by_all = cost.total / measured.units
+    by_all = cost.total_on(measured.path) / measured.units
     if measured.path is Pipeline.SOFTWARE:
         return {Resource.CORES: measured.load * by_all}
     cores = measured.cores * by_all

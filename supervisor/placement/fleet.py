@@ -21,7 +21,9 @@ from common.config.settings import Calibration
 from common.errors import UsageError
 from common.ipc.identity import ChildId, Generation, StreamId, gpu_worker
 from common.media.pictures import DecodeLimits
+from common.media.units import VideoCodec
 from supervisor.placement.cost import HOST_WIDE, OF_WORKER, Amounts, Resource, StreamCost, amounts
+from supervisor.placement.encoding import why_not_encoded
 
 NOTHING: Amounts = MappingProxyType({})
 MIB = 1024**2
@@ -43,6 +45,7 @@ class Device:
     encoder_threads: int = 1
     unbooked_bytes: float = 0.0  # that its worker has beyond what its streams have booked
     decodes: tuple[DecodeLimits, ...] = ()  # none: all that is taken in
+    encodes: tuple[VideoCodec, ...] = ()  # none: every codec of renditions
 
     def takes(self, need: "Need") -> bool:
         """Whether it is there for this stream, room or not."""
@@ -85,6 +88,7 @@ class Need:
     cost: StreamCost
     is_reservation: bool = False
     worker: ChildId | None = None  # that is its own, alone or with others
+    codecs: tuple[VideoCodec, ...] = ()  # of its renditions
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,9 @@ def place(
         refusals = []
         for index, device in enumerate(devices):
             wanted = device.amounts(need.cost)
-            problem = _problem(fleet, device, wanted, exclude, had)
+            unable = why_not_encoded(device.encodes, need.codecs)
+            problem = f"{device.name.device_name}: {unable}" if unable else None
+            problem = problem or _problem(fleet, device, wanted, exclude, had)
             if problem is None:
                 turn = (index - fleet.turn) % len(devices)
                 fitting.append((fullness(fleet, device, wanted), turn, device))

@@ -10,7 +10,7 @@ import pytest
 from common.rtmp.blocking_client import RtmpPlayer
 from tests.kit.clients import IO_TIMEOUT_S, Player, Publisher, Recording, refusal_of
 from tests.kit.clips import ClipSpec
-from tests.kit.farm import Farm
+from tests.kit.farm import DEFAULT_CONFIG, Farm
 
 pytestmark = pytest.mark.e2e
 
@@ -74,3 +74,55 @@ def test_renditions_have_every_picture_in_h264(farm: Farm, clip: MakeClip) -> No
         }
         if rendition == "240p":
             assert consecutive(recording), key
+
+
+RENDITIONS = ("240p", "hevc", "web")
+MIXED = DEFAULT_CONFIG + "".join(
+    f"""
+[[templates.live.renditions]]
+name = "{name}"
+width = 426
+height = 240
+bitrate = "400k"
+preset = "p1"
+codec = "{codec}"
+"""
+    for name, codec in (("hevc", "h265"), ("web", "av1"))
+)
+
+
+def test_renditions_of_every_codec_have_the_same_pictures_and_sound(clip: MakeClip) -> None:
+    """The worker is in its sandbox, with the threads of x265 and SVT-AV1."""
+    with Farm(MIXED) as farm, ExitStack() as stack:
+        publisher = stack.enter_context(Publisher(farm.url("cam"), clip(SPEC)))
+        players = {
+            name: stack.enter_context(Player(farm.url("cam", name), fourccs="hvc1,av01"))
+            for name in RENDITIONS
+        }
+        farm.wait_stream("cam")
+        _, words = refusal_of(RtmpPlayer(farm.url("cam", "web"), IO_TIMEOUT_S))
+        (stream,) = farm.streams().values()
+        publisher.join(20)
+        for player in players.values():
+            player.join(20)
+            assert player.error is None
+    assert words.endswith(": play 240p, 144p")
+    codecs = {rendition["name"]: rendition["codec"] for rendition in stream["renditions"]}
+    assert codecs == {"source": "", "240p": "h264", "144p": "h264", "hevc": "h265", "web": "av1"}
+    plain = players["240p"].recording
+    for name, player in players.items():
+        recording = player.recording
+        assert recording.decode_error == "", name
+        assert consecutive(recording), name
+        assert len(recording.shown) > 15, name
+        both = {*recording.pts_of()} & {*plain.pts_of()}
+        assert [recording.pts_of()[number] for number in both] == [
+            plain.pts_of()[number] for number in both
+        ]
+        shared = {unit.pts_ms for unit in recording.video} & {unit.pts_ms for unit in plain.video}
+        assert {at for at in recording.keyframes_ms if at in shared} == {
+            at for at in plain.keyframes_ms if at in shared
+        }
+        heard = {unit.data: unit.pts_ms for unit in plain.audio}
+        moved = {unit.pts_ms - heard[unit.data] for unit in recording.audio if unit.data in heard}
+        assert moved == {0}, "the sound has the same times beside every codec"

@@ -88,8 +88,11 @@ def record(
     stop: threading.Event | None = None,
     into: Recording | None = None,
     opened: threading.Event | None = None,
+    fourccs: str = "",
 ) -> Recording:
     """Read a file or an RTMP stream until it ends, `enough` says so, or `seconds` are over.
+
+    `fourccs`: of Enhanced RTMP, that the player names.
 
     Raises what libavformat raises on opening; the end of a live stream is no error.
     """
@@ -97,6 +100,7 @@ def record(
     deadline = time.monotonic() + seconds
     options = {"analyzeduration": "2000000", "fpsprobesize": "3"}
     options |= {"rtmp_live": "live"} if url.startswith("rtmp") else {}
+    options |= {"rtmp_enhanced_codecs": fourccs} if fourccs else {}
     with av.open(url, timeout=(IO_TIMEOUT_S, IO_TIMEOUT_S), options=options) as container:
         if opened is not None:
             opened.set()
@@ -286,9 +290,11 @@ class Player(_Threaded):
         enough: Callable[[Recording], bool] | None = None,
         seconds: float = 60.0,
         picture: tuple[int, int, int, int] | None = None,
+        fourccs: str = "",
     ) -> None:
         super().__init__()
         self.recording = Recording()
+        self._fourccs = fourccs
         self.opened = threading.Event()
         self._url = url
         self._enough = enough
@@ -304,6 +310,7 @@ class Player(_Threaded):
             stop=self._stop,
             into=self.recording,
             opened=self.opened,
+            fourccs=self._fourccs,
         )
 
 

@@ -20,7 +20,7 @@ ENCODERS: dict[VideoCodec, tuple[str, dict[str, str]]] = {
     VideoCodec.H265: ("libx265", {"preset": "ultrafast"}),
     VideoCodec.AV1: ("libsvtav1", {"preset": "10"}),
 }
-_DECODERS = {VideoCodec.H264: "h264", VideoCodec.H265: "hevc", VideoCodec.AV1: "libdav1d"}
+DECODERS = {VideoCodec.H264: "h264", VideoCodec.H265: "hevc", VideoCodec.AV1: "libdav1d"}
 _QUIET = {
     VideoCodec.H265: ("x265-params", "pools=none:frame-threads=1:log-level=none"),
     VideoCodec.AV1: ("svtav1-params", "lp=1:pred-struct=1:rc=2"),
@@ -147,7 +147,7 @@ def _ms(pts: int | None, time_base: Fraction | None) -> int:
 
 def decoded(made: CodedVideo) -> list[VideoFrame]:
     """What FFmpeg's own decoder makes of it, in the order of showing."""
-    context = av.CodecContext.create(_DECODERS[made.spec.codec], "r")
+    context = av.CodecContext.create(DECODERS[made.spec.codec], "r")
     assert isinstance(context, VideoCodecContext)
     context.extradata = made.record
     frames: list[VideoFrame] = []

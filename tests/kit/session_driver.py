@@ -28,6 +28,7 @@ from common.ipc.media_messages import AccessUnit, StreamStart
 from common.media.clock import ClockReference
 from common.media.units import VideoCodec
 from tests.kit.coded import CodedUnit
+from tests.kit.coded_video import DECODERS
 from tests.kit.waiting import patient
 from worker.devices.backend import Backend
 from worker.devices.software.decode import MILLISECONDS
@@ -148,7 +149,6 @@ def make_source(spec: SourceSpec = SourceSpec()) -> Source:
     return Source(bytes(context.extradata or b""), tuple(units))
 
 
-_DECODERS = {VideoCodec.H264: "h264", VideoCodec.H265: "hevc", VideoCodec.AV1: "libdav1d"}
 SMALL = (
     Rendition("big", 320, 180, 400_000, Fraction(30), "main", "p1"),
     Rendition("small", 160, 90, 150_000, Fraction(15), "baseline", "p1"),
@@ -208,7 +208,7 @@ class Output:
         for index, header in enumerate(self.headers, 1):
             codec = parse_video(header).codec
             assert codec is not None
-            context = av.CodecContext.create(_DECODERS[codec], "r")
+            context = av.CodecContext.create(DECODERS[codec], "r")
             assert isinstance(context, VideoCodecContext)
             context.extradata = parse_video(header).data
             context.thread_count = 1

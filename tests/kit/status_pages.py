@@ -16,6 +16,7 @@ def rendition_row(name: str, width: int, height: int, **fields: Any) -> dict[str
         "players": 0,
         "players_by_protocol": {"rtmp": fields["players"]} if fields.get("players") else {},
         "dropped_to_players": 0,
+        "codec": "" if name == "source" else "h264",
         "last_pts_ms": 30_000,
     }
     return row | fields

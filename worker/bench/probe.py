@@ -35,6 +35,7 @@ class SoftwareReport:
     notes: tuple[str, ...]
     round_fps: float  # 1080p H.264 → 720p, 480p, 360p H.264, one stream on one thread
     versions: dict[str, str]
+    encodes: tuple[str, ...] = ()  # codecs of renditions
 
 
 def probe_software(seconds: float) -> SoftwareReport:
@@ -61,6 +62,7 @@ def probe_software(seconds: float) -> SoftwareReport:
             "FFmpeg": av.ffmpeg_version_info,
             "libx264": x264[1].decode() if x264 else "unknown",
         },
+        encodes=backend.info.encodes,
     )
 
 

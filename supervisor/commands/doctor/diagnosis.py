@@ -12,6 +12,7 @@ from common.config.ladder import Pipeline, Template
 from common.config.settings import DEFAULT_RENDITIONS
 from common.extras import WEBRTC, install_words, repair_words
 from common.ipc.identity import CPU
+from common.media.units import VideoCodec
 from common.srt import installed as libsrt
 from common.words import counted
 from supervisor.placement.cost import CAPACITY_PER_CORE, FULL_HD30, stream_cost
@@ -39,6 +40,7 @@ class DeviceFinding:
     problem: str = ""
     unfit_by: str = ""  # what of the configuration leaves it alone
     streams: dict[str, int] = field(default_factory=dict)  # of 1080p30 that it takes, by app
+    lacking: tuple[str, ...] = ()  # renditions that it does not make, by key
 
     @property
     def used_as(self) -> Pipeline | None:
@@ -273,6 +275,10 @@ def _device_lines(device: DeviceFinding, cores: int) -> list[str]:
     else:
         lines.append(f"  speed     {_speed(report['round_fps'], device, cores)}")
     lines.append(f"  memory    {free // _MIB} MiB free of {total // _MIB} MiB")
+    if report.get("encodes"):
+        labels = [VideoCodec(name).label for name in report["encodes"]]
+        lines.append(f"  encodes   {', '.join(labels)}")
+    lines += [f"  WARNING   {words}" for words in device.lacking]
     if "decodes" in report:
         lines.append(f"  NVDEC     {report['decode_engines']} engines; {_caps(report['decodes'])}")
         lines.append(f"  NVENC     {_sessions(report)}")

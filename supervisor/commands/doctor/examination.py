@@ -21,6 +21,7 @@ from common.access.exposure import exposure
 from common.config.settings import Settings
 from common.extras import WEBRTC, is_installed
 from common.ipc.identity import CPU
+from common.media.units import VideoCodec
 from common.process import sandbox
 from common.process.certificate_files import dates, new_context, why_not
 from common.srt import installed as libsrt
@@ -32,6 +33,7 @@ from supervisor.commands.doctor.room import PlannedGpu, streams_here
 from supervisor.hardware.device_ids import is_called
 from supervisor.hardware.gpus import Driver, Gpu, look_up_driver, names, pci_gpus
 from supervisor.placement.cost import FULL_HD30
+from supervisor.placement.encoding import not_encoded
 
 # The kernels are compiled in it, on a host that may be busy.
 PROBE_TIMEOUT_S = 60.0
@@ -63,7 +65,14 @@ def examine(
     cluster = ClusterFindings()
     if settings.cluster.is_enabled:
         cluster = examine_cluster(settings.cluster, time.time(), is_farm_running=is_farm_running)
-    devices = [replace(device, streams=_streams(device, settings, cores)) for device in devices]
+    devices = [
+        replace(
+            device,
+            streams=_streams(device, settings, cores),
+            lacking=_lacking(device, settings),
+        )
+        for device in devices
+    ]
     return Findings(
         version=VERSION,
         python=platform.python_version(),
@@ -133,6 +142,17 @@ def _problem(certificate: Path, key: Path, now_unix: float) -> str:
     except (OSError, ValueError) as error:
         return why_not(error, certificate, key)
     return f"the certificate {certificate} {complaint}" if complaint else ""
+
+
+def _lacking(device: DeviceFinding, settings: Settings) -> tuple[str, ...]:
+    """What a device that is used does not encode of what the templates ask, by key."""
+    if device.used_as is None:
+        return ()
+    announced = [VideoCodec(name) for name in device.report.get("encodes", ())]
+    return tuple(
+        f"{key}: it encodes no {codec.label}"
+        for key, codec in not_encoded(settings.templates, announced)
+    )
 
 
 def _streams(device: DeviceFinding, settings: Settings, cores: int) -> dict[str, int]:

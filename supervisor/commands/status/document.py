@@ -35,6 +35,7 @@ from supervisor.farm.forwarding.audio_levels import levels
 from supervisor.farm.operators.ban_list import ban_documents
 from supervisor.farm.stream import Present, Stream
 from supervisor.placement.cost import ENGINES, HOST_WIDE, Resource
+from supervisor.placement.encoding import codec_of
 from supervisor.placement.fleet import Device, Fleet
 
 Json = dict[str, Any]
@@ -420,6 +421,7 @@ def _rendition(stream: Stream, name: str, served: Sequence[RenditionStatus]) -> 
         players_by.update(rendition.players_by)
     return {
         "name": name,
+        "codec": codec_of(stream.template, name),
         "width": made.width,
         "height": made.height,
         "fps": round(made.fps, 2),

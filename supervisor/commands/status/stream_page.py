@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from common.config.ladder import SOURCE
+from common.media.units import VideoCodec
 from common.words import counted, duration
 from supervisor.commands.status.latency_table import RENDITION_STAGES, STREAM_STAGES
 from supervisor.commands.status.pushes import push_words
@@ -31,6 +32,9 @@ _LABEL: Final = 11  # columns of what stands before a fact
 
 class NoSuchStream(Exception):
     """No stream is meant; the text says which ones have a name like it."""
+
+
+_CODECS = {codec.value: codec.label for codec in VideoCodec}
 
 
 def named(status: Json, name: str) -> Json | None:
@@ -160,6 +164,7 @@ def _notices(stream: Json, now_unix: float, width: int) -> list[Line]:
 def _renditions(stream: Json, width: int) -> list[Line]:
     columns = (
         Column("name"),
+        Column("codec", 4),
         Column("size", 1),
         Column("fps", is_number=True),
         Column("kbit/s", is_number=True),
@@ -171,6 +176,7 @@ def _renditions(stream: Json, width: int) -> list[Line]:
         Row(
             (
                 rendition["name"],
+                _CODECS.get(rendition["codec"], rendition["codec"]) or "-",
                 f"{rendition['width']}x{rendition['height']}" if rendition["width"] else "-",
                 f"{rendition['fps']:.1f}",
                 f"{rendition['bitrate_bps'] / 1000:.0f}",

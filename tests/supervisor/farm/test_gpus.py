@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from common.config.ladder import OmittedRendition, Pipeline, SourceFormat, Template
+from common.config.ladder import OmittedRendition, Pipeline, Rendition, SourceFormat, Template
 from common.config.settings import DEFAULT_RENDITIONS, Calibration, Devices, Settings, Software
 from common.ipc.control_messages import (
     DeviceInfo,
     EncoderLimitReport,
     Placement,
+    Refused,
     StreamTrouble,
     SwitchGeneration,
 )
@@ -389,6 +390,32 @@ def test_a_source_goes_to_a_device_that_announces_to_decode_it(
     assert ("it decodes no" in placed.reason or "is not within" in placed.reason) == (
         worker == CPU0
     )
+
+
+AV1_RENDITION = Rendition("web", 640, 360, 500_000, codec=VideoCodec.AV1)
+
+
+def with_av1(policy: tuple[Pipeline, ...]) -> Settings:
+    (live,) = Settings().templates
+    renditions = (*live.renditions, AV1_RENDITION)
+    return Settings(templates=(replace(live, renditions=renditions, policy=policy),))
+
+
+def test_a_stream_goes_to_a_device_that_announces_to_encode_all_its_renditions(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = with_av1((Pipeline.GPU_ONLY, Pipeline.SOFTWARE))
+    rig = rig_of(replace(info(), encodes=(VideoCodec.H264, VideoCodec.H265)), settings=settings)
+    placed = rig.only(rig.ask(), Placement)
+    assert placed.worker == CPU0
+    assert "it encodes no AV1" in placed.reason
+    assert "key=templates.live.renditions[3].codec" in caplog.text
+
+
+def test_where_no_device_encodes_a_rendition_its_publishers_are_refused() -> None:
+    settings = with_av1((Pipeline.GPU_ONLY,))
+    rig = rig_of(replace(info(), encodes=(VideoCodec.H264,)), settings=settings)
+    assert "full" in rig.only(rig.ask(), Refused).refusal.words
 
 
 def test_where_no_device_announces_to_decode_a_source_the_one_it_has_says_why() -> None:

@@ -7,8 +7,10 @@ import pytest
 
 from common.config.ladder import Pipeline, Rendition, SourceFormat, Template
 from common.config.settings import DEFAULT_RENDITIONS, Calibration
+from common.media.units import VideoCodec
 from supervisor.placement.cost import (
     CAPACITY_PER_CORE,
+    HOST_WEIGHTS,
     HYBRID_WEIGHT,
     Resource,
     amounts,
@@ -222,3 +224,40 @@ def test_memory_grows_with_threads_and_a_gpu_spares_the_host_its_pictures() -> N
     assert cost.worker_memory(Pipeline.SOFTWARE, encoder_threads=4) > software
     assert software > cost.worker_memory(Pipeline.HYBRID) > cost.worker_memory(Pipeline.GPU_ONLY)
     assert cost.worker_memory(Pipeline.PASSTHROUGH) == 0
+
+
+@pytest.mark.parametrize("codec", [VideoCodec.H265, VideoCodec.AV1])
+def test_a_codec_that_takes_more_of_the_host_costs_more_there_and_not_on_a_gpu(
+    codec: VideoCodec,
+) -> None:
+    first, *others = DEFAULT_RENDITIONS
+    mixed = replace(LIVE, renditions=(replace(first, codec=codec), *others))
+    plain, cost = stream_cost(LIVE, HD30), stream_cost(mixed, HD30)
+    more = (HOST_WEIGHTS[codec] - 1) * 1280 * 720 * 30 / 1e6
+    assert amounts(cost, Pipeline.GPU_ONLY) == amounts(plain, Pipeline.GPU_ONLY)
+    for pipeline, weight in ((Pipeline.SOFTWARE, 1.0), (Pipeline.HYBRID, HYBRID_WEIGHT)):
+        taken, before = amounts(cost, pipeline), amounts(plain, pipeline)
+        extra = taken[Resource.CORES] - before[Resource.CORES]
+        assert extra == pytest.approx(weight * more)
+    assert cost.worker_memory(Pipeline.SOFTWARE) > 1.3 * plain.worker_memory(Pipeline.SOFTWARE)
+    assert cost.worker_memory(Pipeline.GPU_ONLY) == plain.worker_memory(Pipeline.GPU_ONLY)
+
+
+def test_a_cost_by_hand_is_taken_as_it_is_whatever_the_codec() -> None:
+    hevc = replace(DEFAULT_RENDITIONS[0], codec=VideoCodec.H265, cost=30.0)
+    by_hand = stream_cost(replace(LIVE, renditions=(hevc, *DEFAULT_RENDITIONS[1:])), HD30)
+    plain = stream_cost(
+        replace(LIVE, renditions=(replace(hevc, codec=VideoCodec.H264), *DEFAULT_RENDITIONS[1:])),
+        HD30,
+    )
+    assert amounts(by_hand, Pipeline.SOFTWARE) == amounts(plain, Pipeline.SOFTWARE)
+    whole = replace(LIVE, cost=40.0, renditions=(replace(hevc, cost=None),))
+    assert amounts(stream_cost(whole, HD30), Pipeline.SOFTWARE)[Resource.CORES] == 40.0
+
+
+def test_what_was_measured_of_a_codec_counts_for_other_sources_in_proportion() -> None:
+    hevc = replace(LIVE, renditions=(replace(DEFAULT_RENDITIONS[0], codec=VideoCodec.H265),))
+    units = stream_cost(hevc, HD30).total_on(Pipeline.SOFTWARE)
+    measured = replace(ON_GPU, path=Pipeline.SOFTWARE, units=units, load=100.0)
+    half = stream_cost(hevc, replace(HD30, fps=Fraction(15)))
+    assert amounts(half, Pipeline.SOFTWARE, measured)[Resource.CORES] == pytest.approx(50.0)

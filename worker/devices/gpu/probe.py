@@ -44,6 +44,7 @@ class GpuReport:
     round_problem: str = ""  # … and why not
     sessions_free: int | None = None  # encoders opened before the driver refused; None: not tried
     are_sessions_capped: bool = False  # False: more than `sessions_free` may open
+    encodes: tuple[str, ...] = ()  # codecs of renditions
     sessions_problem: str = ""  # what else than the cap kept the next one from opening
 
 
@@ -79,6 +80,7 @@ def probe(
         sessions_free=sessions.opened,
         are_sessions_capped=sessions.are_capped,
         sessions_problem=sessions.problem,
+        encodes=backend.info.encodes,
     )
     backend.close()
     return report

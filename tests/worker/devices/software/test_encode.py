@@ -17,6 +17,7 @@ from common.codecs.table import VIDEO_CODECS, CodecConfig
 from common.config.ladder import RateControl, RenditionFormat
 from common.errors import EncodeFailed
 from common.media.units import Colour, VideoCodec
+from tests.kit.coded_video import DECODERS
 from tests.kit.session_driver import SourceSpec, make_source, pattern, plane_of
 from worker.devices.backend import EncodedUnit
 from worker.devices.software import encode as encode_module
@@ -68,9 +69,6 @@ def encode(
         units += given
     assert machine.flush() == []
     return units
-
-
-DECODERS = {VideoCodec.H264: "h264", VideoCodec.H265: "hevc", VideoCodec.AV1: "libdav1d"}
 
 
 def decode(config: CodecConfig, units: list[EncodedUnit]) -> list[VideoFrame]:

@@ -21,7 +21,8 @@ from common.link.messages import Relay
 FAN_OUT: Final = 8  # hosts that take a stream of one host
 MAX_HOPS: Final = 6  # links between the owner and a host that plays: 8 to the sixth are enough
 AVOID_S: Final = 10.0  # that a parent is not asked again which was lost
-AGAIN_S: Final = 1.0  # until the owner is asked again where nobody had room
+SOON_S: Final = 0.1  # until the owner is asked again where nobody sends it …
+AGAIN_S: Final = 1.0  # … and then twice as long, up to this
 
 
 def instead(host: str, takers: Collection[Relay]) -> Sequence[Relay]:
@@ -49,6 +50,7 @@ class ParentSearch:
         self._asked: set[str] = {owner.host}
         self._avoid_s: dict[str, float] = {}  # until when, by host
         self._again_s = 0.0
+        self._pause_s = SOON_S
 
     @property
     def is_at_owner(self) -> bool:
@@ -62,8 +64,14 @@ class ParentSearch:
         self._next += found
         self._asked.update(relay.host for relay in found)
         self.parent = self._next.pop(0) if self._next else None
-        self._again_s = now + AGAIN_S
+        if self.parent is None:
+            self._again_s = now + self._pause_s
+            self._pause_s = min(AGAIN_S, 2 * self._pause_s)
         return self.parent
+
+    def wait_s(self, now: float) -> float:
+        """How long it is until somebody is asked again, while nobody is."""
+        return max(0.0, self._again_s - now)
 
     def released(self) -> Relay | None:
         """The parent has it no more itself; returns whom to ask now: the owner."""

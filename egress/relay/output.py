@@ -127,6 +127,8 @@ class RelayOutput:
             if others or self._is_on_its_way(digest):
                 serving.instead(digest, others)
                 return
+        if digest not in peer.wanted:
+            self._asked_s.pop(digest, None)  # whose it is may be another's by now
         wanted = peer.wanted.setdefault(digest, _Wanted(()))
         before, wanted.renditions = wanted.renditions, demanded.renditions
         for name in before:

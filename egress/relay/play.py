@@ -1,19 +1,65 @@
 """A stream of another host that is wanted here: who has it, who had it, and what it is played as.
 
-Pure.
+And what such streams go to: the egresses here, and further hosts. Pure.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
+from typing import Protocol
 
 from common.ipc.cluster_messages import StreamOwner
+from common.ipc.identity import Generation, StreamId
 from common.ipc.relay_messages import RemotePlay, RemotePlayEnd
 from common.link.forwarding import Forwarding
 from common.link.messages import LinkOpened
-from common.link.pulling import Pulling
+from common.link.pulling import Media, Pulling
 from common.link.tree import ParentSearch
 from egress.relay.handover import Handover
-from egress.relay.played_stream import PlayedStream
+from egress.relay.played_stream import Frames, Key, PlayedStream
+
+
+class Replayable(Protocol):
+    """What is kept of a rendition."""
+
+    def catch_up(self, *, with_last: bool = False) -> Iterable[Frames]: ...
+
+
+class Links(Protocol):
+    """The way to the egresses: `common.ipc.egresses.Egresses`."""
+
+    def send(self, rendition: Key, frames: Frames) -> None: ...
+
+    def send_tags(self, rendition: Key, frames: Frames, *, is_start: bool) -> None: ...
+
+    def gather(self) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def forget(self, stream: StreamId, generation: Generation) -> None: ...
+
+    def demanded(self, stream: StreamId) -> frozenset[str]: ...
+
+
+class Branches(Protocol):
+    """Hosts that take streams of others from this one: `egress.relay.output.RelayOutput`."""
+
+    def wanted_of(self, digest: str, /) -> frozenset[str]: ...
+
+    def pass_on(self, message: Media, payloads: Frames, /) -> None: ...
+
+    def release(self, digest: str, /) -> None: ...
+
+
+class NoBranches:
+    """No host takes any."""
+
+    def wanted_of(self, digest: str, /) -> frozenset[str]:
+        return frozenset()
+
+    def pass_on(self, message: Media, payloads: Frames, /) -> None: ...
+
+    def release(self, digest: str, /) -> None: ...
 
 
 @dataclass(slots=True, eq=False)

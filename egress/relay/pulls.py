@@ -9,10 +9,10 @@ it next.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
-from typing import Final, Protocol
+from typing import Final
 
 from common.ipc.cluster_messages import OwnerWanted, StreamOwner
-from common.ipc.identity import ChildId, Generation, StreamId
+from common.ipc.identity import ChildId, StreamId
 from common.ipc.relay_messages import RemotePlay, RemotePlayEnd
 from common.link.forwarding import Event, Forwarding
 from common.link.messages import (
@@ -27,7 +27,7 @@ from common.link.messages import (
 from common.link.pulling import Media, Pulling
 from common.link.tree import ParentSearch, may_take
 from egress.relay.handover import Handover
-from egress.relay.play import Before, Host, Play
+from egress.relay.play import Before, Branches, Host, Links, NoBranches, Play, Replayable
 from egress.relay.played_stream import Frames, Key, Out, PlayedStream
 from egress.relay.still import AFTER_S
 
@@ -39,47 +39,6 @@ UNCONFIRMED_S: Final = 20.0  # for another supervisor to say that a stream is st
 IDLE_S: Final = 30.0  # a connection that nothing is pulled by is kept
 
 
-class Replayable(Protocol):
-    """What is kept of a rendition."""
-
-    def catch_up(self, *, with_last: bool = False) -> Iterable[Frames]: ...
-
-
-class Links(Protocol):
-    """The way to the egresses: `common.ipc.egresses.Egresses`."""
-
-    def send(self, rendition: Key, frames: Frames) -> None: ...
-
-    def send_tags(self, rendition: Key, frames: Frames, *, is_start: bool) -> None: ...
-
-    def gather(self) -> None: ...
-
-    def flush(self) -> None: ...
-
-    def forget(self, stream: StreamId, generation: Generation) -> None: ...
-
-    def demanded(self, stream: StreamId) -> frozenset[str]: ...
-
-
-class Branches(Protocol):
-    """Hosts that take streams of others from this one: `egress.relay.output.RelayOutput`."""
-
-    def wanted_of(self, digest: str, /) -> frozenset[str]: ...
-
-    def pass_on(self, message: Media, payloads: Frames, /) -> None: ...
-
-    def release(self, digest: str, /) -> None: ...
-
-
-class _NoBranches:
-    def wanted_of(self, digest: str, /) -> frozenset[str]:
-        return frozenset()
-
-    def pass_on(self, message: Media, payloads: Frames, /) -> None: ...
-
-    def release(self, digest: str, /) -> None: ...
-
-
 class Pulls:  # long: one table of streams, which everything that comes changes
     """All of one relay."""
 
@@ -89,12 +48,14 @@ class Pulls:  # long: one table of streams, which everything that comes changes
         `on_forwarded` gets what hosts say of publishers whose streams they have.
         """
         self.hosts: dict[tuple[str, str], Host] = {}
-        self.branches: Branches = _NoBranches()
+        self.branches: Branches = NoBranches()
         self.keep_s = 10.0
         self._relay = relay
         self._links = links
         self._ask = ask
         self.on_forwarded: Callable[[Event], object] = lambda event: None
+        # Calls something after so many seconds, with the time of then.
+        self.later: Callable[[float, Callable[[float], None]], object] = lambda seconds, what: None
         self._own: LinkGreeting | None = None
         self._plays: dict[StreamId, Play] = {}
         self._by_digest: dict[str, StreamId] = {}
@@ -282,9 +243,8 @@ class Pulls:  # long: one table of streams, which everything that comes changes
             self._look_if_over(play, now)
             if play.confirm_s <= now:
                 self.on_play_end(RemotePlayEnd(play.play.stream_id, "nobody wants it"), now)
+        self._ask_again(now)
         for play in self._plays.values():
-            if play.parent is not None and play.parent.tick(now) is not None:
-                self._pull(play, now)
             if play.owner is not None and play.stream is not None:
                 self.on_demand(play.play.stream_id, now)
         for key, host in tuple(self.hosts.items()):
@@ -367,6 +327,14 @@ class Pulls:  # long: one table of streams, which everything that comes changes
         else:
             play.parent.refused(relays, now)
         self._pull(play, now)
+        if play.parent.parent is None:  # the owner may have just come to be one
+            self.later(play.parent.wait_s(now) + 0.01, self._ask_again)
+
+    def _ask_again(self, now: float) -> None:
+        """Ask for what nobody sends, where it is time to."""
+        for play in self._plays.values():
+            if play.parent is not None and play.parent.tick(now) is not None:
+                self._pull(play, now)
 
     def _host(self, name: str, address: str, own: LinkGreeting, now: float) -> Host:
         host = self.hosts.get((name, address))

@@ -73,6 +73,7 @@ class RelayService:
         self._server = LinkServer(listeners, lambda: self._certificate.contexts[0], output)
         self._client = LinkClient(self._pulls, lambda: self._certificate.contexts[1])
         later = asyncio.get_running_loop().call_later
+        self._pulls.later = lambda seconds, what: later(seconds, lambda: what(time.monotonic()))
         self._forwards = Forwards(self._pulls, time.monotonic, later)
         self._served.played, self._pulls.branches = self._pulls, self._served
         self._pulls.on_forwarded = self._forwards.on_event

@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.link.messages import Relay
-from common.link.tree import AGAIN_S, AVOID_S, FAN_OUT, MAX_HOPS, ParentSearch, instead, may_take
+from common.link.tree import (
+    AGAIN_S,
+    AVOID_S,
+    FAN_OUT,
+    MAX_HOPS,
+    SOON_S,
+    ParentSearch,
+    instead,
+    may_take,
+)
 
 OWNER = Relay("owner", "owner:1936")
 
@@ -53,8 +62,15 @@ def test_nearer_hosts_are_asked_before_those_that_they_name() -> None:
     assert third in (relay(3), relay(4))
     search.refused([relay(1)], 0.0)
     assert search.refused([], 0.0) is None  # all were asked
-    assert search.tick(AGAIN_S / 2) is None
-    assert search.tick(AGAIN_S) == OWNER
+    assert search.tick(SOON_S / 2) is None
+    assert search.wait_s(SOON_S / 2) == SOON_S / 2
+    assert search.tick(SOON_S) == OWNER
+    waits = []
+    for _ in range(6):
+        assert search.refused((), 0.0) is None
+        waits.append(search.wait_s(0.0))
+        assert search.tick(AGAIN_S) == OWNER
+    assert waits == [0.2, 0.4, 0.8, AGAIN_S, AGAIN_S, AGAIN_S]
 
 
 def test_a_parent_that_was_lost_is_not_asked_again_for_a_while() -> None:

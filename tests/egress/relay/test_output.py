@@ -228,6 +228,14 @@ def test_who_has_a_stream_is_asked_again_while_it_is_wanted(rig: Rig) -> None:
     assert rig.output.counters["relay hosts"] == 0
 
 
+def test_whose_a_stream_is_is_asked_at_once_when_it_is_newly_wanted(rig: Rig) -> None:
+    rig.want("720p")
+    rig.link.pulling.drop(STREAM)
+    rig.hear()
+    rig.want("720p")
+    assert rig.asked == [OwnerWanted(digest=STREAM)] * 2
+
+
 def test_a_host_that_leaves_takes_nothing_more(rig: Rig) -> None:
     rig.want("720p")
     rig.output.on_owner(HERE)

@@ -1,6 +1,6 @@
 """egress/relay/pulls.py: which streams come from which hosts, with each host's end behind it"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -442,6 +442,23 @@ def test_a_stream_that_has_come_here_is_pulled_up_to_its_last_picture(
     assert rig.kinds() == ["GenerationEnd", "StreamClosed"]
     assert owner.demanded[-1] == Demanded(STREAM, ())
     assert len(rig.pulls) == 0
+
+
+def test_an_owner_that_does_not_know_yet_that_it_is_one_is_asked_again_at_once(rig: Rig) -> None:
+    """The registry tells the other hosts at the same moment."""
+    calls: list[tuple[float, Callable[[float], None]]] = []
+    rig.pulls.later = lambda seconds, what: calls.append((seconds, what))
+    rig.play()
+    rig.owner()
+    owner = rig.connect()
+    owner.serving.instead(STREAM)
+    owner.carry()
+    ((seconds, again),) = calls
+    assert seconds < 0.2
+    again(rig.now + seconds)
+    assert owner.demanded == [Demanded(STREAM, ("720p",))] * 2
+    owner.begin()
+    assert rig.pulls.counters["relay pulled streams"] == 1
 
 
 def test_a_host_asks_not_itself(rig: Rig) -> None:

@@ -171,6 +171,14 @@ METRICS: Final = (
     _metric("link_streams", "Streams that cross to players elsewhere.", "direction"),
     _metric("link_publishers", "Publishers whose stream is at another host.", "direction"),
     _metric("link_dropped_total", "Tags that a link was too slow for."),
+    _metric("srt_callers", "Who has called by SRT, to publish or to watch.", "role"),
+    _metric(
+        "srt_packets_total",
+        "Packets by SRT: received, missed (lost, and asked for again), lost (they did not come in "
+        "time), sent, sent again, given up.",
+        "what",
+    ),
+    _metric("pushes", "Renditions on their way to others' servers.", "state"),
     # one stream
     _metric(
         "stream_info",
@@ -350,6 +358,7 @@ def _add_parts(found: _Samples, figures: FarmFigures) -> None:
                 found.add("device_energy_watt_hours", use["watt_hours"], device=name)
         for engine, share in device["engines"].items():
             found.add("device_engine_ratio", share, device=name, engine=engine)
+    _add_protocols(found, figures)
     _add_cluster(found, figures)
     for resource, amounts in figures.host.items():
         if (used := amounts["used"]) is not None:
@@ -367,6 +376,23 @@ _LINKS: Final = {
     "relay forwarded": ("link_publishers", "out"),
     "relay publishers": ("link_publishers", "in"),
 }
+
+
+_PUSHED: Final = "push "
+
+
+def _add_protocols(found: _Samples, figures: FarmFigures) -> None:
+    """Who calls by SRT, and who is called."""
+    for child in figures.children:
+        if child.kind == "srt":
+            watching = child.counters.get("viewers", 0)
+            publishing = child.counters.get("connections", 0) - watching
+            found.add("srt_callers", publishing, role="publish")
+            found.add("srt_callers", watching, role="watch")
+        elif child.kind == "push":
+            for name, count in child.counters.items():
+                if name.startswith(_PUSHED):
+                    found.add("pushes", count, state=name.removeprefix(_PUSHED))
 
 
 def _add_cluster(found: _Samples, figures: FarmFigures) -> None:

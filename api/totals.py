@@ -102,6 +102,7 @@ def _of_stream(stream: StreamFigures) -> Iterator[tuple[Hashable, Counts]]:
         yield (label, since, rendition), counts
 
 
+_PACKETS: Final = "packets "  # what begins the srt child's counters of them
 _HOOKS: Final[Mapping[str, Total]] = {
     "allowed": ("hook_answers", "allowed"),
     "denied": ("hook_answers", "denied"),
@@ -131,6 +132,13 @@ def _of_child(child: ChildFigures) -> Iterator[tuple[Hashable, Counts]]:
     if child.kind == "relay":
         dropped: dict[Total, float] = {("link_dropped",): child.counters.get("relay dropped", 0)}
         yield (child.name, "relay", child.since), dropped
+    if child.kind == "srt":
+        packets: dict[Total, float] = {
+            ("srt_packets", name.removeprefix(_PACKETS)): count
+            for name, count in child.counters.items()
+            if name.startswith(_PACKETS)
+        }
+        yield (child.name, "srt", child.since), packets
     # of the supervisor's own count: it has none of itself
     yield (child.name, "restarts"), {("child_restarts", child.kind): child.restarts}
     if child.delays:

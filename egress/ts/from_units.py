@@ -13,7 +13,7 @@ from common.media.units import AudioConfig, AudioUnit, VideoConfig, VideoUnit
 from common.mpegts.muxer import Muxer
 from egress.http.from_units import Piece
 from egress.http.responses import chunk
-from egress.streams.tag import VIDEO, Config, Tag
+from egress.streams.tag import AUDIO, VIDEO, Config, Tag
 
 PROTOCOL: Final = "srt"  # as status has it: nobody else is sent these
 
@@ -32,17 +32,17 @@ class TsPieces:
     def configure(self, config: Config) -> None:
         """Another configuration from the next tag on."""
         video, audio = config.video, config.audio
-        if video is None:
+        if video is None and audio is None:
             return
-        bodies = (video.body, audio.body if audio is not None else b"")
+        bodies = (
+            video.body if video is not None else b"",
+            audio.body if audio is not None else b"",
+        )
         if bodies == self._bodies:
             return
         self._bodies = bodies
         try:
-            pictures = video.media_config()
-            if not isinstance(pictures, VideoConfig):
-                raise ProtocolError("there is no configuration of its pictures")
-            self._muxer.configure(pictures, _sound_of(audio))
+            self._muxer.configure(_pictures_of(video), _sound_of(audio))
         except ProtocolError as error:
             self.problem = str(error)
 
@@ -72,10 +72,21 @@ class TsPieces:
         try:
             unit = tag.unit()
             if isinstance(unit, VideoUnit) or (isinstance(unit, AudioUnit) and unit.data):
-                return self._muxer.add(unit)
+                begins = tag.is_key and tag.type == AUDIO  # of a rendition without pictures
+                return [*(self._muxer.tables() if begins else ()), *self._muxer.add(unit)]
         except ProtocolError:
             self.unreadable += 1
         return []
+
+
+def _pictures_of(header: Tag | None) -> VideoConfig | None:
+    """None: there are none. Raises ProtocolError for what cannot be read."""
+    if header is None:
+        return None
+    config = header.media_config()
+    if not isinstance(config, VideoConfig):
+        raise ProtocolError("there is no configuration of its pictures")
+    return config
 
 
 def _sound_of(header: Tag | None) -> AudioConfig | None:

@@ -24,6 +24,7 @@ from common.process.listening import join_address
 from common.process.log import PeerLines, key_hash, more
 from common.srt.library import SrtLibrary
 from common.srt.reject_codes import BAD_REQUEST, DOWN, reject_code
+from ingest.srt.line_totals import LineTotals
 from ingest.srt.newcomers import Newcomers
 from ingest.srt.publisher import NO_INGEST, PROTOCOL, SrtPublisher
 from ingest.srt.stream_name import PlayWish, PublishWish, wish_of
@@ -91,6 +92,7 @@ class SrtListener:
         self._asking: set[SrtViewer] = set()  # viewers whose handshake is not done
         self._is_open = False
         self._looks = 0
+        self._totals = LineTotals()
         self._turn: asyncio.TimerHandle | None = None
         self._lines = PeerLines()
         self._sock, own = library.listen(address, latency_ms, self._judge)
@@ -107,6 +109,7 @@ class SrtListener:
             "viewers": len(self._viewers),
             "accepted": self.accepted,
             "refused connections": self.refused,
+            **self._totals.counters,
         }
 
     def configure(self, settings: SrtSettings) -> None:
@@ -131,9 +134,12 @@ class SrtListener:
             else:
                 publisher.look(now)
             if self._looks % REPORT_LOOKS == 0 and (found := self._library.figures(sock)):
+                self._totals.count(sock, found)
                 publisher.report(found)
-        for viewer in list(self._viewers.values()):
+        for sock, viewer in list(self._viewers.items()):
             viewer.look()
+            if self._looks % REPORT_LOOKS == 0 and (found := self._library.figures(sock)):
+                self._totals.count(sock, found)
 
     def stop(self, words: str) -> None:
         """Take nobody new, and end all."""
@@ -287,6 +293,9 @@ class SrtListener:
         refusal: Refusal | None,
         words: str,
     ) -> None:
+        if found := self._library.figures(sock):
+            self._totals.count(sock, found)
+        self._totals.forget(sock)
         self._library.close_socket(sock)
         if refusal is not None:
             self._newcomers.refused(host_of(one.peer), one.streamid, refusal, time.monotonic())

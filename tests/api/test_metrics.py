@@ -59,6 +59,27 @@ def with_cluster(figures: FarmFigures) -> FarmFigures:
     return figures._replace(cluster=cluster, children=[*figures.children, *children])
 
 
+def with_protocols(figures: FarmFigures) -> FarmFigures:
+    """The farm has callers by SRT, and calls others."""
+    packets = {"connections": 5, "viewers": 2, "packets received": 9, "packets sent again": 4}
+    pushes = {"push sending": 2, "push retrying": 1, "queued": 3}
+    children = [
+        ChildFigures("srt:0", "srt", "b1", True, 0, 1, 0.0, packets, []),
+        ChildFigures("push:0", "push", "b2", True, 0, 1, 0.0, pushes, []),
+    ]
+    return figures._replace(children=[*figures.children, *children])
+
+
+def test_who_calls_by_srt_and_who_is_called(whole: Any) -> None:
+    found = samples(with_protocols(figures_of(whole)))
+    assert value(found, "srt_callers", role="publish") == 3
+    assert value(found, "srt_callers", role="watch") == 2
+    assert value(found, "srt_packets_total", what="received") == 9
+    assert value(found, "srt_packets_total", what="sent again") == 4
+    assert value(found, "pushes", state="sending") == 2
+    assert value(found, "pushes", state="retrying") == 1
+
+
 def exposed(figures: FarmFigures, accept: str = "", **options: Any) -> tuple[str, str]:
     totals = Totals()
     totals.observe(figures)
@@ -115,7 +136,7 @@ def test_every_metric_is_given_where_there_is_something_to_say(whole: Any) -> No
         for device in document["devices"]
     ]
     document["free_streams"] = {"live": {"count": 3}}
-    figures = with_cluster(with_delays(figures_of(document)))
+    figures = with_protocols(with_cluster(with_delays(figures_of(document))))
     given = {name for name, _ in samples(figures)}
     histogram = PREFIX + "stage_delay_seconds"
     parts = {histogram + end for end in ("_bucket", "_count", "_sum")}

@@ -57,7 +57,9 @@ STAGES: Final = frozenset(
     )
 )
 TOTAL: Final = "total:"
-COUNTING: Final = frozenset({"hooks", "cluster", "relay"})  # kinds whose own counters are metrics
+COUNTING: Final = frozenset(
+    {"hooks", "cluster", "relay", "srt", "push"}
+)  # kinds whose own counters are metrics
 
 
 def figures(facts: FarmFacts, farm: Farm) -> FarmFigures:

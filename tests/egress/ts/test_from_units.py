@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.ipc.media_messages import HEADER
+from common.ipc.media_messages import HEADER, KEY
 from common.ipc.view_answer import ViewAnswer, framed
 from common.mpegts.demuxer import PACKET_BYTES, PesPacket, TracksChosen, TransportStream
 from common.mpegts.muxer import BEGIN_MS
@@ -58,6 +58,21 @@ def test_sound_that_comes_later_goes_on_in_the_same_stream() -> None:
     made += pieces.append([sound_tag(20), picture_tag(40)])
     assert not pieces.problem
     assert chosen_of(b"".join(bytes(content(piece.wire)) for piece in made)) == [False, True]
+
+
+def test_sound_alone_begins_where_it_is_flagged_so() -> None:
+    pieces = TsPieces()
+    pieces.configure(CONFIG._replace(video=None))
+    first, later = sound_tag(0), sound_tag(21)
+    first.flags |= KEY
+    (made,) = pieces.append([first, later])
+    assert (made.is_key, made.pictures) == (True, 0)
+    again = sound_tag(2000)
+    again.flags |= KEY
+    (joined,) = pieces.append([again])
+    assert joined.is_key
+    events = TransportStream(("aac",)).feed(bytes(content(joined.wire)), 0.0)
+    assert [type(event) for event in events] == [TracksChosen, PesPacket]
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,9 @@ METRICS: Final = (
     # streams, by app
     _metric("streams", "Streams, by state.", "app", "state"),
     _metric("players", "Players.", "app", "protocol", "rendition"),
+    _metric(
+        "renditions", "Transcoded renditions, by state: made, starting or cold.", "app", "state"
+    ),
     _metric("waiting_players", "Players that wait for a publisher.", "app"),
     _metric(
         "free_streams",
@@ -286,6 +289,7 @@ def _add_farm(found: _Samples, figures: FarmFigures, *, is_current: bool) -> Non
     found.add("bans", figures.bans)
     states = Counter((stream.app, stream.state) for stream in figures.streams)
     waiting: Counter[str] = Counter()
+    made: Counter[tuple[str, str]] = Counter()
     players: Counter[tuple[str, str, str]] = Counter()
     for app, names in figures.apps.items():
         states[app, "live"] += 0
@@ -295,11 +299,15 @@ def _add_farm(found: _Samples, figures: FarmFigures, *, is_current: bool) -> Non
     for stream in figures.streams:
         waiting[stream.app] += stream.waiting_players
         for rendition in stream.renditions:
+            if rendition.state:
+                made[stream.app, rendition.state] += 1
             others = {by: n for by, n in rendition.players_by.items() if by != _RTMP}
             for protocol, count in others.items():
                 players[stream.app, protocol, rendition.name] += count
             rtmp = rendition.players - sum(others.values())
             players[stream.app, _RTMP, rendition.name] += rtmp
+    for (app, state), count in made.items():
+        found.add("renditions", count, app=app, state=state)
     for (app, state), count in states.items():
         found.add("streams", count, app=app, state=state)
     for app, count in waiting.items():
@@ -430,7 +438,7 @@ def _add_streams(found: _Samples, figures: FarmFigures) -> None:
         queues.append(f"{{{pairs}}} {stream.queue_ms / 1000:.4f}")
         notices.append(f"{{{pairs}}} {stream.notices}")
         skews.append(f"{{{pairs}}} {stream.av_skew_ms / 1000:.3f}")
-        for name, playing, fps, bitrate_bps, delays_ms, _ in stream.renditions:
+        for name, playing, fps, bitrate_bps, delays_ms, *_ in stream.renditions:
             of = f'{{{pairs},rendition="{_escaped(name)}"'
             players.append(f"{of}}} {playing}")
             made.append(f"{of}}} {fps:.2f}")

@@ -104,6 +104,7 @@ RENDITION: Final = form(
     players_by_protocol=named(COUNT),
     dropped_to_players=COUNT,
     last_pts_ms=nullable(WHOLE),
+    state=TEXT,
 )
 RENDITION_OF_STREAM: Final = RENDITION | {
     "properties": {"stream": TEXT, **RENDITION["properties"]},

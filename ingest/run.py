@@ -86,7 +86,11 @@ class Ingest:
         self._process = process
         self._is_shared = is_shared
         self._is_welcome = False
-        self._links = Links(process.bus, lambda stream_id: self._streams.on_first_player(stream_id))
+        self._links = Links(
+            process.bus,
+            lambda stream_id: self._streams.on_first_player(stream_id),
+            lambda stream_id: self._streams.on_demand(stream_id, time.monotonic()),
+        )
         self._forward_links = UnitLinks(process.bus, "forward", is_plain=True)
         settings = Settings()
         self._admission = Admission(settings.ingest, connection_limit())

@@ -31,6 +31,7 @@ from common.ipc.kinds import KINDS
 from common.ipc.media_listener import Sender
 from common.ipc.media_messages import (
     AccessUnit,
+    RenditionsWanted,
     StreamEnd,
     StreamPause,
     StreamSplice,
@@ -98,7 +99,7 @@ class Worker:
                     self._counters["stray"] += 1
             case StreamStart():
                 self._sessions.start(message, payload, self.settings.worker.queue_ms)
-            case VideoHeader() | StreamSplice() | StreamPause() | StreamEnd():
+            case VideoHeader() | StreamSplice() | StreamPause() | RenditionsWanted() | StreamEnd():
                 session = self._sessions.get(message.stream_id, message.generation)
                 if session is not None:
                     self._order(session, message, payload)
@@ -108,7 +109,7 @@ class Worker:
     def _order(
         self,
         session: Session,
-        message: VideoHeader | StreamSplice | StreamPause | StreamEnd,
+        message: VideoHeader | StreamSplice | StreamPause | RenditionsWanted | StreamEnd,
         payload: bytes,
     ) -> None:
         match message:
@@ -118,6 +119,8 @@ class Worker:
                 session.splice(message.splice_ms)
             case StreamPause():
                 session.freeze(message.reference, may_go_on=message.may_go_on)
+            case RenditionsWanted():
+                self._sessions.want(session, message.renditions, message.after_ms)
             case StreamEnd():
                 session.end(message.reason)
 

@@ -47,6 +47,13 @@ class RateControl(StrEnum):
     VBR = "vbr"  # the bitrate on average, `peak_bps` at most
 
 
+class MadeWhen(StrEnum):
+    """When a rendition is made."""
+
+    ALWAYS = "always"
+    DEMANDED = "watched"  # while somebody plays it, or waits for it
+
+
 class RenditionFit(StrEnum):
     """How a picture of another aspect gets into a rendition's width and height."""
 
@@ -81,6 +88,7 @@ class Rendition:
     maxrate_bps: int | None = None  # VBR: the peak; None: 3/2 of the bitrate
     fit: RenditionFit | None = None  # None: as the template
     codec: VideoCodec = VideoCodec.H264  # of RENDITION_CODECS
+    when: MadeWhen | None = None  # None: as the template
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +120,23 @@ class Template:
     hooks: Hooks = field(default_factory=Hooks)
     audio_only: str = ""  # the name of a rendition that has the sound alone; empty: none
     pushes: tuple[PushRule, ...] = ()
+    renditions_when: MadeWhen = MadeWhen.ALWAYS
+    linger_ms: int = 10_000  # how long one is made after its last viewer, if only while watched
+    expected_use: float = 1.0  # of what is made on demand, the part that is booked
+
+    @property
+    def names_on_demand(self) -> frozenset[str]:
+        """The renditions that are made only while somebody watches them."""
+        return frozenset(
+            rendition.name
+            for rendition in self.renditions
+            if (rendition.when or self.renditions_when) is MadeWhen.DEMANDED
+        )
+
+    def made_always(self) -> "Template":
+        """The same where renditions are made, whoever watches them."""
+        renditions = tuple(replace(rendition, when=None) for rendition in self.renditions)
+        return replace(self, renditions=renditions, renditions_when=MadeWhen.ALWAYS)
 
     def rendition_names(self) -> tuple[str, ...]:
         names = [rendition.name for rendition in self.renditions]

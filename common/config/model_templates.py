@@ -14,6 +14,7 @@ from common.config.ladder import (
     RENDITION_CODECS,
     SOURCE,
     AwayPicture,
+    MadeWhen,
     Pipeline,
     RateControl,
     Rendition,
@@ -150,6 +151,14 @@ class RenditionTable(Table):
         default="the template's",
         example="box",
     )
+    when: Annotated[MadeWhen, Choice(MadeWhen)] = key(
+        Rendition,
+        "when",
+        "the same as the template's `renditions_when`, for this rendition alone",
+        NEW_STREAMS,
+        default="the template's",
+        example="always",
+    )
     cost: Amount = key(
         Rendition,
         "cost",
@@ -264,6 +273,28 @@ class TemplateTable(Table):
         "picture's long side within the longer of the two, its short side within the shorter, "
         "without black bars, so that an upright source gets upright renditions (1080x1920 as "
         '720x1280). `"box"`: each frame has just that width and height, with black bars',
+        NEW_STREAMS,
+    )
+    renditions_when: Annotated[MadeWhen, Choice(MadeWhen)] = key(
+        Template,
+        "renditions_when",
+        'when renditions are made: `"always"`, or `"watched"`, while somebody plays them or waits '
+        "for them. A stream of which nobody watches any costs next to nothing then; a first player "
+        "waits some 0.1 s longer. Where encoder processes encode for a GPU, they are always made",
+        NEW_STREAMS,
+    )
+    linger: Annotated[int, Milliseconds(0, 600_000)] = key(
+        Template,
+        "linger_ms",
+        'with `"watched"`: how long a rendition is made after its last viewer has left',
+        NEW_STREAMS,
+    )
+    expected_use: Annotated[float, Number(0.01, 1)] = key(
+        Template,
+        "expected_use",
+        'with `"watched"`: the part of these renditions that you expect to be watched at a time, '
+        "with a reserve. So much of their cost is booked, so that more streams are let in; where "
+        "more is watched, the device falls behind and takes its usual steps",
         NEW_STREAMS,
     )
     audio_levels: Annotated[bool, Boolean()] = key(

@@ -45,6 +45,23 @@ class StreamStart:
     reference: ClockReference
     resume_after_ms: int | None = None  # frames up to this PTS: decode, don't encode; then an IDR
     splice_ms: int | None = None  # with a drain: frames below this PTS belong to the old generation
+    wanted: tuple[str, ...] | None = None  # as in `RenditionsWanted`; None: all
+
+
+@message("renditions-wanted")
+@dataclass(frozen=True, slots=True)
+class RenditionsWanted:
+    """Which renditions are made from here on: the others have no encoder and cost nothing.
+
+    None of them: what the decoder has is given out, and only a keyframe comes now and then, to be
+    looked at, each with one of these behind it. Where some are wanted after that, the units come
+    anew from a keyframe on, as `replay`, and those up to `after_ms` are decoded and not encoded.
+    """
+
+    stream_id: StreamId
+    generation: Generation
+    renditions: tuple[str, ...]
+    after_ms: int | None = None
 
 
 @message("video-header")
@@ -180,6 +197,7 @@ class RenditionOpen:
     first_number: int  # of the next tag
     video: RenditionVideo
     worker: ChildId | None = None  # for which an encoder process sends it
+    is_resting: bool = False  # nobody plays it: it is not made before another of these
 
 
 class TagHeader(NamedTuple):

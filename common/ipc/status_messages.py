@@ -41,6 +41,7 @@ class RenditionStatus:
     last_pts_ms: int | None = None
     sent_bytes: int = 0  # to viewers, by who serves it
     players_by: dict[str, int] = field(default_factory=dict)  # protocol; of `players`
+    state: str = ""  # by its maker: "made", "starting" or, as nobody plays it, "cold"
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,13 @@ class GopBuffer:
                 self._changes.pop()
             self._changes.append(Change(at, config))
 
+    def forget(self) -> None:
+        """Have nothing to start from before the next keyframe; the order of time stays."""
+        self._last.clear()
+        self._gop.clear()
+        self._changes = []
+        self._key = None
+
     def append(self, tag: Tag) -> None:
         """Take the next tag."""
         tag_type, dts_ms = tag.type, tag.dts_ms

@@ -6,6 +6,8 @@
   rendition they wait for the rendition's video of their time, 200 ms at most. Video never waits for
   them. Before a rendition's first picture they wait as long, and are then let go of: nobody can
   begin by them, and sound that comes again with a first GOP is not taken for a repetition.
+- While a rendition rests, as nobody plays it, nobody can begin by what was sent of it. Its sound is
+  kept for as long as its first GOP may reach back when it is made again, and goes with that.
 - Times never step back within a type: what would is dropped. An audio header has no time, and is
   given one that drops nothing behind it.
 - A flush is due with each video frame; audio alone waits `audio_hold_s` for one to go out with.
@@ -24,10 +26,12 @@ from common.ipc.media_messages import HEADER, KEY, REPLAY
 from common.media.rates import Throughput
 from common.process.stage_times import StageDelays, StageTimes
 from egress.streams.gop_buffer import GopBuffer
+from egress.streams.resting_sound import RestingSound
 from egress.streams.subscribers import Start, Subscriber, Subscribers
 from egress.streams.tag import AUDIO, DATA, VIDEO, Change, Config, PublisherInfo, Tag
 
 VIDEO_WAIT_S = 0.2  # how long audio waits for a rendition's video
+CATCH_UP_S = 1.0  # as much longer where a rendition begins in the past
 MAX_WAITING = 1_000
 MAX_CHANGES = 16  # of the configuration between two tags, each given to subscribers
 
@@ -120,6 +124,7 @@ class _Times:
         self._going = []
 
 
+# long: all that comes in of one, in order, and all that goes out
 class Rendition:
     """One rendition of one stream. Call `advance` and `flush` when `due_at` has come."""
 
@@ -164,6 +169,8 @@ class Rendition:
         self._after_ms: int | None = None  # the keyframe has to be later than this
         self._unflushed = _Unflushed()
         self._waiting: deque[_Waiting] = deque()
+        self._resting: RestingSound | None = None  # up to the first picture behind a rest
+        self.rest_sound_ms = 0  # how far back that may be
 
     @property
     def stages(self) -> StageTimes:
@@ -197,6 +204,16 @@ class Rendition:
         self._subscribers.remove(subscriber)
 
     # ---- what comes in ------------------------------------------------------------------------
+
+    def rest(self) -> None:
+        """It is not made any more: forget what a subscriber could begin from."""
+        if self._resting is None:
+            self._resting = RestingSound(self.rest_sound_ms)
+            self._needs_key = True
+            self.gop_buffer.forget()
+            waiting, self._waiting = self._waiting, deque()
+            for tag, since_s in waiting:
+                self.shared(tag, since_s)
 
     def open(self, script: bytes, video_header: bytes, first_number: int) -> None:
         """Headers from the next tag on; empty ones change nothing."""
@@ -273,6 +290,10 @@ class Rendition:
 
     def shared(self, tag: Tag, now: float) -> None:
         """One audio or data tag of the stream."""
+        if self._resting is not None:
+            if not self._resting.keeps(tag):
+                self._append(tag, now)
+            return
         video_ms = self.gop_buffer.last_dts_ms.get(VIDEO)
         is_early = video_ms is None and not tag.flags & HEADER
         may_wait = self._is_transcoded or self._waiting or is_early
@@ -317,6 +338,9 @@ class Rendition:
         if flags & KEY:
             self._needs_key = False
             self._after_ms = None
+            if self._resting is not None:
+                kept, self._resting = self._resting.since(dts_ms), None
+                self._waiting.extendleft(_Waiting(one, now + CATCH_UP_S) for one in reversed(kept))
         self.release_all(now, dts_ms)
         if self._script or self._video_header:
             self._apply_headers(tag)

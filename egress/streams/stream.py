@@ -45,6 +45,7 @@ SILENT_S = 20.0  # ingest says every 5 s that a publisher is there, be it ever s
 # workers send a generation's headers once, so that renditions of a stream that ended here too early
 # have none.
 LATE_S = 0.5
+REST_SOUND_MS = 1_500  # that is kept of a rendition that rests, beside a GOP's
 MAX_DEFERRED = 2_000  # messages of the next generation
 MAX_ABSENT = 32  # renditions whose headers are kept while they are not announced
 
@@ -100,6 +101,7 @@ class _Headers:
     first_number: int
     script: bytes
     video_header: bytes
+    is_resting: bool = False
 
 
 class StreamState(Enum):
@@ -355,6 +357,7 @@ class Stream:
             rendition = self.renditions.get(name) or self._make_rendition(name)
             rendition.audio_hold_s = self.template.audio_hold_ms / 1000
             rendition.flush_s = self.template.flush_ms / 1000
+            rendition.rest_sound_ms = self.template.gop_ms + REST_SOUND_MS
         return gone
 
     def _make_rendition(self, name: str) -> Rendition:
@@ -375,6 +378,8 @@ class Stream:
         headers = self._absent.pop(name, None)
         if headers is not None:
             rendition.open(headers.script, headers.video_header, headers.first_number)
+            if headers.is_resting:
+                rendition.rest()
         return rendition
 
     def _apply(self, message: RenditionOpen | Tags, payloads: Sequence[bytes], now: float) -> None:
@@ -407,13 +412,16 @@ class Stream:
         if rendition is None:
             # It comes, or comes back: its worker says so here, and later its ingest.
             if name in self._absent or len(self._absent) < MAX_ABSENT:
-                self._absent[name] = _Headers(first_number, script, header)
+                own = script, header, message.is_resting
+                self._absent[name] = _Headers(first_number, *own)
             return
         if name == SOURCE:
             self._time.on_headers(goes_on=rendition.goes_on(first_number))
             if script:
                 self._set_publisher(self._publisher._replace(script=script))
         rendition.open(script, header, first_number)
+        if message.is_resting:
+            rendition.rest()
 
     def _keep_headers(self, rendition: Rendition) -> None:
         """Keep them: it may be announced again, and its worker may have sent all of it."""

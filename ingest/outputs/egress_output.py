@@ -82,6 +82,11 @@ class EgressOutput:
         return any(feed.link.has_players(self._stream_id, SHARED) for feed in self._feeds)
 
     @property
+    def demanded(self) -> set[str]:
+        """The renditions of the stream that somebody plays, or waits for."""
+        return set().union(*(feed.link.demanded(self._stream_id) for feed in self._feeds))
+
+    @property
     def has_source_players(self) -> bool:
         """Whether somebody plays the source rendition, or waits for it."""
         return any(feed.link.has_players(self._stream_id, SOURCE) for feed in self._feeds)

@@ -59,6 +59,7 @@ class EgressLink(PeerLink):
     def __init__(self, child: ChildId, boot_id: BootId, link: TagLink) -> None:
         super().__init__(child, boot_id, link)
         self.has_players = link.has_players
+        self.demanded = link.demanded
 
     def send_batched(self, message: object, payloads: Sequence[Data] = ()) -> bool:
         """Send with what is sent next, or some time later; False as `send`."""
@@ -71,10 +72,19 @@ Known = TypeVar("Known", bound=PeerLink)
 class Links:
     """All links out, as the last topology has them."""
 
-    def __init__(self, bus: Bus, on_first_player: Callable[[StreamId], None] | None = None) -> None:
-        """`on_first_player` is called when somebody begins to play a stream."""
+    def __init__(
+        self,
+        bus: Bus,
+        on_first_player: Callable[[StreamId], None] | None = None,
+        on_demand: Callable[[StreamId], None] | None = None,
+    ) -> None:
+        """`on_first_player` is called when somebody begins to play a stream.
+
+        `on_demand`: when others of its renditions are played at an egress than before.
+        """
         self._bus = bus
         self._on_first_player = on_first_player
+        self._on_demand = on_demand
         self._workers: dict[ChildId, PeerLink] = {}
         self._egresses: dict[ChildId, EgressLink] = {}
         self._routes = Routes()
@@ -95,7 +105,13 @@ class Links:
             lambda e: EgressLink(
                 e.child,
                 e.boot_id,
-                TagLink(self._bus, e.tags, self._on_first_player, is_plain=is_relay(e.child.kind)),
+                TagLink(
+                    self._bus,
+                    e.tags,
+                    self._on_first_player,
+                    on_demand=self._on_demand,
+                    is_plain=is_relay(e.child.kind),
+                ),
             ),
         )
 

@@ -8,7 +8,7 @@ Units and tags are numbered as they are offered, so that the receiver sees the g
 No IO here: a `Link` is given, whose `send` says whether the peer took the message.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from common.ipc.media_messages import (
     KEY,
     AccessUnit,
     RenditionOpen,
+    RenditionsWanted,
     RenditionVideo,
     StreamClosed,
     StreamEnd,
@@ -55,6 +56,10 @@ class EgressLink(Link, Protocol):
 
     def has_players(self, stream_id: StreamId, rendition: str) -> bool:
         """Whether somebody there plays this rendition, or waits for it."""
+        ...
+
+    def demanded(self, stream_id: StreamId) -> Set[str]:
+        """The renditions of the stream that somebody there plays, or waits for."""
         ...
 
     def send_batched(self, message: object, payloads: Sequence[Data] = ()) -> bool:
@@ -156,6 +161,22 @@ class WorkerFeed:
                 self.dropped += 1
                 return
             self._waits_for_key = False
+        if not self._send(unit, number, replay):
+            self._waits_for_key = True
+            self.dropped += 1
+
+    def want(self, renditions: tuple[str, ...], after_ms: int | None = None) -> None:
+        """Have these renditions made from here on; see `RenditionsWanted`."""
+        message = RenditionsWanted(self.stream_id, self.generation, renditions, after_ms)
+        self._outbox.send(message)
+
+    def look(self, key: VideoUnit) -> None:
+        """Offer a keyframe to be looked at, where nothing of the stream is made."""
+        if self._send(key, self._number, replay=True):
+            self._number += 1
+            self.want(())
+
+    def _send(self, unit: VideoUnit, number: int, replay: bool) -> bool:
         message = AccessUnit(
             self.stream_id,
             self.generation,
@@ -168,9 +189,7 @@ class WorkerFeed:
             unit.received_s,
             replay,
         )
-        if not (self._outbox.retry() and self.link.send(message, (unit.data,))):
-            self._waits_for_key = True
-            self.dropped += 1
+        return self._outbox.retry() and self.link.send(message, (unit.data,))
 
     def lose(self) -> None:
         """A unit was lost ahead of the feed: leave a gap in the numbers."""

@@ -4,6 +4,10 @@ There is one current placement at most. In a drain the old one goes on beside th
 every picture before the splice point has gone to it; after a loss there is no old one to end. What
 a worker that takes nothing is still owed waits here, its end included.
 
+Of a stream of which nothing is made, as nobody plays it, a worker gets a keyframe now and then, to
+be looked at. When a rendition is wanted again, it gets the last GOP, and goes on with what comes:
+what is encoded of that begins at the last keyframe of the renditions' grid.
+
 Where the last GOP outgrew ingest's limits, a worker that begins gets its keyframe alone and is told
 to repeat it until the next keyframe: an older picture of the stream is better than none.
 """
@@ -19,6 +23,7 @@ from common.media.units import VideoConfig, VideoUnit
 from ingest.outputs.outbox import Peers, WorkerFeed
 from ingest.streams.source_gop import SourceGop
 
+LOOK_S = 5.0  # between the keyframes of a stream of which nothing is made
 SPLICE_GRACE_MS = 1_000  # a placement ends so long after its splice point, frames or no frames
 
 
@@ -46,8 +51,12 @@ class WorkerOutput:
         self._lowest_composition_ms = 0
         self._pause: ClockReference | None = None  # the publisher is away; pictures are to stand in
         self._may_go_on = False  # it is only silent
+        self._may_freeze = False  # a still may stand in for what is not there
         self._is_left = False  # the next unit is another publisher's, or one's behind a gap
         self._dropped = 0
+        self._wanted: tuple[str, ...] | None = None  # the renditions to make; None: all
+        self._gop_ms = 0  # of the renditions' grid
+        self._looked_s = 0.0  # when the last keyframe came that was to be looked at
 
     @property
     def worker(self) -> ChildId | None:
@@ -91,15 +100,13 @@ class WorkerOutput:
         if link is None or config is None or clock_reference is None:
             return
         feed = WorkerFeed(self._stream_id, placed.generation, link)
-        replay = [item for item in gop.replay() if isinstance(item, VideoUnit)]
-        still = None
-        if not replay and placed.template.away_picture is AwayPicture.FREEZE:
-            still = gop.still
+        self._may_freeze = placed.template.away_picture is AwayPicture.FREEZE
+        self._gop_ms = placed.template.gop_ms
+        replay, still = self._last_gop(gop)
         resume_after_ms = placed.resume_after_ms
-        if still is not None:
-            replay = [still]
-            if resume_after_ms is None:
-                resume_after_ms = still.dts_ms + still.composition_ms  # its time is long up
+        if still is not None and resume_after_ms is None:
+            resume_after_ms = still.dts_ms + still.composition_ms  # its time is long up
+        is_repeat = still is not None or old is not None or placed.request_id == 0
         feed.start(
             StreamStart(
                 self._stream_id,
@@ -109,11 +116,31 @@ class WorkerOutput:
                 clock_reference,
                 resume_after_ms,
                 placed.splice_ms,
+                self._wanted,
             ),
             config.record,
-            replay,
-            is_repeat=still is not None or old is not None or placed.request_id == 0,
+            () if self.is_cold else replay,
+            is_repeat=is_repeat,
         )
+        self._feed = feed
+        self._record = config.record
+        if not self.is_cold:
+            self._go_on(feed, still, clock_reference)
+        elif replay and replay[0].is_key:
+            self._looked_s = replay[0].received_s
+            feed.look(replay[0])
+
+    def _last_gop(self, gop: SourceGop) -> tuple[list[VideoUnit], VideoUnit | None]:
+        """What a worker can begin from, and the still that this is where the GOP outgrew limits."""
+        replay = [item for item in gop.replay() if isinstance(item, VideoUnit)]
+        if replay or not self._may_freeze or gop.still is None:
+            return replay, None
+        return [gop.still], gop.still
+
+    def _go_on(
+        self, feed: WorkerFeed, still: VideoUnit | None, clock_reference: ClockReference
+    ) -> None:
+        """The worker has the last GOP: what comes behind it goes on from there, if it can."""
         if self._is_left or still is not None:
             feed.wait_for_key()
         if still is not None:
@@ -121,8 +148,50 @@ class WorkerOutput:
             feed.pause(clock_reference, may_go_on=False)
         elif self._pause is not None:
             self._report_pause(feed, self._pause)
-        self._feed = feed
-        self._record = config.record
+
+    # ---- what is made -------------------------------------------------------------------------
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether nothing of the stream is made, as nobody plays it."""
+        return self._wanted == ()
+
+    def want(
+        self,
+        renditions: tuple[str, ...] | None,
+        gop: SourceGop,
+        clock_reference: ClockReference | None,
+    ) -> None:
+        """Have these renditions made from now on; None: all."""
+        if renditions == self._wanted:
+            return
+        was_cold, self._wanted = self.is_cold, renditions
+        if renditions is None:
+            return  # another template: it comes with another placement
+        if not was_cold or clock_reference is None:
+            for feed in self._feeds():
+                feed.want(renditions)
+            return
+        replay, still = self._last_gop(gop)
+        after_ms = None
+        if replay:
+            last_ms = replay[-1].dts_ms + replay[-1].composition_ms
+            after_ms = last_ms // self._gop_ms * self._gop_ms - 1
+        for feed in self._feeds():
+            feed.want(renditions, after_ms)
+            feed.wait_for_key()
+            for unit in replay:
+                feed.unit(unit, replay=True)
+            self._go_on(feed, still, clock_reference)
+
+    def _look(self, unit: VideoUnit) -> None:
+        """Have a picture looked at now and then."""
+        if unit.is_random_access and unit.received_s - self._looked_s >= LOOK_S:
+            self._looked_s = unit.received_s
+            for feed in self._feeds():
+                feed.look(unit)
+
+    # ---- the publisher's units ----------------------------------------------------------------
 
     def follow(self, gop: SourceGop, clock_reference: ClockReference | None) -> None:
         """Forget workers that the topology has no more, begin where it could not be begun."""
@@ -149,12 +218,14 @@ class WorkerOutput:
         self._pause = None
         if unit.is_key:
             self._is_left = False
-        if self._feed is not None:
+        if self.is_cold:
+            self._look(unit)
+        elif self._feed is not None:
             self._feed.unit(unit)
         if unit.composition_ms < self._lowest_composition_ms:
             self._lowest_composition_ms = unit.composition_ms
         if self._leaving:
-            for leaving in self._leaving:
+            for leaving in () if self.is_cold else self._leaving:
                 leaving.feed.unit(unit)
             self._end_splices_before(unit.dts_ms + self._lowest_composition_ms)
 
@@ -167,7 +238,7 @@ class WorkerOutput:
     def pause(self, clock_reference: ClockReference, *, may_go_on: bool = False) -> None:
         """The publisher is away, or silent: the worker's pictures stand in until the next unit."""
         self._pause, self._may_go_on = clock_reference, may_go_on
-        for feed in self._feeds():
+        for feed in () if self.is_cold else self._feeds():
             self._report_pause(feed, clock_reference)
 
     def lose(self) -> None:

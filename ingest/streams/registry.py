@@ -159,6 +159,12 @@ class Streams:
         if connection is not None:
             self.read_batching.read_immediately(connection)
 
+    def on_demand(self, stream_id: StreamId, now: float) -> None:
+        """Others of its renditions are played at an egress than before."""
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream.media.look_at_demand(now)
+
     def all(self) -> list[tuple[Stream, PublishingConnection | None]]:
         """Every stream, with its publisher if that is there."""
         return [(one, self._connections.get(name)) for name, one in self._streams.items()]

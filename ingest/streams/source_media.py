@@ -11,12 +11,14 @@ from dataclasses import replace
 from fractions import Fraction
 
 from common.codecs.table import describe_audio
+from common.ipc.control_messages import Placement
 from common.ipc.identity import Generation, StreamId
 from common.media.clock import ClockReference
 from common.media.gop_buffer import Kept
 from common.media.rates import Throughput
 from common.media.units import AudioConfig, AudioUnit, DataUnit, VideoConfig, VideoUnit
 from common.process.stage_times import StageDelays
+from ingest.demand.wanted_renditions import WantedRenditions
 from ingest.doctor.source_counts import SourceCounts
 from ingest.outputs.egress_output import EgressOutput
 from ingest.outputs.outbox import Peers
@@ -26,6 +28,8 @@ from ingest.streams.media_events import Metadata
 from ingest.streams.omitted_tracks import OmittedTracks
 from ingest.streams.source_format import SourceFormatReporter
 from ingest.streams.source_gop import GopItem, SourceGop
+
+LOOK_S = 0.5  # between looks at whether somebody still plays a rendition
 
 _OMITTED = "omitted: "
 
@@ -65,6 +69,10 @@ class SourceMedia:
         self._early_metadata = Metadata(b"")  # what came before the publisher's first pictures
         self._timeline = timeline
         self._format = format
+        self._clock = clock
+        self._placed: Placement | None = None
+        self._wanted = WantedRenditions()
+        self._wanted_due_s = 0.0  # when to look again
         self._dropped: Counter[str] = Counter()  # by place
 
     @property
@@ -95,6 +103,30 @@ class SourceMedia:
         self.gop.reset()
         self.gop.set_metadata(self._early_metadata)
         self.gop.add(config)
+
+    # ---- what is made of it -------------------------------------------------------------------
+
+    def place(self, placed: Placement) -> None:
+        """Have it transcoded there, as far as somebody plays it."""
+        self._placed = placed
+        self.look_at_demand(self._clock())
+        self.worker.place(placed, self.gop, self._timeline.clock_reference)
+
+    def look_at_demand(self, now: float) -> None:
+        """Have those renditions made that are wanted now."""
+        self._wanted_due_s = now + LOOK_S
+        placed = self._placed
+        if placed is not None and placed.template.names_on_demand:
+            wanted = self._wanted.look(
+                placed.template, placed.renditions, self.egress.demanded, now
+            )
+            self.worker.want(wanted, self.gop, self._timeline.clock_reference)
+
+    def tick(self, now: float) -> None:
+        """Do what is due by the clock for its workers."""
+        if now >= self._wanted_due_s:
+            self.look_at_demand(now)
+        self.worker.tick(self._timeline.now_ms(now))
 
     # ---- media --------------------------------------------------------------------------------
 

@@ -346,7 +346,7 @@ class Stream:
         self._freeze()
         # The old worker has encoded all of this: it is here to be referred to.
         again = replace(self._placed, request_id=0, resume_after_ms=self.timeline.end_ms or 0)
-        media.worker.place(again, gop, self.timeline.clock_reference)
+        media.place(again)
         return True
 
     def hand_over(self, reason: str) -> ResumeTime | None:
@@ -397,7 +397,7 @@ class Stream:
             # what came before went to the host that had it
             placed = replace(placed, request_id=0, resume_after_ms=self._resume_after_ms)
             self._resume_after_ms = None
-        media.worker.place(placed, media.gop, self.timeline.clock_reference)
+        media.place(placed)
 
     def peers_changed(self, now: float) -> None:
         """Follow another topology."""
@@ -423,7 +423,7 @@ class Stream:
         media.egress.tick(now)
         if absence is None and self.state is not StreamState.ENDED:
             media.egress.show_life(now)
-        media.worker.tick(self.timeline.now_ms(now))
+        media.tick(now)
         if self.state is StreamState.ENDED:
             return []
         if absence is not None and absence.is_over(now):

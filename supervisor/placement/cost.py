@@ -13,10 +13,14 @@ hand is taken as it is, calibrated or not.
 
 A stream draws on other resources in each pipeline, so its cost is kept in parts until that is
 known.
+
+Of renditions that are made on demand, what a template expects of their use is booked: of their
+encoding, and of decoding where all are made so. Memory and encoder sessions are booked whole: there
+is no step back from these.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
@@ -91,6 +95,20 @@ class StreamCost:
     least_total: float = 0.0  # units, where the parts are not known, and what they add up to is
     host_extra: float = 0.0  # units that the host's encoders take more than x264 would
     host_pixels: float = 0.0  # as `encoder_pixels`, by what the host's encoders hold of each
+    decode_use: float = 1.0  # how much of each is expected to be used
+    encode_use: float = 1.0
+
+    def as_used(self) -> "StreamCost":
+        """The cost of the use that is expected."""
+        return replace(
+            self,
+            decode=self.decode * self.decode_use,
+            encode=self.encode * self.encode_use,
+            least_total=self.least_total * self.encode_use,
+            host_extra=self.host_extra * self.encode_use,
+            decode_use=1.0,
+            encode_use=1.0,
+        )
 
     @property
     def total(self) -> float:
@@ -143,6 +161,8 @@ def newcomer_cost(template: Template) -> StreamCost:
         least_total=template.cost or 0.0,
         host_extra=min(cost.host_extra for cost in costs),
         host_pixels=min(cost.host_pixels for cost in costs),
+        decode_use=min(cost.decode_use for cost in costs),
+        encode_use=min(cost.encode_use for cost in costs),
     )
 
 
@@ -165,17 +185,24 @@ def stream_cost(
         sizes = {fitted.name: (fitted.width, fitted.height) for fitted in ladder.renditions}
     source_fps = source.fps or Fraction(template.max_source[2])
     decode = DECODE_WEIGHT * _megapixels(source.width, source.height, source_fps)
-    encode = host_extra = host_pixels = 0.0
+    encode = used = host_extra = host_pixels = 0.0
     for rendition in template.renditions:
         if rendition.name not in sizes:
             continue
+        is_on_demand = rendition.name in template.names_on_demand
         fps = min(rendition.fps, source_fps) if rendition.fps is not None else source_fps
         by_rate = _megapixels(*sizes[rendition.name], fps)
-        encode += rendition.cost if rendition.cost is not None else by_rate
+        own = rendition.cost if rendition.cost is not None else by_rate
+        encode += own
+        used += own * template.expected_use if is_on_demand else own
         width, height = sizes[rendition.name]
         host_pixels += width * height * MEMORY_WEIGHTS[rendition.codec]
         if rendition.cost is None and template.cost is None:
             host_extra += by_rate * (HOST_WEIGHTS[rendition.codec] - 1)
+    is_on_demand = bool(names) and template.names_on_demand.issuperset(names)
+    decode_use, encode_use = template.expected_use if is_on_demand else 1.0, 1.0
+    if encode:
+        encode_use = used / encode
     if template.cost is not None:
         share = template.cost / (decode + encode)
         decode, encode = decode * share, encode * share
@@ -195,11 +222,18 @@ def stream_cost(
         sum(width * height for width, height in sizes.values()),
         host_extra=host_extra,
         host_pixels=host_pixels,
+        decode_use=decode_use,
+        encode_use=encode_use,
     )
 
 
 def amounts(cost: StreamCost, pipeline: Pipeline, measured: Calibration | None = None) -> Amounts:
-    """What the stream draws on in that pipeline, on a device that was calibrated or not."""
+    """What the stream draws on in that pipeline, on a device that was calibrated or not.
+
+    What encoder processes make is always made, so all of it is booked.
+    """
+    if pipeline is not Pipeline.HYBRID:
+        cost = cost.as_used()
     if measured is not None and measured.path is pipeline and not cost.is_by_hand:
         return _as_measured(cost, measured)
     memory = SESSION_MEMORY_BYTES + SESSION_SURFACES * cost.source_bytes

@@ -81,6 +81,7 @@ def _stream(row: Mapping[str, Any]) -> StreamFigures:
                 rendition["bitrate_bps"],
                 row["stages_ms"].get(f"total:{rendition['name']}", ()),
                 rendition["players_by_protocol"],
+                rendition["state"],
             )
             for rendition in renditions
         ],

@@ -125,6 +125,9 @@ audio_hold = "30ms"
 fit = "box"
 audio_levels = true
 audio_only = "audio"
+renditions_when = "watched"
+linger = "30s"
+expected_use = 0.2
 idle_timeout = "10m"
 publish_rules = ["key+signed", "key"]
 play_rules = ["signed", "key"]
@@ -168,6 +171,7 @@ cost = 28
 rc = "vbr"
 maxrate = "4M"
 fit = "short-side"
+when = "always"
 [[templates.live.renditions]]
 name = "small"
 width = 320

@@ -130,6 +130,9 @@ class RememberingPort:
     def has_players(self, stream_id: StreamId, rendition: str) -> bool:
         return rendition in self.watched
 
+    def demanded(self, stream_id: StreamId) -> set[str]:
+        return self.watched - {""}
+
     def of(self, kind: type[T]) -> list[T]:
         return [message for message, _ in self.sent if isinstance(message, kind)]
 

@@ -18,6 +18,7 @@ def rendition_row(name: str, width: int, height: int, **fields: Any) -> dict[str
         "dropped_to_players": 0,
         "codec": "" if name == "source" else "h264",
         "last_pts_ms": 30_000,
+        "state": "made",
     }
     return row | fields
 

@@ -3,7 +3,8 @@
 Those that are older than half the queue's bound: so a starved host shows fewer pictures instead of
 none up to the source's next keyframe. And those that grew older than three quarters of it while
 they waited for the encoder, if others wait behind them: so the lag stays below the bound. What
-waited for the session's own opening is caught up with, unless the queue would overflow meanwhile.
+waited for the session's own opening, or came before somebody played it, is caught up with, unless
+the queue would overflow meanwhile.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ class Lateness:
     """The rule of one session, whose queue takes `queue_ms` of media."""
 
     def __init__(self, queue_ms: int) -> None:
-        self.opened_s = 0.0  # when the session was open
+        self.opened_s = 0.0  # when the session was open, or what was there before was decoded
         self._late_s = queue_ms / 2000
         self._too_late_s = queue_ms * 0.75 / 1000
         self._nearly_full_ms = queue_ms * 3 // 4

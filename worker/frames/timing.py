@@ -143,13 +143,23 @@ class FrameTimer:
         """Have a rendition take every n-th of the pictures it would take, and its keyframes."""
         self._caps[rendition].divide(divisor)
 
+    def begin_again(self, after_ms: int | None) -> None:
+        """Go on behind a time in which no picture was taken, with a keyframe behind `after_ms`."""
+        times = [time for time in (self.window.after_ms, after_ms) if time is not None]
+        self.window.after_ms = max(times, default=None)
+        self.grid.force_next()
+        self._restart_meters()
+
     def repeat_picture(self, pts_ms: int) -> Plan:
         """As `plan`, for a picture that repeats the last one: it tells nothing of any rate."""
         fps = self._meter.fps
         plan = self._plan(pts_ms, fps)
+        self._restart_meters()
+        return plan
+
+    def _restart_meters(self) -> None:
         for meter in (self._meter, *(cap.rate for cap in self._caps)):
             meter.restart()
-        return plan
 
     def plan(self, pts_ms: int) -> Plan:
         if self._last_ms is None or pts_ms > self._last_ms:

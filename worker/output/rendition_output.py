@@ -59,6 +59,7 @@ class RenditionOutput:
         self._video = RenditionVideo("", 0, 0)
         self._metadata = b""
         self._header = b""
+        self._is_resting = False
         self._next_number = first_number
         self._gop = GopBuffer[CodedTag](max_ms=MAX_GOP_MS)
         self._last: LastGops[Sequence[CodedTag]] = LastGops()
@@ -70,6 +71,14 @@ class RenditionOutput:
     def begin(self, video: RenditionVideo, metadata: bytes, header: bytes) -> Frames:
         """The rendition begins, or goes on with other headers; the next tag is a keyframe."""
         self._video, self._metadata, self._header = video, metadata, header
+        return self._begin_anew(is_resting=False)
+
+    def rest(self) -> Frames:
+        """The rendition is not made until it begins again: nobody can begin from what was sent."""
+        return self._begin_anew(is_resting=True)
+
+    def _begin_anew(self, *, is_resting: bool) -> Frames:
+        self._is_resting = is_resting
         self._gop.clear()
         self._last.clear()
         return self._open(self._next_number)
@@ -125,6 +134,7 @@ class RenditionOutput:
             first_number,
             self._video,
             self._for_worker,
+            self._is_resting,
         )
         return [encode(message), self._metadata, self._header]
 

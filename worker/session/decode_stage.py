@@ -64,6 +64,7 @@ class DecodeStage:
         """`most_samples`: what a picture of the source may have."""
         self.timer = timer
         self.cost = CpuCost()  # of decoding a picture
+        self.is_resting = False  # pictures are looked at alone
         self._decoder = decoder
         self._scaler = scaler
         self._source = source
@@ -159,7 +160,11 @@ class DecodeStage:
         if picture.is_damaged:
             counts.decode_errors += 1
             self._complain("picture damaged", "the decoder concealed errors in it")
-        if self._gate.shows(pts_ms, picture.is_damaged):
+        if self.is_resting:
+            plan = Plan(Verdict.SKIP)
+            if not picture.is_damaged and facts.is_key:
+                counts.snapshot.keep(self._decoder.snapshot(picture))
+        elif self._gate.shows(pts_ms, picture.is_damaged):
             plan = self.timer.plan(pts_ms)
             if plan.verdict is Verdict.SKIP and pts_ms <= self._filled_ms and not facts.is_replay:
                 counts.hidden += 1
@@ -225,6 +230,32 @@ class DecodeStage:
             log.info(
                 "source changed stream=%s size=%s%s", self._label, source.size, more(suppressed)
             )
+
+    # ---- while nobody plays any of it ---------------------------------------------------------
+
+    def rest(self) -> Sequence[Picture]:
+        """Take pictures to look at them alone from here on; those that the decoder still has."""
+        self.is_resting = True
+        self._freeze = self._frozen = None
+        try:
+            pictures = self._decoder.flush()
+        except DecodeFailed as error:
+            self._complain("unit not decoded", str(error))
+            return ()
+        self._silence.decoded(len(pictures), self._clock())
+        return pictures
+
+    def wake(self, after_ms: int | None) -> None:
+        """Take pictures again, behind `after_ms`: the first is a keyframe of every rendition.
+
+        Units come anew from a keyframe on, which may be older than what was looked at.
+        """
+        self.is_resting = False
+        self._counts.snapshot.keep(None)
+        self._gate = DamageGate()
+        self._in_flight = UnitsInFlight()
+        self._display_times = DisplayTimes()
+        self.timer.begin_again(after_ms)
 
     # ---- while the publisher is away ----------------------------------------------------------
 

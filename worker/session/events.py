@@ -33,6 +33,13 @@ class RenditionCoded:
 
 
 @dataclass(frozen=True, slots=True)
+class RenditionRests:
+    """A rendition's encoder is closed, as nobody plays it; it begins anew before the next tag."""
+
+    rendition: int
+
+
+@dataclass(frozen=True, slots=True)
 class EncodingWanted:
     """A session's pictures are to be encoded by an encoder process."""
 
@@ -84,6 +91,7 @@ class EncoderLimitHit:
 Event = (
     RenditionBegan
     | RenditionCoded
+    | RenditionRests
     | EncodingWanted
     | PicturesScaled
     | Ended

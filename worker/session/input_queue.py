@@ -71,13 +71,21 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
+class Want:
+    """These renditions are made from here on; see `RenditionsWanted`."""
+
+    renditions: frozenset[str]
+    after_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """Nothing more comes."""
 
     reason: str
 
 
-Marker = NewHeader | Splice | Freeze | End
+Marker = NewHeader | Splice | Freeze | Want | End
 Entry = Unit | Marker
 
 

@@ -110,7 +110,7 @@ class PicturePath:
         match planned.plan.verdict:
             case Verdict.ENCODE:
                 for rendition in self._resources.renditions:
-                    if not rendition.is_paused:
+                    if not rendition.gets_nothing:
                         rendition.captions.add(planned.facts.captions)
                 self._make(stage, planned)
             case Verdict.PAST_END:
@@ -143,18 +143,18 @@ class PicturePath:
         order.sort(key=lambda entry: entry[0] if entry[2] else -1 - entry[0])
         for index, surface, is_inline in order:
             encoder = self._resources.encoders[index]
-            fps = None
-            if plan.is_key:
+            fps, is_key = None, plan.is_key or encoder.begins
+            if is_key:
                 fps = encoder.rate_to_open_for(stage.timer.rate(index), picture.pts_ms)
             sei = encoder.captions.take()
-            job = EncodeJob(
-                surface, plan.is_key, sei, facts.received_s, facts.is_replay, scaled_s, fps
-            )
+            job = EncodeJob(surface, is_key, sei, facts.received_s, facts.is_replay, scaled_s, fps)
             self._submit(encoder, job, is_inline)
 
     def _choose(self, planned: PlannedPicture) -> list[int]:
         """The renditions that take the picture; one that is behind drops it if it is late."""
         plan, facts = planned.plan, planned.facts
+        if facts.is_replay:
+            self.lateness.opened_s = self._clock()  # what was there before is caught up with
         is_late = (
             not plan.is_key
             and facts.received_s > 0

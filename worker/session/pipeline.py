@@ -32,11 +32,13 @@ from worker.session.input_queue import (
     Splice,
     StreamQueue,
     Unit,
+    Want,
 )
 from worker.session.picture_path import PicturePath
 from worker.session.progress import OPENING_S, Degradation, SessionCounts, Stall
 from worker.session.rendition_encoder import RenditionEncoder
 from worker.session.resources import SessionResources
+from worker.session.resting import RestingRenditions
 from worker.session.shared import Shared
 from worker.threads import JobThread
 
@@ -69,6 +71,9 @@ class Pipeline:
         self._shared = Shared(StreamQueue(queue_ms))
         self._path = PicturePath(
             context, key, label, life, resources, counts, self._shared, self._schedule
+        )
+        self._resting = RestingRenditions(
+            context, life, resources, self._shared, self._path, self._schedule
         )
         self._stage: DecodeStage | None = None  # the decode thread's, once open
         self._stall = Stall()  # of decoding; the loop's
@@ -170,6 +175,8 @@ class Pipeline:
                 frames = stage.freeze(entry, late)
                 if frames is not None:
                     self._repeat_picture(frames)
+            case Want():
+                self._resting.want(stage, entry)
             case End(reason):
                 self._path.follow(stage, stage.flush())
                 self._life.wind_down(Ended(reason, trouble=False), flush=True)

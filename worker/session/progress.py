@@ -32,13 +32,21 @@ class RenditionCounts:
     dropped_waiting: int = 0  # by the encoder's thread: they grew too old before it
     output: Throughput = field(default_factory=Throughput)  # the loop's
     last_pts_ms: int | None = None  # the loop's
+    has_rested: bool = False  # since its last tag; the loop's
 
     @property
     def dropped(self) -> int:
         return self.dropped_unscaled + self.dropped_waiting
 
+    def state(self, *, is_resting: bool) -> str:
+        """As in `RenditionStatus`."""
+        if is_resting:
+            return "cold"
+        return "starting" if self.has_rested else "made"
+
     def sent(self, size: int, now_s: float) -> None:
         """Count a tag that went out."""
+        self.has_rested = False
         self.output.count(1, size, now_s)
 
 

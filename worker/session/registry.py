@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -39,6 +39,7 @@ from worker.session.events import (
     PicturesScaled,
     RenditionBegan,
     RenditionCoded,
+    RenditionRests,
 )
 from worker.session.load import StreamLoad
 from worker.session.session import Session, SessionState
@@ -50,8 +51,9 @@ log = logging.getLogger("tfarm.worker.session.registry")
 class _Entry:
     """A session and the outputs of its renditions, by index in the ladder."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, is_cold: bool) -> None:
         self.session = session
+        self.is_cold = is_cold  # nothing is made of it
         self.outputs: dict[int, RenditionOutput] = {}
 
 
@@ -115,9 +117,21 @@ class Sessions:
             # no make before break: nobody will end the old one
             for other in others:
                 self._entries[other].session.abandon("replaced")
-        self._entries[key] = _Entry(Session(start, record, self._context, queue_ms))
-        self.load.own = len(self._entries)
+        self._entries[key] = _Entry(
+            Session(start, record, self._context, queue_ms), is_cold=start.wanted == ()
+        )
+        self._count_own()
         self.started += 1
+
+    def want(self, session: Session, renditions: Sequence[str], after_ms: int | None) -> None:
+        """Have a session make these renditions alone from here on."""
+        session.want(renditions, after_ms)
+        self._entries[session.key].is_cold = not renditions
+        self._count_own()
+
+    def _count_own(self) -> None:
+        """Note how many streams something is made of: those that rest take no time of others."""
+        self.load.own = sum(not entry.is_cold for entry in self._entries.values())
 
     def end_up_to(self, stream_id: StreamId, generation: Generation, reason: str) -> None:
         """End the stream's sessions up to this generation."""
@@ -229,6 +243,12 @@ class Sessions:
                     )
                 frames = output.begin(event.video, event.metadata, event.header)
                 self.egresses.send((*key, name), frames)
+            case RenditionRests():
+                entry = self._entries.get(key)
+                if entry is not None and event.rendition in entry.outputs:
+                    resting = entry.outputs[event.rendition]
+                    entry.session.counts.renditions[event.rendition].has_rested = True
+                    self.egresses.send((*key, resting.name), resting.rest())
             case Ended():
                 self._on_ended(key, event)
             case EncoderLimitHit():
@@ -257,7 +277,7 @@ class Sessions:
         entry = self._entries.pop(key, None)
         if entry is None:
             return
-        self.load.own = len(self._entries)
+        self._count_own()
         if not self._entries:
             self._all_ended.set()
             self._opener.post_later(heap.give_back, heap.IDLE_S)

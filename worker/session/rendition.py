@@ -6,6 +6,9 @@ control was opened for, and when the encoder has failed: what it lacks may be th
 encoder session that another program has taken meanwhile; but not while the driver's limit on those
 was reached a moment ago.
 
+While nobody plays it, it rests: it takes no picture, and its encoder is closed. The first picture
+that it takes then is a keyframe, whatever the others' is, and opens the encoder.
+
 All is called in the decode thread, but for `fail`: by the thread that meets the failure.
 Nothing is shared but `waiting` and `done`, which the pipeline's lock guards, and what `fail` sets.
 """
@@ -44,6 +47,8 @@ class SessionRendition:
         self.done = 0  # pictures encoded or dropped
         self.is_paused = False  # degraded: it gets no pictures; the decode thread's
         self.needs_key = False  # it was paused
+        self.is_resting = False  # nobody plays it: it gets no pictures; the decode thread's
+        self._is_closed = False  # its encoder, since it rested
         self.lost = ""  # why it gives nothing at present
         self._fps = fps  # that the encoder was opened for
         self._is_limit_near = is_limit_near  # no encoder session is to be had
@@ -55,10 +60,34 @@ class SessionRendition:
 
     def takes(self, pts_ms: int, *, is_key: bool) -> bool:
         """Return whether this picture, which the rendition's rate asks for, can be encoded."""
-        if self.is_paused or (self.needs_key and not is_key) or self._is_out(pts_ms, is_key):
+        if self.is_paused or self.is_resting or (self.needs_key and not is_key):
+            return False
+        if self._is_out(pts_ms, is_key or self._is_closed):
             return False
         self.needs_key = False
         return True
+
+    @property
+    def gets_nothing(self) -> bool:
+        """Whether it takes no picture at present."""
+        return self.is_paused or self.is_resting
+
+    @property
+    def begins(self) -> bool:
+        """Whether the next picture that it takes must be a keyframe, as it has rested."""
+        return self._is_closed
+
+    def rest(self) -> bool:
+        """Take no more pictures, and have the encoder closed; False: it rests already."""
+        if self.is_resting:
+            return False
+        self.is_resting = self._is_closed = True
+        self.captions.take()
+        return True
+
+    def wake(self) -> None:
+        """Take pictures again, from the next one on."""
+        self.is_resting = False
 
     def pause(self) -> None:
         """Take no more pictures."""
@@ -76,7 +105,8 @@ class SessionRendition:
 
     def rate_to_open_for(self, meter: FrameRate, pts_ms: int) -> Fraction | None:
         """The rate to open the encoder anew for, if it was opened for a wrong one, or is lost."""
-        if self.lost:
+        was_closed, self._is_closed = self._is_closed, False
+        if self.lost or was_closed:
             return self._fps
         measured = meter.fps
         if measured is None or meter.measured_ms < _MEASURE_MS:

@@ -94,7 +94,7 @@ class RenditionEncoder(SessionRendition):
             return  # it was on its way when the encoder failed, or another try
         began_s, began_cpu_s = clock(), cpu_clock()
         encoder = self._encoder
-        if job.fps is not None and (self.lost or job.fps != self._fps):
+        if job.fps is not None and (self.lost or encoder is None or job.fps != self._fps):
             encoder = self._open_anew(job.fps)
             yield self.began()
         if encoder is None or self.lost:
@@ -131,6 +131,7 @@ class RenditionEncoder(SessionRendition):
             )
 
     def close(self) -> None:
+        """Have no encoder, until one is opened for a picture."""
         encoder, self._encoder = self._encoder, None
         if encoder is not None:
             encoder.close()
@@ -145,6 +146,7 @@ class RenditionEncoder(SessionRendition):
 
     def _open_anew(self, fps: Fraction) -> Encoder:
         # first closed, then opened: the device may have no encoder to spare
+        cause = self.lost or ("another rate" if self._encoder is not None else "nobody played it")
         before, self._fps = self._fps, fps
         self.is_opening = True
         self._was_refused = False
@@ -163,7 +165,7 @@ class RenditionEncoder(SessionRendition):
             self.rendition.name,
             fps,
             before,
-            self.lost or "another rate",
+            cause,
         )
         self.lost = ""
         return encoder

@@ -94,6 +94,16 @@ class SessionResources:
         self.pool = None
         self.decoder = self.scaler = self.decode_thread = None
 
+    def release(self, encoder: RenditionEncoder) -> None:
+        """In its thread: give back what a rendition that rests has of the device."""
+        with self._context.device_lock:
+            encoder.close()
+            self._context.encoder_limit.freed()
+
+    def is_resting(self, index: int) -> bool:
+        """Whether a rendition is not made, as nobody plays it."""
+        return index < len(self.renditions) and self.renditions[index].is_resting
+
     @property
     def renditions(self) -> Sequence[SessionRendition]:
         """All renditions of the ladder, wherever they are encoded."""

@@ -9,6 +9,7 @@ hangs ends nothing here: `watch` finds it, and the status reports it. (IO: threa
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from enum import Enum
 
 from common.config.ladder import Ladder, OmittedRendition, fit_ladder
@@ -26,7 +27,7 @@ from worker.frames.timing import FrameTimer, PtsWindow
 from worker.session.context import SessionContext
 from worker.session.decode_stage import DecodeStage
 from worker.session.events import DeviceGone, EncodingWanted, Ended, Event
-from worker.session.input_queue import End, Freeze, NewHeader, Splice
+from worker.session.input_queue import End, Freeze, NewHeader, Splice, Want
 from worker.session.picture_doctor import PictureDoctor
 from worker.session.pipeline import Pipeline
 from worker.session.progress import OPENING_S, Degradation, RenditionCounts, SessionCounts, Stall
@@ -96,6 +97,8 @@ class Session:
         self._state = SessionState.OPENING
         self._end: Ended | None = None
         self._is_device_gone = False
+        if start.wanted is not None:
+            self.want(start.wanted)
         context.opener.post(self._open)
 
     # ---- the loop's thread --------------------------------------------------------------------
@@ -122,6 +125,10 @@ class Session:
         `may_go_on`: it is silent, and the next unit may follow the last one.
         """
         self._pipeline.put_marker(Freeze(reference, may_go_on))
+
+    def want(self, renditions: Sequence[str], after_ms: int | None = None) -> None:
+        """Make these renditions alone from here on; see `RenditionsWanted`."""
+        self._pipeline.put_marker(Want(frozenset(renditions), after_ms))
 
     def end(self, reason: str) -> None:
         """Encode what is queued, then end."""
@@ -202,6 +209,7 @@ class Session:
             bitrate_bps=round(counts.output.bits_per_second(now_s)),
             dropped=counts.dropped,
             last_pts_ms=counts.last_pts_ms,
+            state=counts.state(is_resting=self._resources.is_resting(index)),
         )
 
     # ---- the loop's thread: what an encoder process says ---------------------------------------

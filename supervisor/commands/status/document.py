@@ -411,6 +411,7 @@ def _rendition(stream: Stream, name: str, served: Sequence[RenditionStatus]) -> 
             stream.publisher.frames,
             fps=stream.publisher.fps,
             bitrate_bps=stream.publisher.bitrate_bps,
+            state="made",
         )
     elif name == stream.template.audio_only:
         made = next(iter(served), made)
@@ -432,4 +433,5 @@ def _rendition(stream: Stream, name: str, served: Sequence[RenditionStatus]) -> 
         "players_by_protocol": dict(players_by),
         "dropped_to_players": sum(r.dropped for r in served),
         "last_pts_ms": made.last_pts_ms,
+        "state": made.state,
     }

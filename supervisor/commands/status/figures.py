@@ -206,11 +206,17 @@ def _renditions(
                     known[protocol] = known.get(protocol, 0) + count
     made = transcode.renditions if transcode is not None else ()
     rates = {one.name: (one.fps, one.bitrate_bps) for one in made}
+    states = {one.name: one.state for one in made}
     if (publisher := stream.publisher) is not None:
         rates[SOURCE] = publisher.fps, publisher.bitrate_bps
     return [
         RenditionFigures(
-            name, count, *rates.get(name, _STILL), quantiles.get(TOTAL + name, ()), by[name]
+            name,
+            count,
+            *rates.get(name, _STILL),
+            quantiles.get(TOTAL + name, ()),
+            by[name],
+            states.get(name, ""),
         )
         for name, count in players.items()
     ]

@@ -162,10 +162,12 @@ def _notices(stream: Json, now_unix: float, width: int) -> list[Line]:
 
 
 def _renditions(stream: Json, width: int) -> list[Line]:
+    has_state = any(one["state"] in ("cold", "starting") for one in stream["renditions"])
     columns = (
         Column("name"),
         Column("codec", 4),
         Column("size", 1),
+        *([Column("state", 2)] if has_state else ()),
         Column("fps", is_number=True),
         Column("kbit/s", is_number=True),
         Column("players", is_number=True),
@@ -178,6 +180,7 @@ def _renditions(stream: Json, width: int) -> list[Line]:
                 rendition["name"],
                 _CODECS.get(rendition["codec"], rendition["codec"]) or "-",
                 f"{rendition['width']}x{rendition['height']}" if rendition["width"] else "-",
+                *([rendition["state"] or "-"] if has_state else ()),
                 f"{rendition['fps']:.1f}",
                 f"{rendition['bitrate_bps'] / 1000:.0f}",
                 str(rendition["players"]),

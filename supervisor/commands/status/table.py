@@ -329,7 +329,8 @@ def _rows(stream: Json, now_unix: float, has_renditions: bool, any_wrong: bool) 
         numbers = (f"{rendition['fps']:.1f}", f"{rendition['bitrate_bps'] / 1000:.0f}")
         counts = (str(rendition["players"]), str(lost))
         name = f"  {rendition['name']}"
-        rows.append(Row((name, "", _size(rendition), *numbers, *counts, *filler)))
+        state = Span(rendition["state"] if rendition["state"] != "made" else "", "dim")
+        rows.append(Row((name, state, _size(rendition), *numbers, *counts, *filler)))
     for entry in stream["omitted"]:
         blanks = ["", "", "", "", ""]
         reason = (Span(entry["reason"], "dim"),)

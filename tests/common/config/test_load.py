@@ -17,6 +17,7 @@ from common.config.access import Signing, Way
 from common.config.hooks import HookEvent, Hooks, OnError
 from common.config.ladder import (
     AwayPicture,
+    MadeWhen,
     Pipeline,
     RateControl,
     Rendition,
@@ -144,6 +145,10 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
     assert live.policy == (Pipeline.SOFTWARE, Pipeline.PASSTHROUGH)
     assert (live.cost, live.flush_ms, live.audio_hold_ms) == (12.0, 20, 30)
     assert (live.audio_levels, live.idle_timeout_s) == (True, 600.0)
+    assert (live.renditions_when, live.linger_ms) == (MadeWhen.DEMANDED, 30_000)
+    assert (live.expected_use, relay.expected_use) == (0.2, 1.0)
+    assert live.names_on_demand == {"small", "hevc"}
+    assert (relay.renditions_when, relay.names_on_demand) == (MadeWhen.ALWAYS, frozenset())
     assert (relay.audio_levels, relay.idle_timeout_s) == (False, None)
     assert (live.audio_only, relay.audio_only) == ("audio", "")
     assert live.rendition_names()[-2:] == ("audio", "source")
@@ -163,6 +168,7 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
             RateControl.VBR,
             4_000_000,
             RenditionFit.SHORT_SIDE,
+            when=MadeWhen.ALWAYS,
         ),
         Rendition("small", 320, 180, 200_000, None),
         Rendition("hevc", 320, 180, 200_000, codec=VideoCodec.H265),
@@ -236,6 +242,18 @@ FAULTS = [
     ('[templates.live]\naudio_only = "source"', "templates.live.audio_only", "as published"),
     ('[templates.live]\naudio_only = "sound"', "templates.live.audio_only", "find the sound"),
     ('[templates.live]\naudio_only = "720p"', "templates.live.audio_only", "there already"),
+    (
+        '[templates.live]\nrenditions_when = "wached"',
+        "templates.live.renditions_when",
+        'one of "always", "watched"',
+    ),
+    ("[templates.live]\nlinger = 10", "templates.live.linger", "unit"),
+    ("[templates.live]\nexpected_use = 0", "templates.live.expected_use", "between 0.01 and 1"),
+    (
+        RENDITION + 'when = "never"',
+        "templates.live.renditions[0].when",
+        'one of "always", "watched"',
+    ),
     ("[devices]\nuse_gpus = 1", "devices.use_gpus", "true or false"),
     ('[devices]\nexclude = ["a", 3]', "devices.exclude[1]", "a text"),
     ('[devices.capacity]\n"GPU-1" = "x"', "devices.capacity.GPU-1", "a number"),

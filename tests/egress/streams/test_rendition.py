@@ -363,3 +363,44 @@ def test_an_audio_header_has_no_time_and_drops_nothing_of_the_audio_behind_it(
     ]
     assert [dts_ms for _, dts_ms in heard] == [5040, 4500, 4520, 5060, 5060, 5070]
     assert rendition.dropped == 0
+
+
+def test_nobody_begins_from_what_a_rendition_gave_before_it_rested() -> None:
+    """And the sound of the time that its first pictures are of comes with them, all of it once."""
+    rendition = made(is_transcoded=True)
+    rendition.rest_sound_ms = 1_000
+    give(rendition, 0, key_tag(0))
+    give_audio(rendition, 10)
+    assert rendition.has_start
+    take(rendition)
+    rendition.rest()
+    rendition.rest()
+    assert not rendition.has_start
+    for at_ms in range(100, 3_000, 20):
+        give_audio(rendition, at_ms, now=at_ms / 1000)
+        assert rendition.due_at() is None
+    rendition.advance(3.0)
+    assert take(rendition) == []
+    rendition.open(METADATA, VIDEO_HEADER, 1)
+    assert not rendition.has_start
+    give(rendition, 1, key_tag(2_500), now=3.0)
+    assert rendition.has_start
+    give(rendition, 2, inter_tag(2_540), now=3.0)
+    give_audio(rendition, 3_000, now=3.0)
+    rendition.advance(3.5)  # its pictures are on their way
+    times = [tag.dts_ms for tag in rendition.take().tags]
+    assert times == [2_500, 2_500, 2_520, 2_540, 2_540]
+    rendition.advance(4.5)
+    times = [tag.dts_ms for tag in rendition.take().tags]
+    assert times == list(range(2_560, 3_001, 20))
+
+
+def test_a_sound_header_reaches_a_rendition_that_rests() -> None:
+    rendition = made(is_transcoded=True)
+    give_audio(rendition, 5)
+    rendition.rest()
+    give_shared(rendition, audio_header_tag(0))
+    assert rendition.gop_buffer.config.audio is not None
+    give_audio(rendition, 40)
+    give(rendition, 0, key_tag(20))
+    assert [tag.dts_ms for tag in rendition.take().tags] == [20]

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from common.config.ladder import AwayPicture
+from common.config.ladder import AwayPicture, MadeWhen
 from common.ipc.control_messages import Placement
 from common.ipc.identity import BootId, ChildId, Generation
 from common.ipc.media_messages import (
     AccessUnit,
+    RenditionsWanted,
     StreamEnd,
     StreamPause,
     StreamSplice,
@@ -24,6 +25,7 @@ from tests.kit.ingest_ports import (
     ANSWER,
     SPS_720,
     STREAM,
+    TEMPLATE,
     WORKER,
     FakePeers,
     RememberingPort,
@@ -349,3 +351,85 @@ def test_a_keyframe_that_stands_for_a_publisher_who_is_away_is_repeated_too() ->
     around.side.pause(ANCHOR)
     around.place(moved(2))
     assert around.peers.workers[WORKER].kinds() == ["StreamStart", "AccessUnit", "StreamPause"]
+
+
+WATCHED = replace(TEMPLATE, renditions_when=MadeWhen.DEMANDED, gop_ms=1000)
+COLD = replace(ANSWER, template=WATCHED)
+
+
+def test_of_a_stream_that_nobody_plays_a_worker_gets_a_keyframe_now_and_then() -> None:
+    around = Around()
+    port = around.peers.workers[WORKER]
+    around.put(0, key=True)
+    around.side.want((), around.gop, ANCHOR)
+    around.place(COLD)
+    assert port.kinds() == ["StreamStart", "AccessUnit", "RenditionsWanted"]
+    assert port.of(StreamStart)[0].wanted == ()
+    for second in range(1, 20):
+        key = replace(unit(1000 * second, key=True), received_s=1.0 + second)
+        around.side.unit(key)
+        around.side.unit(unit(1000 * second + 40))
+    around.side.pause(ANCHOR)
+    assert around.times(WORKER) == [0, 5000, 10_000, 15_000]
+    assert all(each.replay and each.is_key for each in port.of(AccessUnit))
+    assert [each.number for each in port.of(AccessUnit)] == [0, 1, 2, 3]
+    assert {each.renditions for each in port.of(RenditionsWanted)} == {()}
+    assert not port.of(StreamPause)
+    assert around.side.dropped == 0
+
+
+def test_the_first_player_gets_the_last_gop_from_the_grid_on_and_what_comes() -> None:
+    around = Around()
+    port = around.peers.workers[WORKER]
+    around.side.want((), around.gop, ANCHOR)
+    for at_ms in (0, 400, 800, 1200, 1600):
+        around.put(at_ms, key=at_ms == 0)
+    around.place(COLD)
+    port.sent.clear()
+    around.side.want(("360p",), around.gop, ANCHOR)
+    around.side.want(("360p",), around.gop, ANCHOR)
+    around.put(2000)
+    wanted = port.of(RenditionsWanted)
+    assert [(each.renditions, each.after_ms) for each in wanted] == [(("360p",), 999)]
+    assert around.times(WORKER) == [0, 400, 800, 1200, 1600, 2000]
+    assert [each.replay for each in port.of(AccessUnit)] == [True] * 5 + [False]
+    # another rendition, and one less: nothing is sent again
+    port.sent.clear()
+    around.side.want(("360p", "480p"), around.gop, ANCHOR)
+    around.side.want(("480p",), around.gop, ANCHOR)
+    assert port.kinds() == ["RenditionsWanted", "RenditionsWanted"]
+    # the worker that comes after a loss makes the same
+    around.place(replace(COLD, request_id=0, generation=Generation(2), resume_after_ms=1700))
+    assert port.of(StreamStart)[0].wanted == ("480p",)
+    assert port.of(StreamStart)[0].resume_after_ms == 1700
+
+
+def test_a_player_who_comes_while_the_publisher_is_away_sees_the_last_picture() -> None:
+    around = Around()
+    port = around.peers.workers[WORKER]
+    around.side.want((), around.gop, ANCHOR)
+    around.put(0, key=True)
+    around.put(40)
+    around.place(COLD)
+    around.side.leave()
+    around.side.pause(ANCHOR)
+    port.sent.clear()
+    around.side.want(("360p",), around.gop, ANCHOR)
+    assert port.kinds() == ["RenditionsWanted", "AccessUnit", "AccessUnit", "StreamPause"]
+    around.put(80)  # another publisher's, without a keyframe
+    assert around.times(WORKER) == [0, 40]
+
+
+def test_a_drain_of_a_stream_that_nobody_plays_ends_at_its_splice_point() -> None:
+    around = Around()
+    around.side.want((), around.gop, ANCHOR)
+    around.put(0, key=True)
+    around.place(COLD)
+    around.place(replace(COLD, generation=Generation(2), worker=OTHER, splice_ms=2000))
+    around.side.want(("360p",), around.gop, ANCHOR)
+    around.put(1000)
+    assert around.times(WORKER)[-1] == around.times(OTHER)[-1] == 1000
+    around.side.want((), around.gop, ANCHOR)
+    around.put(2000)
+    assert around.peers.workers[WORKER].of(StreamEnd)
+    assert not around.peers.workers[OTHER].of(StreamEnd)

@@ -5,11 +5,12 @@ from fractions import Fraction
 
 import pytest
 
-from common.config.ladder import Pipeline, Rendition, SourceFormat, Template
+from common.config.ladder import MadeWhen, Pipeline, Rendition, SourceFormat, Template
 from common.config.settings import DEFAULT_RENDITIONS, Calibration
 from common.media.units import VideoCodec
 from supervisor.placement.cost import (
     CAPACITY_PER_CORE,
+    FULL_HD30,
     HOST_WEIGHTS,
     HYBRID_WEIGHT,
     Resource,
@@ -261,3 +262,35 @@ def test_what_was_measured_of_a_codec_counts_for_other_sources_in_proportion() -
     measured = replace(ON_GPU, path=Pipeline.SOFTWARE, units=units, load=100.0)
     half = stream_cost(hevc, replace(HD30, fps=Fraction(15)))
     assert amounts(half, Pipeline.SOFTWARE, measured)[Resource.CORES] == pytest.approx(50.0)
+
+
+def test_of_what_is_made_on_demand_the_expected_use_is_booked() -> None:
+    """Memory and encoder sessions whole, and all of it where encoder processes make it."""
+    source = SourceFormat(1280, 720, fps=Fraction(30))
+    whole = Template("live", DEFAULT_RENDITIONS)
+    on_demand = replace(whole, renditions_when=MadeWhen.DEMANDED, expected_use=0.2)
+    full, used = stream_cost(whole, source), stream_cost(on_demand, source)
+    assert used.total == full.total
+    cores = amounts(used, Pipeline.SOFTWARE)[Resource.CORES]
+    assert cores == pytest.approx(0.2 * full.total)
+    for pipeline in (Pipeline.GPU_ONLY, Pipeline.HYBRID):
+        share = 0.2 if pipeline is Pipeline.GPU_ONLY else 1.0
+        before, after = amounts(full, pipeline), amounts(used, pipeline)
+        for resource, amount in before.items():
+            is_shared = resource in (Resource.LOAD, Resource.CORES, Resource.HYBRID_CORES)
+            assert after[resource] == pytest.approx(amount * share if is_shared else amount)
+    assert used.worker_memory(Pipeline.SOFTWARE) == full.worker_memory(Pipeline.SOFTWARE)
+    # one that is always made needs the decoder
+    always = replace(DEFAULT_RENDITIONS[2], when=MadeWhen.ALWAYS)
+    mixed = replace(on_demand, renditions=(*DEFAULT_RENDITIONS[:2], always))
+    cost = stream_cost(mixed, source)
+    own = 640 * 360 * 30 / 1e6
+    expected = full.decode + 0.2 * (full.encode - own) + own
+    assert amounts(cost, Pipeline.SOFTWARE)[Resource.CORES] == pytest.approx(expected)
+
+
+def test_a_cost_by_hand_is_booked_by_its_expected_use_too() -> None:
+    template = Template("live", DEFAULT_RENDITIONS, cost=40.0, expected_use=0.25)
+    template = replace(template, renditions_when=MadeWhen.DEMANDED)
+    for cost in (stream_cost(template, FULL_HD30), newcomer_cost(template)):
+        assert amounts(cost, Pipeline.SOFTWARE)[Resource.CORES] == pytest.approx(10.0)

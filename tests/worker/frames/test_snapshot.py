@@ -58,3 +58,19 @@ def test_it_is_made_of_a_keyframe_unless_none_comes(
     slot.want(5.0)
     slot.want(6.0)  # somebody else, who waits for the same one
     assert slot.takes(is_key=is_key, now_s=5.0 + after_s) is takes
+
+
+def test_the_small_picture_of_a_stream_that_nobody_plays_is_there_at_once() -> None:
+    slot = SnapshotSlot()
+    slot.want(0.0)
+    slot.keep(b"one")
+    assert not slot.is_wanted
+    assert slot.take() == b"one"
+    slot.keep(b"two")
+    assert slot.take() is None
+    slot.want(1.0)
+    assert slot.take() == b"two"
+    slot.keep(None)
+    slot.want(2.0)
+    assert slot.is_wanted
+    assert slot.take() is None

@@ -1,0 +1,55 @@
+"""A farm that makes renditions only while somebody watches them."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kit.clients import Player, Publisher, frames
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.waiting import until
+
+pytestmark = pytest.mark.e2e
+
+MakeClip = Callable[[ClipSpec], Path]
+SPEC = ClipSpec(seconds=6.0)
+CONFIG = DEFAULT_CONFIG.replace(
+    "[templates.live]\n", '[templates.live]\nrenditions_when = "watched"\nlinger = "500ms"\n', 1
+)
+
+
+@pytest.fixture(scope="module")
+def farm() -> Iterator[Farm]:
+    with Farm(CONFIG) as running:
+        yield running
+
+
+def states(farm: Farm) -> dict[str, str]:
+    stream = farm.streams().get("cam")
+    return {one["name"]: one["state"] for one in stream["renditions"]} if stream else {}
+
+
+COLD = {"source": "made", "240p": "cold", "144p": "cold"}
+
+
+def test_what_is_played_is_made_whole_and_nothing_else(farm: Farm, clip: MakeClip) -> None:
+    """Before the worker's death and after it, which nobody notices."""
+    with Publisher(farm.url("cam"), clip(SPEC), loop=True):
+        until(lambda: states(farm) == COLD, 20, "nothing is made")
+        for _ in range(2):
+            with Player(farm.url("cam", "240p"), enough=frames(45)) as player:
+                until(lambda: states(farm) == COLD | {"240p": "made"}, 20, "one is made")
+                player.join(30)
+            assert player.error is None
+            assert player.recording.decode_error == ""
+            assert player.recording.number_steps(SPEC.frames) == {1}
+            until(lambda: states(farm) == COLD, 20, "nothing is made again")
+            os.kill(farm.child("worker")["pid"], signal.SIGKILL)
+        both = [Player(farm.url("cam", name), enough=frames(30)) for name in ("240p", "144p")]
+        with both[0], both[1]:
+            for player in both:
+                player.join(30)
+        assert [player.error for player in both] == [None, None]

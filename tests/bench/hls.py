@@ -1,4 +1,4 @@
-"""What a viewer of low-latency HLS costs the `web` process: CPU, by the slope over some viewers.
+"""What a viewer of low-latency HLS, and an answer to him, costs `web`: the slope over some viewers.
 
 A rendition of 2 Mbit/s and its sound come in real time. Each viewer has two connections, one for
 each track, and asks as a player does: a reload that blocks, then the part that it lists last. The
@@ -7,6 +7,7 @@ viewers are in processes of their own (`hls_viewers.py`), and throw away what co
     python -m tests.bench hls [--viewers 100,500,1000] [--processes 2] [--seconds 10]
 """
 
+import statistics
 import threading
 import time
 from collections.abc import Sequence
@@ -117,5 +118,8 @@ def run(bench: Bench) -> None:
     print(flush=True)
     most = max(one.viewers for one in steps if is_full(one, steps))
     refused = sum(one.counts[REFUSED] for one in steps)
+    answers = [one.rate * one.viewers for one in steps]
+    per_answer = statistics.linear_regression(answers, [one.cores for one in steps]).slope
+    bench.add(Figure(f"{title}: CPU an answer", 1e6 * per_answer, "µs"))
     note = f"up to {most} viewers served in full, {refused} answers refused"
     bench.add(Figure(f"{title}: CPU a viewer", 100 * slope(steps), "%", LIMIT_PERCENT, note=note))

@@ -20,7 +20,8 @@ class PushTable(Table):
         PushRule,
         "url",
         "whom to call: `srt://HOST:PORT?streamid=…&passphrase=…&latency=…` with the latency in "
-        "milliseconds. `{app}`, `{key}` and `{rendition}` stand for the stream's own",
+        "milliseconds, `rtmp://HOST/APP/KEY` or `rtmps://HOST/APP/KEY`. `{app}`, `{key}` and "
+        "`{rendition}` stand for the stream's own",
         NOW,
         example="srt://media.example.org:9000?streamid=publish:live/{key}",
     )

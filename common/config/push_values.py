@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from common.config.pushes import PLACES, filled
+from common.config.remote_url import RTMP_SCHEMES, check_rtmp
 from common.config.values import Json, Kind
 from common.errors import AddressError
 from common.srt import address as srt_address
@@ -11,7 +12,10 @@ from common.srt import address as srt_address
 MAX_URL_CHARS: Final = 1024
 # By scheme what reads an address, or raises AddressError. A protocol is a line here, and one in
 # `egress/push/targets.py`.
-SCHEMES: Final[Mapping[str, Callable[[str], object]]] = {srt_address.SCHEME: srt_address.parse}
+SCHEMES: Final[Mapping[str, Callable[[str], object]]] = {
+    srt_address.SCHEME: srt_address.parse,
+    **dict.fromkeys(RTMP_SCHEMES, check_rtmp),
+}
 _STARTS: Final = " or ".join(f"{scheme}://" for scheme in SCHEMES)
 
 

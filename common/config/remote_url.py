@@ -13,10 +13,12 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from common.config.values import Json, Kind
+from common.errors import AddressError
 
 MAX_URL_CHARS: Final = 1024
-PULL_SCHEMES: Final = ("rtmp", "rtmps", "rtsp", "rtsps", "http", "https")
-_NEEDS_PATH: Final = frozenset(("rtmp", "rtmps"))
+RTMP_SCHEMES: Final = ("rtmp", "rtmps")
+PULL_SCHEMES: Final = (*RTMP_SCHEMES, "rtsp", "rtsps", "http", "https")
+_NEEDS_PATH: Final = frozenset(RTMP_SCHEMES)
 _PRINTABLE: Final = re.compile(r"[!-~]+")
 _PATTERN: Final = re.compile(r"[a-z]+://(?:\*|[A-Za-z0-9.*-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 
@@ -42,6 +44,18 @@ def split_remote(url: str, schemes: Sequence[str]) -> SplitResult:
     if parts.scheme in _NEEDS_PATH and len(parts.path.strip("/").split("/")) < 2:
         raise ValueError("must name app and stream: rtmp://HOST/APP/KEY")
     return parts
+
+
+def check_rtmp(url: str) -> None:
+    """Look at the address of a stream at an RTMP server.
+
+    Raises:
+        AddressError: it is none; with what it must be.
+    """
+    try:
+        split_remote(url, RTMP_SCHEMES)
+    except ValueError as error:
+        raise AddressError(str(error)) from None
 
 
 def shown_url(url: str) -> str:

@@ -7,9 +7,11 @@ To add one: a class with the methods of `Target` (`egress/push/push.py`), a line
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from common.config.remote_url import RTMP_SCHEMES, shown_url
 from common.errors import AddressError
 from common.srt import address as srt_address
 from egress.push.push import Target
+from egress.push.rtmp_target import RtmpCalls
 from egress.push.srt_target import SrtCalls
 from egress.push.target_context import TargetContext
 from egress.streams.rendition import Rendition
@@ -18,10 +20,12 @@ from egress.streams.rendition import Rendition
 CallUrl = Callable[[str, Rendition], Target]
 CALLERS: Final[Mapping[str, Callable[[TargetContext], CallUrl]]] = {
     srt_address.SCHEME: lambda context: SrtCalls(context).call,
+    **dict.fromkeys(RTMP_SCHEMES, lambda context: RtmpCalls(context).call),
 }
 # What of an address people are shown.
 _SHOWN: Final[Mapping[str, Callable[[str], str]]] = {
     srt_address.SCHEME: lambda url: srt_address.parse(url).shown,
+    **dict.fromkeys(RTMP_SCHEMES, shown_url),
 }
 
 

@@ -27,6 +27,7 @@ SOCKET: Final = "sound"
 MAX_BYTES: Final = 256 * 1024
 MAX_LINKS: Final = 64
 MAX_STREAMS: Final = 500
+MAX_PACKETS: Final = 100  # a message
 READS: Final = 16  # messages a turn of the loop
 FORGET_S: Final = 10.0  # a stream without frames
 
@@ -132,15 +133,16 @@ class SoundService:
         made = coder.code(frames)
         self._counters["packets"] += len(made)
         self._counters["frames not decoded"] += coder.undecoded - before
-        if not made:
-            return
-        times, packets = zip(*made, strict=True)
-        try:
-            link.send(encode(SoundPackets(frames.stream, frames.form, times, packets)))
-        except (BlockingIOError, InterruptedError):
-            self._counters["packets dropped"] += len(made)
-        except OSError:
-            self._lose(link)
+        # Frames of Opus may be long: what a message of them becomes would not fit into one.
+        for begin in range(0, len(made), MAX_PACKETS):
+            times, packets = zip(*made[begin : begin + MAX_PACKETS], strict=True)
+            try:
+                link.send(encode(SoundPackets(frames.stream, frames.form, times, packets)))
+            except (BlockingIOError, InterruptedError):
+                self._counters["packets dropped"] += len(packets)
+            except OSError:
+                self._lose(link)
+                return
 
     def _coder(self, link: socket.socket, frames: SoundFrames) -> Coder | None:
         now, key = time.monotonic(), (link, frames.stream, frames.form)

@@ -357,7 +357,6 @@ class Stream:
             rendition = self.renditions.get(name) or self._make_rendition(name)
             rendition.audio_hold_s = self.template.audio_hold_ms / 1000
             rendition.flush_s = self.template.flush_ms / 1000
-            rendition.rest_sound_ms = self.template.gop_ms + REST_SOUND_MS
         return gone
 
     def _make_rendition(self, name: str) -> Rendition:
@@ -374,6 +373,7 @@ class Stream:
             keeps_last=self._keeps_last,
         )
         self.has_new_renditions = True
+        rendition.rest_sound_ms = self.template.gop_ms + REST_SOUND_MS
         rendition.begin(self._publisher)
         headers = self._absent.pop(name, None)
         if headers is not None:

@@ -278,6 +278,23 @@ def test_renditions_that_a_placement_has_no_more_are_gone() -> None:
     assert output.stream.stale == 1
 
 
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_the_sound_before_the_first_picture_of_one_that_rested_comes_with_it(
+    is_announced: bool,
+) -> None:
+    """Whether its worker or its ingest was the first to tell of it."""
+    output = Output(("720p",) if is_announced else ())
+    message, payloads = rendition_open("720p")
+    output.take((replace(message, is_resting=True), payloads))
+    output.stream.open(stream_open(renditions=("720p",)), 0.0)
+    output.take(shared(*map(audio_tag, range(0, 3_000, 20))))
+    output.stream.renditions["720p"].advance(60.0)
+    output.take(rendition_open("720p"), tags(0, key_tag(2_000), rendition="720p"))
+    output.take(tags(1, inter_tag(2_040), rendition="720p"))
+    words = output.words("720p")
+    assert words[words.index("v2000") :] == ["v2000", "a2020", "a2040", "v2040"]
+
+
 def comes_back(*meanwhile: Sent, first_number: int) -> Output:
     """720p begins, is gone by its ingest's word, and is announced again; then come pictures."""
     output = Output()

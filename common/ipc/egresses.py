@@ -87,9 +87,12 @@ class Egresses:
         self._follow_routes()
 
     def send(self, rendition: Rendition, frames: Frames) -> None:
-        """Send what opens or ends the rendition."""
+        """Send what opens or ends the rendition, at once, or with what is gathered."""
         for egress in self._subscribed(rendition[0], rendition[2]):
-            self._send(egress, rendition, frames, is_start=True)
+            batched = self._batch is not None
+            if self._batch is not None:
+                self._batch.add(egress)
+            self._send(egress, rendition, frames, is_start=True, batched=batched)
 
     def send_tags(self, rendition: Rendition, frames: Frames, *, is_start: bool) -> None:
         """Send tags, at once where somebody plays them; `is_start`: they begin with a keyframe."""
@@ -101,7 +104,7 @@ class Egresses:
             self._send(egress, rendition, frames, is_start=is_start, batched=batched)
 
     def gather(self) -> None:
-        """Have the tags that follow go together, at the next `flush`: who takes them wakes once."""
+        """Have what follows go together, at the next `flush`: who takes it wakes once."""
         self._batch = set()
 
     def flush(self) -> None:

@@ -188,6 +188,21 @@ def test_who_cuts_segments_is_caught_up_with_the_last_gop() -> None:
     assert links["ipc://web"].sent == [b"last", b"gop"]
 
 
+def test_what_opens_a_rendition_goes_together_with_the_tags_that_are_gathered_behind_it() -> None:
+    egresses, links = make()
+    egresses.update([egress(0)])
+    (link,) = links.values()
+    link.watched = {"360p"}
+    egresses.gather()
+    egresses.send(RENDITION, [b"opening"])
+    egresses.send_tags(RENDITION, [b"gop"], is_start=True)
+    assert (link.lazy, link.flushed) == ([b"opening", b"gop"], [])
+    egresses.flush()
+    assert link.flushed == [2]
+    egresses.send(RENDITION, [b"alone"])
+    assert (link.sent[-1], link.lazy[-1]) == (b"alone", b"gop")
+
+
 def test_what_is_gathered_goes_together_to_those_who_have_players_of_it() -> None:
     egresses, links = make()
     egresses.route(EVERYWHERE)

@@ -17,7 +17,7 @@ def published(document: Mapping[str, Any], *, shows_keys: bool) -> Json:
     """The document as one reader sees it."""
     hidden: dict[str, str] = {}  # APP/KEY, by what stands in its place
     if not shows_keys:
-        for part in ("streams", "decisions", "kicked", "remotes"):
+        for part in ("streams", "decisions", "kicked", "pulls"):
             for entry in document.get(part, ()):
                 name = f"{entry['app']}/{entry['key']}"
                 if entry.get("is_key_secret", True):
@@ -31,7 +31,7 @@ def published(document: Mapping[str, Any], *, shows_keys: bool) -> Json:
         "streams": [_named(entry, hidden) for entry in document["streams"]],
         "decisions": [_named(entry, hidden) for entry in document["decisions"]],
         "kicked": [_named(entry, hidden) for entry in document["kicked"]],
-        "remotes": [_named(entry, hidden) for entry in document.get("remotes", ())],
+        "pulls": [_named(entry, hidden) for entry in document.get("pulls", ())],
         "bans": [
             ban | {"target": hidden.get(ban["target"], ban["target"])} for ban in document["bans"]
         ],

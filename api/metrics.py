@@ -181,6 +181,7 @@ METRICS: Final = (
         "time), sent, sent again, given up.",
         "what",
     ),
+    _metric("pulls", "Streams that are fetched from other servers.", "state"),
     _metric("pushes", "Renditions on their way to others' servers.", "state"),
     # one stream
     _metric(
@@ -386,7 +387,7 @@ _LINKS: Final = {
 }
 
 
-_PUSHED: Final = "push "
+_STATES: Final = {"pull": "pulls", "push": "pushes"}  # of kinds whose counters are by state
 
 
 def _add_protocols(found: _Samples, figures: FarmFigures) -> None:
@@ -397,10 +398,11 @@ def _add_protocols(found: _Samples, figures: FarmFigures) -> None:
             publishing = child.counters.get("connections", 0) - watching
             found.add("srt_callers", publishing, role="publish")
             found.add("srt_callers", watching, role="watch")
-        elif child.kind == "push":
+        elif child.kind in _STATES:
             for name, count in child.counters.items():
-                if name.startswith(_PUSHED):
-                    found.add("pushes", count, state=name.removeprefix(_PUSHED))
+                if name.startswith(f"{child.kind} "):
+                    state = name.removeprefix(f"{child.kind} ")
+                    found.add(_STATES[child.kind], count, state=state)
 
 
 def _add_cluster(found: _Samples, figures: FarmFigures) -> None:

@@ -175,10 +175,10 @@ READS: Final = (
         schemas.listing("refusals", schemas.REFUSAL),
     ),
     _read(
-        "remotes",
-        "/remotes",
-        "Streams that are fetched from other servers, or sent to them.",
-        schemas.listing("remotes", schemas.REMOTE),
+        "pulls",
+        "/pulls",
+        "Streams that are fetched from other servers.",
+        schemas.listing("pulls", schemas.PULL),
     ),
     _read("bans", "/bans", "Who is kept out.", schemas.listing("bans", schemas.BAN)),
     _read(

@@ -70,7 +70,7 @@ _LISTS: Final = {
     "decisions",
     "bans",
     "kicked",
-    "remotes",
+    "pulls",
     "now_unix",
 }
 
@@ -82,7 +82,7 @@ def _status(reading: Reading, _: Parameters) -> Json:
 
 
 def _overview(reading: Reading, parameters: Parameters) -> Json:
-    names = ("streams", "devices", "supervisor", "children", "refusals", "bans", "remotes")
+    names = ("streams", "devices", "supervisor", "children", "refusals", "bans", "pulls")
     lists = {name: reading.published[name] for name in names}
     return _status(reading, parameters) | lists | {"kicks": reading.published["kicked"]}
 
@@ -149,6 +149,6 @@ _ANSWERS: Final[dict[str, Callable[[Reading, Parameters], Json]]] = {
     "children": _children,
     "refusals": _part("refusals"),
     "bans": _part("bans"),
-    "remotes": _part("remotes"),
+    "pulls": _part("pulls"),
     "kicks": _part("kicked", "kicks"),
 }

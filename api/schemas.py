@@ -232,15 +232,13 @@ BAN: Final = form(
 KICK: Final = form(
     "A stream that is kept out.", id=TEXT, app=TEXT, key=nullable(TEXT), for_s=NUMBER
 )
-REMOTE: Final = form(
-    "A stream that is fetched from another server, or sent to one.",
+PULL: Final = form(
+    "A stream that is fetched from another server.",
     id=TEXT,
     app=TEXT,
     key=nullable(TEXT),
     is_key_secret=TRUTH,
-    direction={"type": "string", "enum": ["pull", "push"]},
     url=TEXT,  # as people may see it
-    rendition=TEXT,  # that is pushed
     state={"type": "string", "enum": [state.value for state in RemoteState]},
     since_unix=NUMBER,
     reason=TEXT,
@@ -297,11 +295,11 @@ OVERVIEW: Final = STATUS | {
         "refusals": array(REFUSAL),
         "bans": array(BAN),
         "kicks": array(KICK),
-        "remotes": array(REMOTE),
+        "pulls": array(PULL),
     },
     "required": [
         *STATUS["required"],
-        *("streams", "devices", "supervisor", "children", "refusals", "bans", "kicks", "remotes"),
+        *("streams", "devices", "supervisor", "children", "refusals", "bans", "kicks", "pulls"),
     ],
 }
 

@@ -107,7 +107,7 @@ class Heartbeat:
     # Of the frame path since the process began, by stage, or "encode:720p". Empty: as before.
     delays: dict[str, DelayCounts] = field(default_factory=dict)
     served_last: tuple[ServedStatus, ...] = ()  # streams that have ended since the last one
-    remotes: tuple[RemoteStatus, ...] = ()  # pull, push
+    remotes: tuple[RemoteStatus, ...] = ()  # pull
 
 
 @message("fatal")

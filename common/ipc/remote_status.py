@@ -10,19 +10,18 @@ class RemoteState(StrEnum):
     """How far a connection to another server is."""
 
     CONNECTING = "connecting"
-    WAITING = "waiting"  # until it is tried again; or, of what is pushed, for pictures
+    WAITING = "waiting"  # until it is tried again
     RUNNING = "running"
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteStatus:
-    """A stream that is fetched from another server, or sent to one."""
+    """A stream that is fetched from another server."""
 
     stream_id: StreamId
     url: str  # as people may see it (`common.config.remote_url`)
     state: RemoteState
     since_unix: float  # of this state
-    rendition: str = ""  # that is sent; "": the stream is fetched
     reason: str = ""  # why it is not running, or why it ended the last time
     attempts: int = 0  # connections that were tried …
     connected: int = 0  # … and those that came to run

@@ -48,8 +48,8 @@ class PullService:
     def heartbeat(self) -> Heartbeat:
         pullers = [puller for puller, _ in self._pulls.values()]
         statuses = tuple(puller.status for puller in pullers)
-        counters = {
-            "pulled": sum(status.state is RemoteState.RUNNING for status in statuses),
+        states = [status.state for status in statuses]
+        counters = {f"pull {state}": states.count(state) for state in RemoteState} | {
             "attempts": sum(status.attempts for status in statuses),
             "connected": sum(status.connected for status in statuses),
             "not taken": sum(puller.skipped for puller in pullers),

@@ -66,6 +66,7 @@ def with_protocols(figures: FarmFigures) -> FarmFigures:
     children = [
         ChildFigures("srt:0", "srt", "b1", True, 0, 1, 0.0, packets, []),
         ChildFigures("push:0", "push", "b2", True, 0, 1, 0.0, pushes, []),
+        ChildFigures("pull:0", "pull", "b3", True, 0, 1, 0.0, {"pull running": 4}, []),
     ]
     return figures._replace(children=[*figures.children, *children])
 
@@ -78,6 +79,7 @@ def test_who_calls_by_srt_and_who_is_called(whole: Any) -> None:
     assert value(found, "srt_packets_total", what="sent again") == 4
     assert value(found, "pushes", state="sending") == 2
     assert value(found, "pushes", state="retrying") == 1
+    assert value(found, "pulls", state="running") == 4
 
 
 def exposed(figures: FarmFigures, accept: str = "", **options: Any) -> tuple[str, str]:

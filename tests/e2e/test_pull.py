@@ -53,8 +53,8 @@ def test_what_is_configured_is_fetched_and_what_is_not_there_is_tried_again(
         recording = record(farm.url("door", "240p"), enough=frames(30))
         assert not recording.decode_error
         assert recording.number_steps(SPEC.frames) == {1}, "nothing is missing, nothing is twice"
-        until(lambda: len(farm.status()["remotes"]) == 2, what="both are shown")
-        door, there = farm.status()["remotes"]
+        until(lambda: len(farm.status()["pulls"]) == 2, what="both are shown")
+        door, there = farm.status()["pulls"]
         assert (door["key"], door["state"], door["connected"]) == ("door", "running", 1)
         assert (there["key"], there["connected"]) == ("nobody", 0)
         assert there["reason"] == "no connection: Connection refused"

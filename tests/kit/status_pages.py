@@ -167,7 +167,7 @@ def farm_document(streams: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
         "no_room": "",
         "kicked": [],
         "bans": [],
-        "remotes": [],
+        "pulls": [],
         "refused": {},
         "refusals": [],
         "decisions": [],

@@ -104,7 +104,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
             | {"pushes": [push_row(push) for push in pushes.get(stream.stream_id, ())]}
             for stream in state.streams.values()
         ],
-        "remotes": remote_rows(farm),
+        "pulls": remote_rows(farm),
         "waiting": state.waiting(),
         "queued": farm.admission.queued,
         "closed": farm.admission.closed,

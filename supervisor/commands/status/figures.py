@@ -58,7 +58,7 @@ STAGES: Final = frozenset(
 )
 TOTAL: Final = "total:"
 COUNTING: Final = frozenset(
-    {"hooks", "cluster", "relay", "srt", "push"}
+    {"hooks", "cluster", "relay", "srt", "pull", "push"}
 )  # kinds whose own counters are metrics
 
 

@@ -1,4 +1,4 @@
-"""What status says of streams that are fetched from other servers, or sent to them. Pure."""
+"""What status says of streams that are fetched from other servers. Pure."""
 
 from dataclasses import asdict
 from typing import Any
@@ -23,8 +23,8 @@ def remote_rows(farm: Farm) -> list[Json]:
     return [_row(farm, remote) for remote in sorted(found, key=_order)]
 
 
-def _order(remote: RemoteStatus) -> tuple[str, str, str]:
-    return remote.stream_id, remote.rendition, remote.url
+def _order(remote: RemoteStatus) -> tuple[str, str]:
+    return remote.stream_id, remote.url
 
 
 def _row(farm: Farm, remote: RemoteStatus) -> Json:
@@ -35,7 +35,6 @@ def _row(farm: Farm, remote: RemoteStatus) -> Json:
         "app": app,
         "key": key,
         "is_key_secret": is_key_secret(farm.state.settings, remote.stream_id),
-        "direction": "push" if remote.rendition else "pull",
         **facts,
         "state": remote.state.value,
     }
@@ -47,7 +46,7 @@ def remote_lines(rows: list[Json], now_unix: float, width: int) -> list[Line]:
         return []
     columns = (
         Column("stream"),
-        Column("from, to"),
+        Column("from"),
         Column("state"),
         Column("for", is_number=True),
         Column("connected", is_number=True),
@@ -56,7 +55,7 @@ def remote_lines(rows: list[Json], now_unix: float, width: int) -> list[Line]:
     lines = [
         Row(
             (
-                name_of(row) + (f"/{row['rendition']}" if row["rendition"] else ""),
+                name_of(row),
                 row["url"],
                 Span(row["state"], _STYLES.get(row["state"], "red")),
                 duration(now_unix - row["since_unix"]),
@@ -66,4 +65,4 @@ def remote_lines(rows: list[Json], now_unix: float, width: int) -> list[Line]:
         )
         for row in rows
     ]
-    return [(), (Span("Other servers", "bold"),), *table(columns, lines, width)]
+    return [(), (Span("Pulled", "bold"),), *table(columns, lines, width)]

@@ -119,7 +119,7 @@ def _page(status: Json, now_unix: float, width: int, shown: Shown) -> Page:
     top = [*_head(status, now_unix, width), *_devices(status, width), *_notes(status, width)]
     bottom = [
         *_processes(status, width),
-        *remote_lines(status.get("remotes", []), now_unix, width),
+        *remote_lines(status.get("pulls", []), now_unix, width),
         *_refusals(status["refusals"], width, is_all=shown.renditions or False),
         *_decisions(status["decisions"], width),
     ]

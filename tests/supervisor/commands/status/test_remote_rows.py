@@ -17,20 +17,20 @@ DOOR = RemoteStatus(
     connected=1,
     retry_unix=2_004.0,
 )
-SENT = RemoteStatus(
-    StreamId("live/cam"), "rtmp://h/app/…", RemoteState.RUNNING, 1_000.0, "720p", "", 1, 1, 99
+STUDIO = RemoteStatus(
+    StreamId("live/cam"), "rtmp://h/app/…", RemoteState.RUNNING, 1_000.0, "", 1, 1, 99
 )
 
 
-def test_what_is_fetched_and_what_is_sent_stand_by_stream(rig: Rig) -> None:
-    rig.beat(INGEST0, remotes=(DOOR, SENT))
+def test_what_is_fetched_stands_by_stream(rig: Rig) -> None:
+    rig.beat(INGEST0, remotes=(DOOR, STUDIO))
     first, second = remote_rows(rig.farm)
-    assert (first["key"], first["direction"], first["rendition"]) == ("cam", "push", "720p")
-    assert (second["key"], second["direction"], second["state"]) == ("door", "pull", "waiting")
+    assert (first["key"], first["state"]) == ("cam", "running")
+    assert (second["key"], second["state"]) == ("door", "waiting")
     assert second["reason"] == "Connection refused"
     lines = [plain(line) for line in remote_lines([first, second], 2_000.0, 120)]
-    assert lines[:2] == ["", "Other servers"]
-    assert "live/cam/720p" in lines[3]
+    assert lines[:2] == ["", "Pulled"]
+    assert "live/cam" in lines[3]
     assert "Connection refused" in lines[4]
     assert "1 of 3" in lines[4]
 

@@ -1,4 +1,4 @@
-"""Which payload types of an offer fit what tfarm sends and takes: H.264 and Opus. Pure."""
+"""Which payload types of an offer fit what tfarm sends and takes: H.264, AV1 and Opus. Pure."""
 
 from typing import Final
 
@@ -29,6 +29,25 @@ def h264_near(media: Media, profile: str) -> Codec | None:
     return by_profile.get(profile) or by_profile.get(BASELINE) or (fit[0] if fit else None)
 
 
+def av1_of(media: Media) -> Codec | None:
+    """Its payload type of AV1's Main profile."""
+    fit = [codec for codec in media.named("AV1") if codec.clock == CLOCK_HZ]
+    return next((one for one in fit if one.parameters.get("profile", "0") == "0"), None)
+
+
+def av1_lines(codec: Codec, rtx: Codec | None, feedback: tuple[str, ...]) -> list[str]:
+    """The attributes of AV1, with such feedback as both ends know."""
+    parameters = [
+        f"{name}={codec.parameters[name]}"
+        for name in ("level-idx", "profile", "tier")
+        if codec.parameters.get(name, "").isdigit()
+    ]
+    lines = [f"a=rtpmap:{codec.payload_type} AV1/{CLOCK_HZ}"]
+    if parameters:
+        lines.append(f"a=fmtp:{codec.payload_type} {';'.join(parameters)}")
+    return lines + _helping(codec, rtx, feedback)
+
+
 def rtx_of(media: Media, codec: Codec) -> Codec | None:
     """The payload type that repeats another's packets (RFC 4588)."""
     wanted = str(codec.payload_type)
@@ -55,7 +74,13 @@ def h264_lines(codec: Codec, rtx: Codec | None, feedback: tuple[str, ...]) -> li
         f"a=rtpmap:{number} H264/{CLOCK_HZ}",
         f"a=fmtp:{number} level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={level}",
     ]
-    lines += [f"a=rtcp-fb:{number} {one}" for one in feedback if one in codec.feedback]
+    return lines + _helping(codec, rtx, feedback)
+
+
+def _helping(codec: Codec, rtx: Codec | None, feedback: tuple[str, ...]) -> list[str]:
+    """What is reported of a codec's packets, and how they are repeated."""
+    number = codec.payload_type
+    lines = [f"a=rtcp-fb:{number} {one}" for one in feedback if one in codec.feedback]
     if rtx is not None:
         again = rtx.payload_type
         lines += [f"a=rtpmap:{again} rtx/{CLOCK_HZ}", f"a=fmtp:{again} apt={number}"]

@@ -1,7 +1,8 @@
 """The answer to a viewer's offer: what is sent, and where it is asked for. Pure.
 
-- Pictures are H.264 with packetization-mode 1, chosen among what the viewer offers before anything
-  is said: the payload type that is answered is the one that is sent.
+- Pictures are H.264 with packetization-mode 1, or AV1 where the rendition is that, chosen among
+  what the viewer offers before anything is said: the payload type that is answered is the one that
+  is sent.
 - One section of pictures and one of sound are taken, both `sendonly`.
 """
 
@@ -9,9 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from common.errors import OfferUnfit
+from common.media.units import VideoCodec
 from common.webrtc import description
 from common.webrtc.codecs import (
     BASELINE,
+    av1_lines,
+    av1_of,
     h264_lines,
     h264_near,
     names_of,
@@ -57,21 +61,26 @@ class Ours:
     audio_ssrc: int
 
 
-def choose(offer: Offer, profile: str = BASELINE) -> Chosen:
-    """Choose what is sent; `profile`: profile_idc of the stream in hex. Raises OfferUnfit."""
+def choose(offer: Offer, profile: str = BASELINE, video: VideoCodec = VideoCodec.H264) -> Chosen:
+    """Choose what is sent; `profile`: profile_idc of H.264 in hex. Raises OfferUnfit."""
+
+    def fitting(media: Media) -> Codec | None:
+        return av1_of(media) if video is VideoCodec.AV1 else h264_near(media, profile)
+
     videos = [one for one in offer.media if one.kind == "video" and one.may_receive]
     if not videos:
         raise OfferUnfit("the offer does not ask for video: it needs a recvonly section of it")
     if not any(one.protocol in PROTOCOLS for one in videos):
         raise OfferUnfit(f"video by {videos[0].protocol}: UDP/TLS/RTP/SAVPF is needed")
     for media in videos:
-        codec = h264_near(media, profile)
+        codec = fitting(media)
         if codec is not None and media.is_muxed:
             return Chosen(Track(media, codec, rtx_of(media, codec)), _sound(offer))
-    if any(h264_near(media, profile) for media in videos):
+    if any(map(fitting, videos)):
         raise OfferUnfit("the offer is without rtcp-mux: all here goes by one port")
     what = names_of(videos) or "nothing that is known"
-    raise OfferUnfit(f"the stream is H.264 with packetization-mode=1, and the offer has {what}")
+    mode = " with packetization-mode=1" if video is VideoCodec.H264 else ""
+    raise OfferUnfit(f"the stream is {video.label}{mode}, and the offer has {what}")
 
 
 def _sound(offer: Offer) -> Track | None:
@@ -93,7 +102,8 @@ def write(offer: Offer, chosen: Chosen, ours: Ours) -> str:
 
 def _video(track: Track, ours: Ours) -> Section:
     types, ssrcs = [track.payload_type], [ours.video_ssrc]
-    lines = h264_lines(track.codec, track.rtx, _FEEDBACK)
+    lines_of = av1_lines if track.codec.name == VideoCodec.AV1.label else h264_lines
+    lines = lines_of(track.codec, track.rtx, _FEEDBACK)
     if track.rtx is not None:
         types.append(track.rtx.payload_type)
         ssrcs.append(ours.rtx_ssrc)

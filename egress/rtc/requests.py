@@ -122,9 +122,9 @@ class WhepRequests:
         port = self._sessions.port
         bound = port.address if port is not None else ("", 0)
         addresses = candidate_addresses(self._settings.webrtc.addresses, bound, request.server_host)
-        chosen = answer.choose(
-            read, session.viewer.channel.profile if session.viewer.channel else ""
-        )
+        channel = session.viewer.channel
+        known = (channel.profile, channel.codec) if channel is not None else ()
+        chosen = answer.choose(read, *known)
         text = answer.write(read, chosen, session.ours(addresses))
         return WhepAnswer(CREATED, text, session.name)
 
@@ -145,7 +145,7 @@ class WhepRequests:
         channel = self._channels.get(admitted.rendition)
         session = Session(
             read,
-            answer.choose(read, channel.profile),
+            answer.choose(read, channel.profile, channel.codec),
             self._sessions.certificate,
             self._sessions,
             request.address,

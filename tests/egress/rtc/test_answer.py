@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import OfferUnfit, SdpError
+from common.media.units import VideoCodec
 from common.webrtc import offer
 from common.webrtc.description import End
 from egress.rtc import answer
@@ -52,6 +53,19 @@ def test_the_answer_to_chromium():
     assert "a=rtcp-fb:102 transport-cc" not in video
     assert audio[0] == "audio 9 UDP/TLS/RTP/SAVPF 111"
     assert any("stereo=1" in line for line in audio)
+
+
+def test_av1_is_sent_where_the_rendition_is_that_and_the_viewer_takes_it():
+    read = offer.parse(CHROMIUM)
+    chosen = answer.choose(read, "", VideoCodec.AV1)
+    assert chosen.video.codec.name == "AV1"
+    video, _ = sections(answer.write(read, chosen, OURS))
+    number = chosen.video.payload_type
+    assert f"a=rtpmap:{number} AV1/90000" in video
+    assert any(line.startswith(f"a=fmtp:{number} ") and "profile=0" in line for line in video)
+    assert f"a=rtcp-fb:{number} nack pli" in video
+    with pytest.raises(OfferUnfit, match="the stream is AV1, and the offer has"):
+        answer.choose(offer.parse(CHROMIUM.replace(" AV1/", " XV1/")), "", VideoCodec.AV1)
 
 
 def test_who_waits_for_dtls_is_called():

@@ -1,10 +1,15 @@
 """A rendition as packets: made once, and only of what browsers play."""
 
+from common.codecs.table import VIDEO_CODECS
 from common.flv.audio import aac_frame
+from common.flv.video import picture_body, video_header_body
+from common.ipc.media_messages import KEY, TagHeader
+from common.media.units import VideoCodec
 from common.rtp.history import Frame
 from egress.rtc.channel import B_FRAMES, Channel, Channels
 from egress.streams.tag import AUDIO, Tag
-from tests.kit.egress import made_tag
+from tests.kit.coded_video import CodedSpec, CodedVideo, coded_video
+from tests.kit.egress import egress_rendition, made_tag, tag
 from tests.kit.rtc_viewer import STEP_MS, PictureFeed
 
 
@@ -98,3 +103,37 @@ def test_an_end_is_told_and_a_channel_is_forgotten_with_its_last_viewer():
     channel.join(sink)
     channel.remove(sink)
     assert list(channels) == []
+
+
+def test_what_is_known_of_a_rendition_is_known_before_its_first_viewer():
+    """His answer says the payload type, and what he is sent has it."""
+    feed = PictureFeed()
+    feed.next()
+    assert Channel(feed.rendition).profile == "64"
+
+
+def header(made: CodedVideo) -> bytes:
+    return video_header_body(VIDEO_CODECS[made.spec.codec].parse_config(made.record))
+
+
+def test_pictures_of_av1_are_packets_and_other_codecs_are_not():
+    made = coded_video(CodedSpec(VideoCodec.AV1, 320, 180, frames=4, gop=2))
+    hevc = coded_video(CodedSpec(VideoCodec.H265, 320, 180, frames=1))
+    rendition = egress_rendition()
+    rendition.open(b"", header(made), 0)
+    channel, sink = Channel(rendition), Sink()
+
+    def take(number: int, codec: VideoCodec, data: bytes, is_key: bool) -> None:
+        entry = TagHeader(9, codec, number * STEP_MS, 0, KEY if is_key else 0, 0.0)
+        rendition.tags(number, [tag((entry, picture_body(codec, data, is_key)))], 0.0)
+        rendition.flush()
+
+    for number, unit in enumerate(made.units):
+        take(number, VideoCodec.AV1, unit.data, unit.is_key)
+        channel.join(sink)
+    assert channel.codec is VideoCodec.AV1
+    assert [frame.is_key for frame in channel.history.since_key()] == [True, False]
+    assert sink.frames[-2].payloads[0][0] & 0x08, "a coded video sequence begins"
+    rendition.open(b"", header(hevc), 4)
+    take(4, VideoCodec.H265, hevc.units[0].data, True)
+    assert "it is HEVC" in sink.ended

@@ -307,11 +307,14 @@ def _of_rendition(rendition: Rendition, path: str) -> Iterator[Conflict]:
         if rendition.bitrate_bps > MAX_AV1_BPS:
             words = f'must be at most {MAX_AV1_BPS // 1_000_000}M with codec = "av1"'
             yield Conflict(f"{path}.bitrate", words, at_codec)
+    if rendition.quality is not None and rendition.rate_control is not RateControl.QUALITY:
+        yield Conflict(f"{path}.quality", 'is for rc = "quality"', (f"{path}.rc",))
     if rendition.maxrate_bps is None:
         return
     at, others = f"{path}.maxrate", (f"{path}.rc", f"{path}.bitrate")
-    if rendition.rate_control is RateControl.CBR:
-        yield Conflict(at, 'is for rc = "vbr"; with "cbr" the bitrate is the most', others[:1])
+    if rendition.rate_control is not RateControl.VBR:
+        words = f'is for rc = "vbr"; with "{rendition.rate_control}" the bitrate is the most'
+        yield Conflict(at, words, others[:1])
     elif rendition.maxrate_bps < rendition.bitrate_bps:
         yield Conflict(at, "must be at least the bitrate", others)
 

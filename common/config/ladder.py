@@ -40,11 +40,15 @@ class AwayPicture(StrEnum):
     NONE = "none"
 
 
+DEFAULT_QUALITY = 23.0  # x264's own
+
+
 class RateControl(StrEnum):
-    """How an encoder keeps a rendition's bitrate."""
+    """What an encoder spends on a rendition's pictures."""
 
     CBR = "cbr"  # the bitrate is the most too
     VBR = "vbr"  # the bitrate on average, `peak_bps` at most
+    QUALITY = "quality"  # what they need to look so good, the bitrate at most
 
 
 class MadeWhen(StrEnum):
@@ -89,6 +93,7 @@ class Rendition:
     fit: RenditionFit | None = None  # None: as the template
     codec: VideoCodec = VideoCodec.H264  # of RENDITION_CODECS
     when: MadeWhen | None = None  # None: as the template
+    quality: float | None = None  # of QUALITY: x264's CRF or NVENC's CQ; None: DEFAULT_QUALITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +207,19 @@ class RenditionFormat:
     rate_control: RateControl = RateControl.CBR
     maxrate_bps: int | None = None
     codec: VideoCodec = VideoCodec.H264
+    quality: float | None = None
+
+    @property
+    def target_quality(self) -> float | None:
+        """What is aimed at, as CRF or CQ; None: the bitrate is."""
+        if self.rate_control is not RateControl.QUALITY:
+            return None
+        return DEFAULT_QUALITY if self.quality is None else self.quality
 
     @property
     def peak_bps(self) -> int:
         """The most that the VBV lets through."""
-        if self.rate_control is RateControl.CBR:
+        if self.rate_control is not RateControl.VBR:
             return self.bitrate_bps
         return self.bitrate_bps * 3 // 2 if self.maxrate_bps is None else self.maxrate_bps
 
@@ -383,6 +396,7 @@ def _fitted(
         rate_control=rendition.rate_control,
         maxrate_bps=None if maxrate is None else _bitrate(maxrate, share),
         codec=rendition.codec,
+        quality=rendition.quality,
     )
 
 

@@ -11,6 +11,7 @@ from common.config.hooks import Hooks
 from common.config.key_values import StreamKey, digest
 from common.config.keys import Holds, Table, key, needed, tables
 from common.config.ladder import (
+    DEFAULT_QUALITY,
     RENDITION_CODECS,
     SOURCE,
     AwayPicture,
@@ -67,7 +68,8 @@ class RenditionTable(Table):
     title: ClassVar[str] = ""
     schema_rules: ClassVar[Json] = {
         "dependentSchemas": {
-            "maxrate": {"properties": {"rc": {"const": "vbr"}}, "required": ["rc"]}
+            "maxrate": {"properties": {"rc": {"const": "vbr"}}, "required": ["rc"]},
+            "quality": {"properties": {"rc": {"const": "quality"}}, "required": ["rc"]},
         }
     }
 
@@ -126,8 +128,18 @@ class RenditionTable(Table):
         Rendition,
         "rate_control",
         'rate control: `"cbr"` holds the bitrate; `"vbr"` holds it on average and may spend up to '
-        "`maxrate`",
+        "`maxrate`; "
+        '`"quality"` spends what the picture needs, and the bitrate at most',
         NEW_STREAMS,
+    )
+    quality: Annotated[float, Number(10, 45)] = key(
+        Rendition,
+        "quality",
+        'with `rc = "quality"`: how good, as CRF of x264 and x265, or CQ of NVENC, counts: less is '
+        "better; six less take twice as much",
+        NEW_STREAMS,
+        default=f"{DEFAULT_QUALITY:g}",
+        example=23,
     )
     maxrate: Annotated[int, Bitrate(16_000, 400_000_000)] = key(
         Rendition,

@@ -178,6 +178,8 @@ width = 320
 height = 180
 fps = "source"
 bitrate = 200000
+rc = "quality"
+quality = 30
 [[templates.live.renditions]]
 name = "hevc"
 width = 320

@@ -321,6 +321,7 @@ def test_a_source_that_stands_in_for_a_larger_rendition_gets_bits_by_its_pixels(
         (RateControl.CBR, None, 1_000_000),
         (RateControl.VBR, None, 1_500_000),
         (RateControl.VBR, 4_000_000, 4_000_000),
+        (RateControl.QUALITY, None, 1_000_000),
     ],
 )
 def test_the_peak_of_a_rendition_follows_its_rate_control(

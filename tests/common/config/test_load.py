@@ -170,7 +170,9 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
             RenditionFit.SHORT_SIDE,
             when=MadeWhen.ALWAYS,
         ),
-        Rendition("small", 320, 180, 200_000, None),
+        Rendition(
+            *("small", 320, 180, 200_000, None), rate_control=RateControl.QUALITY, quality=30
+        ),
         Rendition("hevc", 320, 180, 200_000, codec=VideoCodec.H265),
     )
     assert live.limits == StreamLimits((3840, 2160), 60, 50_000_000, 5, 43_200.0, 3, 200)
@@ -421,6 +423,21 @@ FAULTS = [
     (RENDITION + 'rc = "abr"', "templates.live.renditions[0].rc", '"cbr", "vbr"'),
     (RENDITION + 'codec = "vp9"', "templates.live.renditions[0].codec", '"h264", "h265", "av1"'),
     (RENDITION + 'codec = "h265"', "templates.live.renditions", 'one with codec = "h264"'),
+    (
+        RENDITION + "quality = 23",
+        "templates.live.renditions[0].quality",
+        'is for rc = "quality"',
+    ),
+    (
+        RENDITION + 'rc = "quality"\nmaxrate = "4M"',
+        "templates.live.renditions[0].maxrate",
+        'is for rc = "vbr"',
+    ),
+    (
+        RENDITION + 'rc = "quality"\nquality = 5',
+        "templates.live.renditions[0].quality",
+        "between 10 and 45",
+    ),
     (
         RENDITION + OF_AV1 + 'rc = "vbr"',
         "templates.live.renditions[1].rc",

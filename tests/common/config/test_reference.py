@@ -56,6 +56,7 @@ def test_the_sample_gives_the_default_settings() -> None:
 
 def test_what_the_sample_leaves_out_can_be_taken_in() -> None:
     text = re.sub(r"(?m)^#(?=\w+ = |\[)", "", sample()).replace('rc = "cbr"', 'rc = "vbr"', 1)
+    text = re.sub(r"(?m)^quality = .*\n", "", text)  # it is for another kind of rate control
     assert text.count("\n#\n") == 1  # what is left of comments is words
     found = config.parse(tomllib.loads(text))
     assert found.software.workers == 2

@@ -78,7 +78,7 @@ FIELDS = {
     PushRule: "url rendition keys",
     Rendition: (
         "name width height bitrate_bps fps profile preset vbv_ms cost rate_control maxrate_bps fit "
-        "codec when"
+        "codec when quality"
     ),
 }
 

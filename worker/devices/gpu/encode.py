@@ -214,7 +214,6 @@ def _make(rendition: RenditionFormat, pictures: PictureFormat, fps: Fraction) ->
     codec.time_base = _MILLISECONDS
     codec.framerate = fps
     codec.sample_aspect_ratio = Fraction(1)
-    codec.bit_rate = rendition.bitrate_bps
     codec.color_range = 2 if pictures.full_range else 1
     codec.colorspace = pictures.colour_matrix
     codec.color_primaries = pictures.colour_primaries

@@ -49,23 +49,33 @@ def encoder_options(rendition: RenditionFormat, fps: Fraction) -> dict[str, str]
     so that a source a little faster than said gets none in between.
     """
     gop = max(1, round(rendition.gop_ms * fps / 1000))
-    return _OWN[rendition.codec](rendition) | {
-        "preset": rendition.preset,
-        "tune": "ull",
-        "rc": rendition.rate_control.value,
-        "maxrate": str(rendition.peak_bps),
-        "bufsize": str(rendition.vbv_bits),
-        "g": str(2 * gop),
-        "bf": "0",
-        "delay": "0",
-        "zerolatency": "1",
-        "rc-lookahead": "0",
-        "no-scenecut": "1",
-        "forced-idr": "1",
-        "a53cc": "0",  # captions are the session's
-        "s12m_tc": "0",
-        "extra_sei": "0",
-    }
+    return (
+        _OWN[rendition.codec](rendition)
+        | _rate(rendition)
+        | {
+            "preset": rendition.preset,
+            "tune": "ull",
+            "maxrate": str(rendition.peak_bps),
+            "bufsize": str(rendition.vbv_bits),
+            "g": str(2 * gop),
+            "bf": "0",
+            "delay": "0",
+            "zerolatency": "1",
+            "rc-lookahead": "0",
+            "no-scenecut": "1",
+            "forced-idr": "1",
+            "a53cc": "0",  # captions are the session's
+            "s12m_tc": "0",
+            "extra_sei": "0",
+        }
+    )
+
+
+def _rate(rendition: RenditionFormat) -> dict[str, str]:
+    """A target quality is a kind of VBR to NVENC, which has no bitrate then, but its peak."""
+    if rendition.target_quality is None:
+        return {"rc": rendition.rate_control.value, "b": str(rendition.bitrate_bps)}
+    return {"rc": "vbr", "cq": f"{rendition.target_quality:g}", "b": "0"}
 
 
 # What an encoder has and the others have not, or have with other values.

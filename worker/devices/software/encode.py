@@ -173,7 +173,6 @@ def _open(
     context.time_base = MILLISECONDS
     context.framerate = fps
     context.sample_aspect_ratio = Fraction(1)
-    context.bit_rate = rendition.bitrate_bps
     context.max_b_frames = 0
     context.thread_count = threads
     context.flags |= Flags.global_header

@@ -56,10 +56,13 @@ class SoftwareFormat:
 
 
 def _rate(rendition: RenditionFormat) -> dict[str, str]:
-    return {
+    bounds = {
         "maxrate": str(rendition.peak_bps),  # above the bitrate: VBR, within the VBV
         "bufsize": str(rendition.vbv_bits),
     }
+    if rendition.target_quality is None:
+        return {"b": str(rendition.bitrate_bps)} | bounds
+    return {"crf": f"{rendition.target_quality:g}"} | bounds
 
 
 def _x264(rendition: RenditionFormat, threads: int) -> dict[str, str]:

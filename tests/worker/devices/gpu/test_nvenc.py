@@ -15,7 +15,7 @@ from worker.devices.gpu.nvenc import (
 )
 from worker.devices.gpu.nvenc_units import NVENC_FORMATS
 
-GENERIC = {"maxrate", "bufsize", "g", "bf"}  # of every encoder
+GENERIC = {"b", "maxrate", "bufsize", "g", "bf"}  # of every encoder
 PLENTY, LITTLE = 10 * 1024**3, 10 * 1024**2
 OPEN = "OpenEncodeSessionEx failed: "
 
@@ -48,6 +48,16 @@ def test_rates_follow_the_rendition() -> None:
     assert (options["rc"], options["maxrate"], options["bufsize"]) == ("vbr", "3000000", "1500000")
     options = encoder_options(replace(rendition, maxrate_bps=2_500_000), Fraction(30))
     assert (options["maxrate"], options["bufsize"]) == ("2500000", "1250000")
+
+
+def test_a_quality_is_vbr_without_a_bitrate_and_with_a_peak() -> None:
+    """FFmpeg's nvenc.c: a CQ needs VBR, and a bitrate beside it would be the target."""
+    rendition = replace(
+        TEST_RENDITION, bitrate_bps=2_000_000, rate_control=RateControl.QUALITY, quality=27
+    )
+    options = encoder_options(rendition, Fraction(30))
+    assert (options["rc"], options["cq"], options["b"]) == ("vbr", "27", "0")
+    assert options["maxrate"] == "2000000"
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,34 @@ def test_vbr_spends_on_a_hard_scene_what_cbr_may_not_and_no_more_than_its_peak()
     assert held * 8 * 1.5 < free * 8 <= 1_200_000 * (2 + 0.5) * 1.1
 
 
+@pytest.mark.parametrize("codec", [VideoCodec.H264, VideoCodec.H265])
+def test_quality_spends_less_on_an_easy_scene_and_never_more_than_the_bitrate(
+    codec: VideoCodec,
+) -> None:
+    cbr = replace(RENDITION, bitrate_bps=400_000, vbv_ms=500, preset="p1", codec=codec)
+    good = replace(cbr, rate_control=RateControl.QUALITY, quality=30)
+    better = replace(good, quality=18)
+    hard = bytes_of_a_hard_scene(good)
+    assert hard * 8 <= 400_000 * (2 + 0.5) * 1.1  # two seconds, and a full buffer
+    easy = [bytes_of_a_moving_scene(rendition) for rendition in (good, better, cbr)]
+    assert easy[0] * 1.5 < easy[1]
+    assert easy[0] * 1.5 < easy[2]
+
+
+def bytes_of_a_moving_scene(rendition: RenditionFormat) -> int:
+    """Of two seconds of a picture with some detail that moves a little."""
+    machine = encoder(rendition)
+    rows = np.arange(270)[:, None]
+    size = 0
+    for index in range(60):
+        waves = 128 + 40 * np.sin((np.arange(320)[None, :] + index) / 9) * np.cos(rows / 5)
+        view = np.asarray(waves, np.uint8)
+        frame = HostFrame(VideoFrame.from_ndarray(view, format="yuv420p"), index * 33)
+        for unit in machine.encode(frame, force_idr=index == 0):
+            size += len(unit.data)
+    return size
+
+
 def test_what_x264_does_not_take_fails_with_its_reason() -> None:
     with pytest.raises(EncodeFailed, match="test"):
         encoder(replace(RENDITION, profile="nonsense"))

@@ -137,7 +137,9 @@ def demuxer(data: bytes) -> None:
                 case AudioConfig(codec=AudioCodec.AAC):
                     assert is_audio_sequence_header(flv_audio.audio_header_body(result))
                 case AudioUnit():
-                    assert parse_audio(flv_audio.audio_body(result)).is_legacy
+                    sound = parse_audio(flv_audio.audio_body(result))
+                    assert sound.codec is result.codec
+                    assert sound.is_legacy == (result.codec is not AudioCodec.OPUS)
                 case _:
                     pass
             if isinstance(result, VideoUnit | AudioUnit):

@@ -135,6 +135,27 @@ def test_every_key_of_a_cluster_reaches_its_setting() -> None:
     )
 
 
+FULL_RENDITIONS = (
+    Rendition(
+        "720p",
+        1280,
+        720,
+        2_500_000,
+        Fraction(30000, 1001),
+        "high",
+        "p1",
+        500,
+        28.0,
+        RateControl.VBR,
+        4_000_000,
+        RenditionFit.SHORT_SIDE,
+        when=MadeWhen.ALWAYS,
+    ),
+    Rendition(*("small", 320, 180, 200_000, None), rate_control=RateControl.QUALITY, quality=30),
+    Rendition("hevc", 320, 180, 200_000, codec=VideoCodec.H265),
+)
+
+
 def test_every_key_of_a_template_reaches_its_setting() -> None:
     live, relay = config.parse(tomllib.loads(FULL)).templates
     assert (live.gop_ms, live.hold_ms, live.wait_ms) == (1000, 0, 2500)
@@ -154,27 +175,7 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
     assert live.rendition_names()[-2:] == ("audio", "source")
     fits = (live.fit, live.renditions[0].fit, live.renditions[1].fit)
     assert fits == (RenditionFit.BOX, RenditionFit.SHORT_SIDE, None)
-    assert live.renditions == (
-        Rendition(
-            "720p",
-            1280,
-            720,
-            2_500_000,
-            Fraction(30000, 1001),
-            "high",
-            "p1",
-            500,
-            28.0,
-            RateControl.VBR,
-            4_000_000,
-            RenditionFit.SHORT_SIDE,
-            when=MadeWhen.ALWAYS,
-        ),
-        Rendition(
-            *("small", 320, 180, 200_000, None), rate_control=RateControl.QUALITY, quality=30
-        ),
-        Rendition("hevc", 320, 180, 200_000, codec=VideoCodec.H265),
-    )
+    assert live.renditions == FULL_RENDITIONS
     assert live.limits == StreamLimits((3840, 2160), 60, 50_000_000, 5, 43_200.0, 3, 200)
     assert relay.limits == StreamLimits()
     url = "srt://media.example:9000?streamid=publish:live/{key}&passphrase=0123456789"

@@ -291,7 +291,7 @@ class TemplateTable(Table):
         Template,
         "renditions_when",
         'when renditions are made: `"always"`, or `"watched"`, while somebody plays them or waits '
-        "for them. A stream of which nobody watches any costs next to nothing then; a first player "
+        "for them. A stream of which nobody watches any costs a few per cent then; a first player "
         "waits some 0.1 s longer. Where encoder processes encode for a GPU, they are always made",
         NEW_STREAMS,
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from api.metrics import METRICS, Kind
+from common.srt import installed as libsrt
 from tests.kit.api_process import request
 from tests.kit.certificates import Authority
 from tests.kit.clients import (
@@ -48,24 +49,33 @@ renditions = [
 CONFIG: Final = """
 [listen]
 rtmp = "127.0.0.1:0"
+{listen}
 [devices]
 use_gpus = false
 [api]
 listen = "127.0.0.1:0"
 [templates.live]
 {ladder}
+push = [{{ url = "rtmp://127.0.0.1:1/live/{{key}}", rendition = "180p" }}]
 [templates.guarded]
 {ladder}
 publish_keys = ["a-key-of-some-length"]
 [templates.asked]
 {ladder}
 hooks = {{ url = "{hook}", secret = "a-secret-of-some-length", deadline = "10s" }}
+[[pull]]
+app = "live"
+key = "fetched"
+url = "rtmp://127.0.0.1:1/live/cam"
 {cluster}
 """
 TURNS: Final = 100  # of a clip of eight seconds
-GPU: Final = ("device_use", "device_memory", "device_engine")  # metrics that need one
+# Metrics that need a GPU …
+GPU: Final = ("device_use", "device_memory", "device_engine", "device_power", "device_energy")
+SRT: Final = ("srt_",)  # … likewise, libsrt
 CLUSTER: Final = ("cluster_", "link_")  # likewise, other hosts
 HAS_ETCD: Final = PROGRAM.is_file()
+HAS_SRT: Final = libsrt.is_there()
 
 
 def say(text: str) -> None:
@@ -100,7 +110,13 @@ def busy_farm(folder: Path) -> Iterator[int]:
         farm, *others = [
             stack.enter_context(Farm(config, standbys=not at))
             for at, config in enumerate(
-                CONFIG.format(ladder=LADDER, hook=hook.url, cluster=table) for table in tables
+                CONFIG.format(
+                    ladder=LADDER,
+                    hook=hook.url,
+                    cluster=table,
+                    listen='srt = "127.0.0.1:0"' if HAS_SRT else "",
+                )
+                for table in tables
             )
         ]
         for app, key in (("asked", "cam1"), ("live", "cam0")):
@@ -134,7 +150,7 @@ def check_metrics(port: int) -> None:
     said = promtool("check", "metrics", stdin=body)
     assert not said, said
     given = {line.split(" ")[2] for line in body.splitlines() if line.startswith("# TYPE ")}
-    absent = GPU if HAS_ETCD else (*GPU, *CLUSTER)
+    absent = (*GPU, *(() if HAS_ETCD else CLUSTER), *(() if HAS_SRT else SRT))
     wanted = {f.shown_name for f in METRICS if not f.name.startswith(absent)}
     assert given >= wanted, f"not given: {sorted(wanted - given)}"
     histogram = next(family for family in METRICS if family.kind is Kind.HISTOGRAM)
@@ -147,7 +163,8 @@ def check_dashboard(prometheus: Prometheus) -> None:
     found, empty = dashboard(), []
     count = 0
     for one in asked(found):
-        if not HAS_ETCD and any(f"tfarm_{name}" in one.expression for name in CLUSTER):
+        absent = (*(() if HAS_ETCD else CLUSTER), *(() if HAS_SRT else SRT))
+        if any(f"tfarm_{name}" in one.expression for name in absent):
             continue
         count += 1
         if not prometheus.query(one.expression) and not one.needs_gpu:

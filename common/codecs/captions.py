@@ -8,19 +8,16 @@ three bytes a construct, 31 of them at most.
 from collections.abc import Callable, Mapping
 
 from common.codecs import av1, h265
-from common.codecs.h264 import NalType, nal_spans, unescape
+from common.codecs.h264 import NalType, nal_spans
 from common.errors import Av1Error, AvcError
 from common.media.units import Data, VideoCodec
+from common.sei.messages import TRAILING, USER_DATA_T35, sei_messages, sei_nal
 
 MAX_TRIPLETS = 31  # cc_count has five bits
-_TYPE_T35 = 4
 _A53_HEAD = b"\xb5\x00\x31GA94\x03"  # USA, ATSC, user_identifier, cc_data()
 _METADATA = av1.ObuType.METADATA
 _METADATA_T35 = b"\x04"  # METADATA_TYPE_ITUT_T35
 _PROCESS_CC = 0x40
-_SEI_H264 = bytes((NalType.SEI,))
-_SEI_H265 = bytes((h265.NalType.PREFIX_SEI << 1, 1))  # of layer 0 and temporal id 0
-_TRAILING = b"\x80"  # bits, of a SEI and of an OBU
 _VALID = 0x04  # cc_valid in a construct's first byte; the others are padding
 
 
@@ -42,7 +39,7 @@ def caption_data(unit: Data, length_size: int) -> bytes:
     for begin, end in spans:
         kind = unit[begin] & 0x1F
         if kind == NalType.SEI:
-            found += _from_sei(unescape(bytes(unit[begin:end])))
+            found += _from_sei(bytes(unit[begin:end]))
         elif kind in (NalType.SLICE, NalType.IDR):
             break  # SEI stand before the picture (H.264 7.4.1.2.3)
     return found
@@ -57,7 +54,7 @@ def _in_h265(unit: Data, length_size: int) -> bytes:
     for begin, end in spans:
         kind = unit[begin] >> 1 & 0x3F
         if kind == h265.NalType.PREFIX_SEI:
-            found += _from_sei(unescape(bytes(unit[begin:end])), header=2)
+            found += _from_sei(bytes(unit[begin:end]), 2)
         elif kind <= h265.LAST_SLICE:
             break
     return found
@@ -73,29 +70,9 @@ def _in_av1(unit: Data, length_size: int) -> bytes:
     return b"".join(_from_t35(one[1:]) for one in data if one[:1] == _METADATA_T35)
 
 
-def _from_sei(rbsp: bytes, header: int = 1) -> bytes:
-    found = b""
-    at = header
-    # what is left at the end is at least the trailing bits' byte
-    while at + 2 < len(rbsp):
-        kind, at = _sei_number(rbsp, at)
-        size, at = _sei_number(rbsp, at)
-        if kind == _TYPE_T35:
-            found += _from_t35(rbsp[at : at + size])
-        at += size
-    return found
-
-
-def _sei_number(rbsp: bytes, at: int) -> tuple[int, int]:
-    """A payload type or size (H.264 7.3.2.3.1): 255 as long as more follows."""
-    value = 0
-    while at < len(rbsp):
-        byte = rbsp[at]
-        value += byte
-        at += 1
-        if byte != 0xFF:
-            break
-    return value, at
+def _from_sei(nal: bytes, header_bytes: int = 1) -> bytes:
+    messages = sei_messages(nal, header_bytes)
+    return b"".join(_from_t35(payload) for kind, payload in messages if kind == USER_DATA_T35)
 
 
 def _from_t35(payload: bytes) -> bytes:
@@ -120,7 +97,7 @@ def caption_unit(codec: VideoCodec, constructs: bytes) -> bytes:
     A SEI NAL unit with its length of four bytes; of AV1 a metadata OBU with its size.
     """
     if codec is VideoCodec.AV1:
-        payload = _METADATA_T35 + _t35(constructs) + _TRAILING
+        payload = _METADATA_T35 + _t35(constructs) + TRAILING
         size = av1.leb128(len(payload))
         return bytes((_METADATA << 3 | av1.HAS_SIZE,)) + size + payload
     nal = caption_sei(constructs, codec)
@@ -129,9 +106,7 @@ def caption_unit(codec: VideoCodec, constructs: bytes) -> bytes:
 
 def caption_sei(constructs: bytes, codec: VideoCodec = VideoCodec.H264) -> bytes:
     """The SEI NAL unit of H.264 or H.265 with these constructs, at most `MAX_TRIPLETS`."""
-    payload = _t35(constructs)
-    header = _SEI_H265 if codec is VideoCodec.H265 else _SEI_H264
-    return header + _escape(bytes((_TYPE_T35, len(payload))) + payload + _TRAILING)
+    return sei_nal(codec, [(USER_DATA_T35, _t35(constructs))])
 
 
 def _t35(constructs: bytes) -> bytes:
@@ -139,19 +114,6 @@ def _t35(constructs: bytes) -> bytes:
     return b"".join(
         (_A53_HEAD, bytes((0x80 | _PROCESS_CC | count, 0xFF)), constructs[: 3 * count], b"\xff")
     )
-
-
-def _escape(rbsp: bytes) -> bytes:
-    """With emulation prevention (H.264 7.4.1)."""
-    out = bytearray()
-    zeros = 0
-    for byte in rbsp:
-        if zeros >= 2 and byte <= 3:
-            out.append(3)
-            zeros = 0
-        out.append(byte)
-        zeros = zeros + 1 if byte == 0 else 0
-    return bytes(out)
 
 
 _FINDERS: Mapping[VideoCodec, Callable[[Data, int], bytes]] = {

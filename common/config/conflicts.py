@@ -19,6 +19,7 @@ from common.config.ladder import (
     Template,
     min_side,
 )
+from common.config.picture_values import MAX_SEI_UUIDS
 from common.config.policy import never_tried, unserved
 from common.config.settings import ApiSettings, ClusterSettings, Listen, Settings
 from common.config.stream_keys import StreamKeys
@@ -62,6 +63,7 @@ def conflicts(settings: Settings, faulty: Sequence[str] = ()) -> list[ConfigFaul
         every += _of_stream_keys(template, settings.stream_keys)
         every += _of_rules(template, settings.stream_keys)
         every += _of_pushes(template)
+        every += _of_sei(template)
     found = [
         ConfigFault(conflict.path, conflict.problem)
         for conflict in every
@@ -274,6 +276,11 @@ def _of_codecs(template: Template, path: str) -> Iterator[Conflict]:
             'needs one with codec = "h264": it is what players get that name no other codec',
             tuple(f"{path}.renditions[{index}].codec" for index in range(len(codecs))),
         )
+
+
+def _of_sei(template: Template) -> Iterator[Conflict]:
+    if len(template.sei_uuids) > MAX_SEI_UUIDS:
+        yield Conflict(f"templates.{template.name}.sei_uuids", f"must be at most {MAX_SEI_UUIDS}")
 
 
 def _of_pushes(template: Template) -> Iterator[Conflict]:

@@ -128,6 +128,8 @@ class Template:
     renditions_when: MadeWhen = MadeWhen.ALWAYS
     linger_ms: int = 10_000  # how long one is made after its last viewer, if only while watched
     expected_use: float = 1.0  # of what is made on demand, the part that is booked
+    # Of unregistered user data in SEI that renditions keep: UUIDs, as `uuid.UUID` writes them
+    sei_uuids: tuple[str, ...] = ()
 
     @property
     def names_on_demand(self) -> frozenset[str]:

@@ -31,7 +31,7 @@ from common.config.model_access import (
     StreamKeysTable,
 )
 from common.config.model_push import PushTable
-from common.config.picture_values import CodecName
+from common.config.picture_values import MAX_SEI_UUIDS, CodecName, SeiUuid
 from common.config.settings import DEFAULT_RENDITIONS, Calibration
 from common.config.stream_keys import StreamKeys
 from common.config.values import (
@@ -361,6 +361,16 @@ class TemplateTable(Table):
         NOW,
         default="none",
         schema={"maxItems": MAX_PUSHES},
+    )
+    sei_uuids: tuple[Annotated[str, SeiUuid()], ...] = key(
+        Template,
+        "sei_uuids",
+        "UUIDs of the user data (SEI `user_data_unregistered` of H.264 and H.265) that renditions "
+        "keep on their pictures",
+        NEW_STREAMS,
+        default="none",
+        example=["086f3693-b7b3-4f2c-9653-21492feee5b8"],
+        schema={"maxItems": MAX_SEI_UUIDS},
     )
     limits: LimitsTable = tables()
     signing: SigningTable = tables()

@@ -4,11 +4,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from common.config.values import Json, Kind, whole
 from common.media.units import VideoCodec
 
 MIN_SIDE, MAX_SIDE = 16, 16_384  # H.264's level 6.2 has no longer side
+MAX_SEI_UUIDS = 16  # of a template
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-?)(?:[0-9A-Fa-f]{4}\1){3}[0-9A-Fa-f]{12}")
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
 
@@ -54,3 +57,15 @@ class CodecName(Kind):
 
     def schema(self) -> Json:
         return {"enum": [option.value for option in self.options]}
+
+
+class SeiUuid(Kind):
+    """The UUID of a kind of user data, with hyphens or without."""
+
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str) or not _UUID.fullmatch(value):
+            raise ValueError('must be a UUID, such as "086f3693-b7b3-4f2c-9653-21492feee5b8"')
+        return str(UUID(value))
+
+    def schema(self) -> Json:
+        return {"type": "string", "pattern": whole(_UUID)}

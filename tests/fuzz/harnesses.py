@@ -30,6 +30,7 @@ HARNESSES: Mapping[str, Harness] = MappingProxyType(
             media_targets.demuxer,
             media_targets.avc_record,
             media_targets.nal_units,
+            media_targets.user_data,
             media_targets.sps,
             media_targets.hevc_record,
             media_targets.hevc_sps,

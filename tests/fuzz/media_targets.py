@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from uuid import UUID
 
 from common.codecs import aac, av1, h265, h265_sps
 from common.codecs import h264 as avc
@@ -30,6 +31,8 @@ from common.media.units import (
     VideoUnit,
 )
 from common.mpegts.demuxer import PACKET_BYTES, SYNC
+from common.sei.messages import MAX_MESSAGES
+from common.sei.user_data import MAX_PICTURE_BYTES, user_data_in, user_data_unit
 from ingest.rtmp.to_units import Demuxer
 from ingest.srt.to_units import StreamUnits
 from ingest.streams.clock.timeline import Timeline
@@ -189,6 +192,18 @@ def nal_units(data: bytes) -> None:
     with suppress(AvcError):
         nals = avc.split_annexb(unit)
         assert avc.split_annexb(avc.to_annexb(nals)) == nals
+
+
+def user_data(data: bytes) -> None:
+    """The user data of a unit, which are found again once they were written."""
+    recipe = Recipe(data)
+    codec = (VideoCodec.H264, VideoCodec.H265)[recipe.number(1) & 1]
+    uuid, unit = str(UUID(bytes=recipe.take(16).ljust(16, b"\0"))), recipe.rest()
+    find = user_data_in(codec, [uuid])
+    found = find(unit, 4)
+    assert sum(map(len, found)) <= MAX_PICTURE_BYTES
+    if found:
+        assert find(user_data_unit(codec, found[:MAX_MESSAGES]), 4) == found[:MAX_MESSAGES]
 
 
 def sps(data: bytes) -> None:

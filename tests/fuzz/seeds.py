@@ -10,11 +10,13 @@ from typing import Any
 
 from common.codecs import aac, av1, h265
 from common.codecs import h264 as avc
+from common.codecs.captions import caption_unit
 from common.flv import amf0
 from common.flv.audio import aac_frame, aac_sequence_header
 from common.flv.tag import Tag, TagType, encode_file_header, encode_tag
 from common.flv.video import avc_end_of_sequence, avc_nalus, avc_sequence_header
 from common.ipc import envelope
+from common.media.units import VideoCodec
 from common.rtmp import replies
 from common.rtmp.chunks import encode_delta, encode_message
 from common.rtmp.client import ClientSession
@@ -31,6 +33,7 @@ from common.rtmp.session import ServerSession, SessionConfig
 from common.rtp import rtcp
 from common.rtp.h264 import packetise
 from common.rtp.header import PACK, VERSION
+from common.sei.user_data import user_data_unit
 from common.webrtc import stun
 from tests.kit.sdp import CHROMIUM, SMALL
 from tests.kit.ts_writer import (
@@ -78,6 +81,17 @@ _METADATA = amf0.encode(
     "onMetaData",
     amf0.EcmaArray({"width": 640.0, "height": 360.0, "stereo": True, "encoder": "test"}),
 )
+
+
+def _user_data() -> list[bytes]:
+    """Units with user data beside other SEI, of both codecs."""
+    uuid = bytes(range(16))
+    seeds = []
+    for number, codec in enumerate((VideoCodec.H264, VideoCodec.H265)):
+        messages = (uuid + b"said", uuid + bytes(300), b"x" * 20)
+        unit = caption_unit(codec, b"\xfc\x94\x20") + user_data_unit(codec, messages)
+        seeds.append(bytes((number,)) + uuid + unit)
+    return seeds
 
 
 def _transport_stream() -> bytes:
@@ -130,6 +144,7 @@ def seeds() -> dict[str, list[bytes]]:
             b"\x03" + avc.to_annexb([_X264_SPS, _PPS, _IDR]),
         ],
         "sps": [_X264_SPS, _BASELINE_SPS],
+        "user_data": _user_data(),
         "hevc_record": [_HEVC.encode(), _HEVC.encode()[:22] + b"\0"],
         "hevc_sps": [_HEVC_SPS],
         "av1_record": [_AV1.encode(), _AV1.encode()[:4]],

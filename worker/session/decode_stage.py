@@ -16,6 +16,7 @@ from common.codecs.captions import captions_in
 from common.errors import DecodeFailed, ProtocolError
 from common.media.units import VideoCodec
 from common.process.log import RateLimit, more
+from common.sei.user_data import user_data_in
 from worker.devices.backend import Decoder, Picture, Scaler, Surface
 from worker.devices.leading_pictures import LeadingPictures
 from worker.devices.source import Source, read_source
@@ -60,6 +61,7 @@ class DecodeStage:
         label: str,
         clock: Callable[[], float],
         cpu_clock: Callable[[], float],
+        sei_uuids: Sequence[str] = (),
     ) -> None:
         """`most_samples`: what a picture of the source may have."""
         self.timer = timer
@@ -68,8 +70,10 @@ class DecodeStage:
         self._decoder = decoder
         self._scaler = scaler
         self._source = source
+        self._sei_uuids = sei_uuids  # of user data that is passed on
         self._next_source: Source | None = None  # from the next unit on
         self._captions_in = captions_in(source.codec)
+        self._user_data_in = user_data_in(source.codec, self._sei_uuids)
         self._leading = LeadingPictures(source.length_size) if source.has_leading else None
         self._counts = counts
         self._most_samples = most_samples
@@ -112,8 +116,9 @@ class DecodeStage:
         if header.is_key:
             self._gate.keyframe_in(pts_ms)
         captions = self._captions_in(unit.data, self._source.length_size)
+        user_data = self._user_data_in(unit.data, self._source.length_size)
         self._display_times.put(header.dts_ms, pts_ms)
-        facts = UnitFacts(header.received_s, header.replay, captions, header.is_key)
+        facts = UnitFacts(header.received_s, header.replay, captions, header.is_key, user_data)
         self._in_flight.put(pts_ms, facts)
         began_cpu_s = self._cpu_clock()
         try:
@@ -224,6 +229,7 @@ class DecodeStage:
             return
         self._source = source
         self._captions_in = captions_in(source.codec)
+        self._user_data_in = user_data_in(source.codec, self._sei_uuids)
         self._leading = LeadingPictures(source.length_size) if source.has_leading else None
         self.timer.new_source(source.fps)
         if (suppressed := self._changes.allow(self._clock())) is not None:

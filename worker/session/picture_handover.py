@@ -83,7 +83,7 @@ class PictureHandover:
             fps = None
             if plan.is_key:
                 fps = rendition.rate_to_open_for(stage.timer.rate(index), picture.pts_ms)
-            sei, begins = rendition.captions.take(), rendition.take_beginning()
+            sei, begins = rendition.take_carried(), rendition.take_beginning()
             slot = cast(SharedSurface, surface).slot
             pictures.append(HandedOver(index, slot, surface, sei, fps, begins))
         with self._shared.lock:

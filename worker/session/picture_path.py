@@ -110,8 +110,7 @@ class PicturePath:
         match planned.plan.verdict:
             case Verdict.ENCODE:
                 for rendition in self._resources.renditions:
-                    if not rendition.gets_nothing:
-                        rendition.captions.add(planned.facts.captions)
+                    rendition.carry(planned.facts)
                 self._make(stage, planned)
             case Verdict.PAST_END:
                 self._life.wind_down(Ended("moved", trouble=False), flush=True)
@@ -146,7 +145,7 @@ class PicturePath:
             fps, is_key = None, plan.is_key or encoder.begins
             if is_key:
                 fps = encoder.rate_to_open_for(stage.timer.rate(index), picture.pts_ms)
-            sei = encoder.captions.take()
+            sei = encoder.take_carried()
             job = EncodeJob(surface, is_key, sei, facts.received_s, facts.is_replay, scaled_s, fps)
             self._submit(encoder, job, is_inline)
 

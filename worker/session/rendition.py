@@ -18,7 +18,9 @@ from fractions import Fraction
 
 from common.config.ladder import RenditionFormat
 from common.media.rates import FrameRate, usual_rate
+from worker.frames.in_flight import UnitFacts
 from worker.frames.waiting_captions import WaitingCaptions
+from worker.frames.waiting_user_data import WaitingUserData
 
 _RATE_ERROR = 0.08  # of the rate an encoder was opened for; more, and it is opened anew
 _MEASURE_MS = 2000
@@ -42,7 +44,8 @@ class SessionRendition:
         """`fps` is the rate that its encoder is opened for."""
         self.index = index
         self.rendition = rendition
-        self.captions = WaitingCaptions(rendition.codec)
+        self._captions = WaitingCaptions(rendition.codec)
+        self._user_data = WaitingUserData(rendition.codec)
         self.waiting = 0  # pictures posted and not yet encoded
         self.done = 0  # pictures encoded or dropped
         self.is_paused = False  # degraded: it gets no pictures; the decode thread's
@@ -57,6 +60,19 @@ class SessionRendition:
         self._failed_ms: int | None = None
         self._retry_ms = _RETRY_MS
         self._retry_at_ms = 0  # if it is lost
+
+    def carry(self, facts: UnitFacts) -> None:
+        """Have what a source's picture carries ride with the next one that is taken from here on.
+
+        In display order, for every picture, whether the rendition takes it or not.
+        """
+        if not self.gets_nothing:
+            self._captions.add(facts.captions)
+            self._user_data.add(facts.user_data)
+
+    def take_carried(self) -> bytes:
+        """What stands in front of the picture that the rendition takes; empty mostly."""
+        return self._user_data.take() + self._captions.take()
 
     def takes(self, pts_ms: int, *, is_key: bool) -> bool:
         """Return whether this picture, which the rendition's rate asks for, can be encoded."""
@@ -82,7 +98,7 @@ class SessionRendition:
         if self.is_resting:
             return False
         self.is_resting = self._is_closed = True
-        self.captions.take()
+        self.take_carried()
         return True
 
     def wake(self) -> None:

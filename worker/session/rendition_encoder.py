@@ -39,7 +39,7 @@ class EncodeJob:
 
     surface: Surface
     is_key: bool
-    sei: bytes  # captions, as they stand in front of a picture
+    sei: bytes  # captions and user data, as they stand in front of a picture
     received_s: float
     is_replay: bool
     scaled_s: float  # when the scaler gave the surface
@@ -119,7 +119,7 @@ class RenditionEncoder(SessionRendition):
             ahead = b""
 
     def drop(self, job: EncodeJob) -> None:
-        """Encode nothing for this picture; its captions go with the next one."""
+        """Encode nothing for this picture; its captions and user data go with the next one."""
         self._unsent += job.sei
 
     def flush(self) -> Iterator[RenditionCoded]:

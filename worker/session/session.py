@@ -310,6 +310,7 @@ class Session:
             label=self.label,
             clock=self._context.clock,
             cpu_clock=self._context.cpu_clock,
+            sei_uuids=template.sei_uuids,
         )
 
     def _close(self) -> None:

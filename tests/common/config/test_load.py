@@ -172,6 +172,11 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
     assert (relay.renditions_when, relay.names_on_demand) == (MadeWhen.ALWAYS, frozenset())
     assert (relay.audio_levels, relay.idle_timeout_s) == (False, None)
     assert (live.audio_only, relay.audio_only) == ("audio", "")
+    assert live.sei_uuids == (
+        "086f3693-b7b3-4f2c-9653-21492feee5b8",
+        "dc45e9bd-e6d9-48b7-962c-d820d923eeef",
+    )
+    assert relay.sei_uuids == ()
     assert live.rendition_names()[-2:] == ("audio", "source")
     fits = (live.fit, live.renditions[0].fit, live.renditions[1].fit)
     assert fits == (RenditionFit.BOX, RenditionFit.SHORT_SIDE, None)
@@ -241,6 +246,12 @@ FAULTS = [
     ("[software]\nworkers = 65", "software.workers", "between 0 and 64"),
     ("[software]\ncapacity = nan", "software.capacity", "between"),
     ("[templates.live]\naudio_levels = 1", "templates.live.audio_levels", "true or false"),
+    ('[templates.live]\nsei_uuids = ["086f3693"]', "templates.live.sei_uuids[0]", "a UUID"),
+    (
+        f"[templates.live]\nsei_uuids = {['086f3693-b7b3-4f2c-9653-21492feee5b8'] * 17}",
+        "templates.live.sei_uuids",
+        "at most 16",
+    ),
     ('[templates.live]\naudio_only = "a b"', "templates.live.audio_only", "letters"),
     ('[templates.live]\naudio_only = "source"', "templates.live.audio_only", "as published"),
     ('[templates.live]\naudio_only = "sound"', "templates.live.audio_only", "find the sound"),

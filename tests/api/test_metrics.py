@@ -129,7 +129,9 @@ def test_every_metric_is_given_where_there_is_something_to_say(whole: Any) -> No
     document = dict(whole)
     (stream,) = document["streams"]
     document["streams"] = [
-        stream | {"stages_ms": {"decode": [1.0, 2.0], "total:480p": [30.0, 60.0]}, "av_skew_ms": 5}
+        stream
+        | {"stages_ms": {"decode": [1.0, 2.0], "total:480p": [30.0, 60.0]}, "av_skew_ms": 5}
+        | {"renditions": [one | {"state": "cold"} for one in stream["renditions"]]}
     ]
     document["devices"] = [
         device

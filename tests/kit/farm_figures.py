@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from common.config.ladder import SOURCE
 from common.ipc.figures import (
     ChildFigures,
     FarmFigures,
@@ -81,7 +82,7 @@ def _stream(row: Mapping[str, Any]) -> StreamFigures:
                 rendition["bitrate_bps"],
                 row["stages_ms"].get(f"total:{rendition['name']}", ()),
                 rendition["players_by_protocol"],
-                rendition["state"],
+                rendition["state"] if rendition["name"] != SOURCE else "",
             )
             for rendition in renditions
         ],

@@ -15,6 +15,7 @@ from egress.hls.live import MAX_WAITING_OF_ONE
 from egress.hls.output import HlsOutput
 from egress.hls.quick import QuickHls
 from egress.hls.sessions import Session
+from egress.sound.coded import SoundForms
 from egress.streams.stream import Stream
 from egress.streams.tag import AUDIO
 from egress.web.routes import WebContext
@@ -42,7 +43,9 @@ class Rig:
 
     def __init__(self) -> None:
         self.around = EntranceRig()
-        context = replace(self.around.context, child=ChildId("web", index=7))
+        forms = SoundForms(lambda frames: False)
+        child = ChildId("web", index=7)
+        context = replace(self.around.context, child=child, sounds=lambda: forms)
         self.output = HlsOutput(context)
         follows: list[Callable[[list[Endpoint]], object]] = []
         outputs = (self.output,)

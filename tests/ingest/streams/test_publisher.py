@@ -173,8 +173,8 @@ def test_another_codec_among_pictures_closes_only_who_does_not_come_back() -> No
 
 def test_audio_that_no_player_knows_is_omitted_and_said() -> None:
     around = Around()
-    around.take(AudioReceived(0, b"\x91Opus" + bytes(20)))
-    assert around.stream.status(100.0).audio == "omitted: Opus audio"
+    around.take(AudioReceived(0, b"\x91fLaC" + bytes(20)))
+    assert around.stream.status(100.0).audio == "omitted: FLAC audio"
 
 
 @pytest.mark.parametrize(
@@ -241,10 +241,10 @@ def test_a_template_may_let_its_publishers_be_silent_for_longer_or_less() -> Non
 
 def test_audio_that_is_left_out_is_noted_once_with_what_would_do() -> None:
     around = Around()
-    opus = AudioReceived(0, b"\x91Opus" + bytes(10))
-    around.take(header(), picture(0, key=True), opus, opus)
+    flac = AudioReceived(0, b"\x91fLaC" + bytes(10))
+    around.take(header(), picture(0, key=True), flac, flac)
     (note,) = around.publisher.notices
-    assert note.startswith("Opus audio is omitted")
+    assert note.startswith("FLAC audio is omitted")
     assert "AAC" in note
 
 
@@ -414,9 +414,9 @@ def test_what_was_decided_about_its_clock_is_a_notice_while_it_holds() -> None:
 
 def test_omitted_sound_and_a_file_are_notices_too() -> None:
     around = Around()
-    opus = b"\x91Opus" + b"\x00" * 8
-    around.take(header(), picture(0, key=True), AudioReceived(0, opus))
-    assert "Opus" in notices_of(around, 100.0)["audio-omitted"]
+    flac = b"\x91fLaC" + b"\x00" * 8
+    around.take(header(), picture(0, key=True), AudioReceived(0, flac))
+    assert "FLAC" in notices_of(around, 100.0)["audio-omitted"]
     for ms in range(40, 12_000, 40):
         around.take(picture(ms), now=100.0 + ms / 100_000)
     for second in range(1, 6):

@@ -354,13 +354,13 @@ def test_what_is_left_out_of_a_publish_is_logged_with_its_stream_and_peer(
 ) -> None:
     around = RegistryRig()
     peer = around.live()
-    opus = AudioReceived(0, b"\x91Opus" + bytes(10))
+    flac = AudioReceived(0, b"\x91fLaC" + bytes(10))
     caplog.clear()  # of what came before, where an earlier test has set the level to INFO
     with caplog.at_level(logging.WARNING):
-        around.media(peer, [opus], 100.1)
-        around.media(peer, [opus], 100.2)
+        around.media(peer, [flac], 100.1)
+        around.media(peer, [flac], 100.2)
     (line,) = caplog.messages
-    assert "Opus audio is omitted" in line
+    assert "FLAC audio is omitted" in line
     assert peer.peer in line
     assert "live/cam" not in line, "a stream key"
 

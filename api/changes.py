@@ -11,6 +11,7 @@ from typing import Any, Final
 from api.document import real_name, real_target
 from api.operations import ApiError, Operation
 from api.schemas import Json, why_not
+from common.additions.pulls import pull_arguments, read_pull
 from common.ipc.command_messages import Answer
 from common.process.log import stream_label
 from common.words import counted
@@ -125,6 +126,18 @@ def _drain(_: Path, body: Body, document: Document) -> Change:
     return Change("drain", {} if timeout_s is None else {"timeout": str(timeout_s)})
 
 
+def _pull(_: Path, body: Body, __: Document) -> Change:
+    try:
+        return Change("pull", pull_arguments(read_pull(body)))
+    except ValueError as error:
+        raise ApiError(400, "bad-request", str(error)) from None
+
+
+def _unpull(path: Path, _: Body, document: Document) -> Change:
+    app, key = real_name(document, path["app"], path["key"])
+    return Change("unpull", {"app": app, "key": key}, 404, "not-pulled")
+
+
 _CHANGES: Final[dict[str, Callable[[Path, Body, Document], Change]]] = {
     "kickStream": _kick,
     "unkickStream": _unkick,
@@ -135,5 +148,7 @@ _CHANGES: Final[dict[str, Callable[[Path, Body, Document], Change]]] = {
     "drain": _drain,
     "undrain": lambda path, body, document: Change("undrain", {}),
     "rebalance": lambda path, body, document: Change("rebalance", {}),
+    "addPull": _pull,
+    "removePull": _unpull,
     "reload": lambda path, body, document: Change("reload", {}),
 }

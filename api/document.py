@@ -59,8 +59,8 @@ def real_name(document: Mapping[str, Any], app: str, key: str) -> tuple[str, str
     """
     names = {
         entry["key"]
-        for part in ("streams", "kicked")
-        for entry in document[part]
+        for part in ("streams", "kicked", "pulls")
+        for entry in document.get(part, ())
         if entry["app"] == app
     }
     if key in names:

@@ -12,6 +12,8 @@ from api import schemas
 from api.access import Access
 from api.schemas import Json
 from common.access.bans import MAX_BAN_S, MAX_KICK_S, MAX_REASON_CHARS
+from common.config.remote_url import MAX_URL_CHARS
+from common.config.settings import RtspTransport
 
 PREFIX: Final = "/api/v1"
 JSON: Final = "application/json"
@@ -268,6 +270,28 @@ CHANGES: Final = (
         "Let it in again.",
         query=(Parameter("target", schemas.NAME, "as in the list of bans", is_needed=True),),
         failures={404: "it is not banned"},
+    ),
+    _change(
+        "addPull",
+        "POST",
+        "/pulls",
+        "Fetch a stream from another server, beside those of the configuration.",
+        body=schemas.body(
+            needed=("app", "key", "url"),
+            app=schemas.NAME,
+            key=schemas.NAME,
+            url={"type": "string", "minLength": 1, "maxLength": MAX_URL_CHARS},
+            rtsp_transport={"type": "string", "enum": [way.value for way in RtspTransport]},
+        ),
+        failures={409: "the configuration does not allow it, or the stream is pulled already"},
+    ),
+    _change(
+        "removePull",
+        "DELETE",
+        "/pulls/{app}/{key}",
+        "Fetch a stream no more that was added by a request.",
+        in_path=_STREAM,
+        failures={404: "no request added it"},
     ),
     _change(
         "drainDevice",

@@ -246,6 +246,7 @@ PULL: Final = form(
     connected=COUNT,
     bytes=COUNT,
     retry_unix=NUMBER,
+    is_added=TRUTH,  # by a request, and not by the configuration
 )
 STATUS: Final = form(
     "The farm as a whole.",

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from common.config.settings import Settings
 from common.config.shared_templates import MAX_BYTES
@@ -40,6 +40,19 @@ def read_kept(run_dir: Path) -> ClusterTemplates:
         return NONE
 
 
+class Used(Protocol):
+    """The settings that the farm runs by (`supervisor.additions.additions`)."""
+
+    @property
+    def loaded(self) -> Settings:
+        """What was read last."""
+        ...
+
+    def use(self, loaded: Settings) -> None:
+        """Use others."""
+        ...
+
+
 class Configuration:
     """One farm's."""
 
@@ -50,16 +63,16 @@ class Configuration:
         run_dir: Path,
         templates: ClusterTemplates,
         cores: int,
-        use: Callable[[Settings], None],
         execute: Callable[[list[Action]], None],
+        used: Used,
     ) -> None:
-        """`templates`: those shared ones that the farm's settings have; `use`: has others used."""
+        """`templates`: those shared ones that the farm's settings have."""
         self._farm = farm
         self._path = path
         self._kept = run_dir / NAME
         self._cores = cores
-        self._use = use
         self._execute = execute
+        self._used = used
         self.templates = templates
         farm.registry.templates.revision = templates.revision
 
@@ -123,8 +136,8 @@ class Configuration:
 
     def _reload(self, templates: str) -> str:
         """Read the file, and these templates; what has changed, in words. Raises ReloadRefused."""
-        result = read_again(self._path, self._farm.state.settings, self._cores, templates)
-        self._use(result.settings)
+        result = read_again(self._path, self._used.loaded, self._cores, templates)
+        self._used.use(result.settings)
         return result.words
 
     def _keep(self) -> None:

@@ -33,6 +33,10 @@ from common.ipc.identity import ChildId
 from common.ipc.kinds import HEARTBEAT_S, KINDS
 from common.process.log_lines import LogFormat
 from common.process.unblocked import unblock
+from supervisor.additions.additions import Additions
+from supervisor.additions.kept_file import KeptFile
+from supervisor.additions.own_host import is_own_host
+from supervisor.commands.by_api import BY_API
 from supervisor.commands.line.server import CommandServer
 from supervisor.commands.status.document import summary
 from supervisor.commands.status.farm_report import FarmReport
@@ -87,19 +91,19 @@ class Supervisor:
         `templates`: those that all hosts share and that are in `settings`.
         `upgrade_deadline_s`: replace the children that run (`supervisor/upgrade.py`).
         """
-        self.settings = settings
         self._run_dir = run_dir
         self._announce = announce
         self._boot_id = new_boot_id()
         self._stop = asyncio.Event()
-        self._is_stopping = False
-        self._is_announced = self._is_late = False
+        self._is_stopping = self._is_announced = self._is_late = False
         self._ever_ready: set[ChildId] = set()
         self._failure = ""
         self._is_adopting = True
         self._early: list[tuple[ChildId, Any, Sequence[bytes]]] = []  # that came meanwhile
         self._loop = asyncio.get_running_loop()
         self._cores = len(os.sched_getaffinity(0))
+        self.additions = Additions(settings, KeptFile(run_dir), is_own_host, self._use)
+        settings = self.settings = self.additions.settings
         self.farm = Farm(settings, self._cores)
         gpus = [gpu.uuid for gpu in find_gpus(settings.devices)]
         own = settings, run_dir, program, gpus, self._cores
@@ -110,23 +114,23 @@ class Supervisor:
             run_dir, Listeners(self._on_up, self._on_down, lambda child: self._on_change(child))
         )
         self.report = FarmReport(self.farm, self.children, self._launcher, run_dir, config_path)
-        commands = CommandServer(COMMANDS, self)
+        commands = CommandServer(COMMANDS | BY_API, self)
         handlers = self._on_hello, self._on_message, commands.handle
         self._control = Control(self._bus, run_dir, self._boot_id, self.children, *handlers)
         commands.answer = self._control.answer
         parts = self._control, self.children, self.farm, self._fail
         self._keeper = RunDirKeeper(run_dir, lock, *parts)
         self._executor = Executor(self.farm, self._control, self.children, self._launcher)
-        measure = self._executor.measure
         acting = self._launcher, self._executor, self._start, self._report_topology
         self.upgrade = Upgrade(self.farm, self.children, self._control, *acting, upgrade_deadline_s)
+        measure = self._executor.measure
         idle = self.farm.state.is_idle, lambda: bool(self.farm.state.streams)
         self._watchdog = Watchdog(self.children, lambda: self.settings.worker, measure, *idle)
         operator = BanFile(run_dir), self._control.asked_by
         self.operations = Operations(self.farm, self._executor.execute, self._loop.time, *operator)
-        files = config_path, run_dir, templates
-        using = self._cores, self._use, self._executor.execute
-        self.configuration = Configuration(self.farm, *files, *using)
+        self.additions.follow(lambda: self.farm.hellos.values(), self._control.asked_by)
+        using = config_path, run_dir, templates, self._cores, self._executor.execute
+        self.configuration = Configuration(self.farm, *using, self.additions)
 
     # ---- life -------------------------------------------------------------------------------
 

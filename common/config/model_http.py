@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar
 from common.config.access_values import IpAddress
 from common.config.key_values import KeyTexts, digest
 from common.config.keys import Holds, Table, key
+from common.config.remote_url import PULL_SCHEMES, UrlPattern
 from common.config.settings import ApiSettings, WebrtcSettings, WebSettings
 from common.config.values import (
     Boolean,
@@ -56,6 +57,13 @@ class ApiTable(Table):
         ApiSettings,
         "max_viewers",
         "who may watch streams by HTTP at once, as the page does, of each egress",
+        NOW,
+    )
+    pull_urls: tuple[Annotated[str, UrlPattern(PULL_SCHEMES)], ...] = key(
+        ApiSettings,
+        "pull_urls",
+        "what the API may have [fetched](pull.md#by-the-api), as `rtsp://*.cameras.example.org`: "
+        "scheme and host, with a port perhaps; `*` stands for any part of a host's name",
         NOW,
     )
 

@@ -135,6 +135,7 @@ class ApiSettings:
     max_connections: int = 200
     has_stream_metrics: bool = True
     max_viewers: int = 50  # of the page's player and whoever else, of each egress
+    pull_urls: tuple[str, ...] = ()  # patterns (`remote_url.is_allowed`); empty: none is allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,7 @@ class Pull:
     key: str = field(repr=False)
     url: str = field(repr=False)  # "": for who is not to know it
     rtsp_transport: RtspTransport = RtspTransport.TCP
+    is_added: bool = False  # by a request, and not by the configuration
 
     @property
     def stream_id(self) -> str:
@@ -204,7 +206,7 @@ class Pull:
 
     def without_url(self) -> "Pull":
         """The same for who fetches nothing."""
-        return Pull(self.app, self.key, "")
+        return Pull(self.app, self.key, "", is_added=self.is_added)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,10 @@ class ChildKind:
 
 # What an operator may do by HTTP; who does it is checked in the child (`api/access.py`).
 API_COMMANDS: Final = frozenset(
-    ("status", "kick", "ban", "unban", "drain", "undrain", "rebalance", "reload")
+    (
+        *("status", "kick", "ban", "unban", "drain", "undrain", "rebalance", "reload"),
+        *("pull", "unpull"),
+    )
 )
 
 

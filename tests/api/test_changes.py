@@ -10,6 +10,7 @@ from api.operations import CHANGES, OPERATIONS, ApiError, Operation
 from common.ipc.command_messages import Answer
 from common.ipc.kinds import API_COMMANDS
 from common.process.log import key_hash, stream_label
+from supervisor.commands.by_api import BY_API
 from supervisor.commands.line.server import CommandServer
 from supervisor.commands.table import COMMANDS
 from tests.kit.status_pages import farm_document, stream_row
@@ -17,6 +18,7 @@ from tests.kit.status_pages import farm_document, stream_row
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 DOCUMENT = farm_document([stream_row("live", "cam0")]) | {
     "kicked": [{"app": "live", "key": "kicked", "for_s": 9.0}],
+    "pulls": [{"app": "live", "key": "door"}],
     "bans": [{"target": "live/banned", "until_unix": None, "since_unix": 1.0}],
 }
 STREAM = {"app": "live", "key": "cam0"}
@@ -62,6 +64,28 @@ CASES: list[tuple[str, dict[str, str], dict[str, Any], str, dict[str, str]]] = [
     ("undrain", {}, {}, "undrain", {}),
     ("rebalance", {}, {}, "rebalance", {}),
     ("reload", {}, {}, "reload", {}),
+    (
+        "addPull",
+        {},
+        {"app": "live", "key": "door", "url": "rtsp://u:p@cam.lan/1"},
+        "pull",
+        {"app": "live", "key": "door", "url": "rtsp://u:p@cam.lan/1", "rtsp_transport": "tcp"},
+    ),
+    (
+        "addPull",
+        {},
+        {"app": "live", "key": "d", "url": "rtsp://cam/1", "rtsp_transport": "udp"},
+        "pull",
+        {"app": "live", "key": "d", "url": "rtsp://cam/1", "rtsp_transport": "udp"},
+    ),
+    ("removePull", STREAM, {}, "unpull", {"app": "live", "key": "cam0"}),
+    (
+        "removePull",
+        {"app": "live", "key": key_hash("door")},
+        {},
+        "unpull",
+        {"app": "live", "key": "door"},
+    ),
 ]
 
 
@@ -81,8 +105,9 @@ def test_every_operation_that_changes_something_has_one() -> None:
 
 
 def test_every_command_of_the_api_is_one_of_the_supervisors() -> None:
-    assert {name for name, spec in COMMANDS.items() if spec.answer} >= API_COMMANDS
-    assert CommandServer(COMMANDS, farm=None)  # type: ignore[arg-type]  # it is asked nothing
+    commands = COMMANDS | BY_API
+    assert {name for name, spec in commands.items() if spec.answer} >= API_COMMANDS >= BY_API.keys()
+    assert CommandServer(commands, farm=None)  # type: ignore[arg-type]  # it is asked nothing
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import json
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.api_process import request
 from tests.kit.clients import frames, record
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm
@@ -18,6 +20,11 @@ pytestmark = pytest.mark.e2e
 
 MakeClip = Callable[[ClipSpec], Path]
 SPEC = ClipSpec(seconds=12.0)
+TOKEN = "a-token-of-some-length"
+API = f'[api]\nlisten = "127.0.0.1:0"\ntokens = ["{TOKEN}"]\npull_urls = ["http://127.0.0.1"]\n'
+CONFIG = DEFAULT_CONFIG.replace("[api]\nenabled = false\n", API)
+BEARER = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+PULLS = "/api/v1/pulls"
 TABLE = '\n[[pull]]\napp = "live"\nkey = "{key}"\nurl = "{url}"\n'
 
 
@@ -44,11 +51,16 @@ def playlist(clip: MakeClip, tmp_path: Path) -> Iterator[str]:
             thread.join(10)
 
 
-def test_what_is_configured_is_fetched_and_what_is_not_there_is_tried_again(
+def test_what_is_asked_for_is_fetched_and_what_is_not_there_is_tried_again(
     playlist: str,
 ) -> None:
     nobody = TABLE.format(key="nobody", url="rtmp://u:s3cr3t@127.0.0.1:1/live/s3cr3t")
-    with Farm(DEFAULT_CONFIG + TABLE.format(key="door", url=playlist) + nobody) as farm:
+    with Farm(CONFIG + nobody) as farm:
+        (address,) = farm.status()["listen"]["http"]
+        port = int(address.rpartition(":")[2])
+        door_url = json.dumps({"app": "live", "key": "door", "url": playlist}).encode()
+        added = request(port, "POST", PULLS, body=door_url, headers=BEARER)
+        assert added.status == 200, added.document
         farm.wait_stream("door", timeout=20)
         recording = record(farm.url("door", "240p"), enough=frames(30))
         assert not recording.decode_error
@@ -57,6 +69,9 @@ def test_what_is_configured_is_fetched_and_what_is_not_there_is_tried_again(
         door, there = farm.status()["pulls"]
         assert (door["key"], door["state"], door["connected"]) == ("door", "running", 1)
         assert (there["key"], there["connected"]) == ("nobody", 0)
+        assert (door["is_added"], there["is_added"]) == (True, False)
         assert there["reason"] == "no connection: Connection refused"
         assert "live/door" in farm.cli("status").stdout
+        assert request(port, "DELETE", f"{PULLS}/live/door", headers=BEARER).status == 200
+        until(lambda: len(farm.status()["pulls"]) == 1, what="it is not fetched any more")
         assert "s3cr3t" not in farm.log() + str(farm.status())

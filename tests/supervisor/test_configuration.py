@@ -36,12 +36,22 @@ class Shared:
         self.used: list[int] = []
         self.actions: list[Action] = []
         self.shared = Configuration(
-            self.rig.farm, config, run_dir, held, 2, self.use, self.actions.extend
+            self.rig.farm,
+            config,
+            run_dir,
+            held,
+            2,
+            self.actions.extend,
+            self,
         )
 
-    def use(self, settings: Settings) -> None:
-        self.rig.farm.configure(settings, self.rig.now)
-        self.used.append(settings.templates[0].gop_ms)
+    @property
+    def loaded(self) -> Settings:
+        return self.rig.farm.state.settings
+
+    def use(self, loaded: Settings) -> None:
+        self.rig.farm.configure(loaded, self.rig.now)
+        self.used.append(loaded.templates[0].gop_ms)
 
     def take(self, found: ClusterTemplates) -> tuple[int, str]:
         self.rig.say(CLUSTER0, found)

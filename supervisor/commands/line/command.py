@@ -81,6 +81,14 @@ class Configured(Protocol):
     def templates_document(self) -> dict[str, Any]: ...
 
 
+class Added(Protocol):
+    """What may be added to the configuration (`supervisor.additions.additions`)."""
+
+    def pull(self, given: Mapping[str, str]) -> tuple[bool, str]: ...
+
+    def unpull(self, app: str, key: str) -> tuple[bool, str]: ...
+
+
 class RunningFarm(Protocol):
     """The supervisor, as commands see it."""
 
@@ -95,6 +103,9 @@ class RunningFarm(Protocol):
 
     @property
     def configuration(self) -> Configured: ...
+
+    @property
+    def additions(self) -> Added: ...
 
     def stop(self) -> None: ...
 

@@ -20,14 +20,15 @@ def remote_rows(farm: Farm) -> list[Json]:
     """Those that the children report, by stream."""
     beats = [child.heartbeat for child in farm.state.children.values()]
     found = [remote for beat in beats if beat is not None for remote in beat.remotes]
-    return [_row(farm, remote) for remote in sorted(found, key=_order)]
+    added = {pull.stream_id for pull in farm.state.settings.pulls if pull.is_added}
+    return [_row(farm, remote, remote.stream_id in added) for remote in sorted(found, key=_order)]
 
 
 def _order(remote: RemoteStatus) -> tuple[str, str]:
     return remote.stream_id, remote.url
 
 
-def _row(farm: Farm, remote: RemoteStatus) -> Json:
+def _row(farm: Farm, remote: RemoteStatus, is_added: bool) -> Json:
     app, key = split_stream_id(remote.stream_id)
     facts = asdict(remote)
     del facts["stream_id"]
@@ -37,6 +38,7 @@ def _row(farm: Farm, remote: RemoteStatus) -> Json:
         "is_key_secret": is_key_secret(farm.state.settings, remote.stream_id),
         **facts,
         "state": remote.state.value,
+        "is_added": is_added,
     }
 
 

@@ -37,7 +37,9 @@ FIELDS = {
         "listen_http web webrtc has_standbys listen_https cluster listen_srt srt listen_whip pulls"
     ),
     Listen: "host port",
-    ApiSettings: "is_enabled listen tokens max_connections has_stream_metrics max_viewers",
+    ApiSettings: (
+        "is_enabled listen tokens max_connections has_stream_metrics max_viewers pull_urls"
+    ),
     WebSettings: (
         "is_enabled max_connections max_viewers cors_origins "
         "trusted_proxies part_s window_s window_bytes processes"
@@ -47,7 +49,7 @@ FIELDS = {
         "relay relay_address cert key ca keep_s"
     ),
     WebrtcSettings: "is_enabled listen addresses max_viewers",
-    Pull: "app key url rtsp_transport",
+    Pull: "app key url rtsp_transport is_added",
     SrtSettings: "latency_ms passphrase passphrases",
     Software: "workers capacity encoder_threads encoder_processes",
     Devices: "use_gpus exclude capacity max_encoder_sessions hybrid_capacity encoder_processes",

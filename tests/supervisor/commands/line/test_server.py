@@ -2,11 +2,13 @@
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from common.ipc.command_messages import Answer, Command
+from supervisor.commands.by_api import BY_API
 from supervisor.commands.line.server import CommandServer
 from supervisor.commands.table import COMMANDS
 
@@ -17,6 +19,7 @@ class Fake:
     def __init__(self) -> None:
         self.told: list[str] = []
         self.operations = self.report = self.upgrade = self.configuration = self
+        self.additions = self
         self.hosts: dict[str, Any] | None = None
 
     def status(self) -> dict[str, Any]:
@@ -90,6 +93,14 @@ class Fake:
     def undrain_all(self) -> str:
         return "again"
 
+    def pull(self, given: Mapping[str, str]) -> tuple[bool, str]:
+        self.told.append(f"pull {given['key']}")
+        return True, "pulled"
+
+    def unpull(self, app: str, key: str) -> tuple[bool, str]:
+        self.told.append(f"unpull {app}/{key}")
+        return False, "not pulled"
+
     def rebalance(self) -> str:
         return "2 streams move"
 
@@ -102,7 +113,7 @@ def ask(
 ) -> tuple[Answer, list[str]]:
     fake = Fake()
     fake.hosts = hosts
-    commands = CommandServer(COMMANDS, fake)
+    commands = CommandServer(COMMANDS | BY_API, fake)
     answers: list[tuple[bytes, Answer]] = []
     commands.answer = lambda peer, answer: answers.append((peer, answer))
     commands.handle(b"cli/1", Command(7, name, arguments))
@@ -114,6 +125,13 @@ def ask(
 def test_status_is_json() -> None:
     answer, _ = ask("status")
     assert (answer.ok, json.loads(answer.json)) == (True, {"streams": []})
+
+
+def test_what_the_api_alone_asks() -> None:
+    answer, told = ask("pull", app="live", key="door")
+    assert (answer.ok, answer.text, told) == (True, "pulled", ["pull door"])
+    answer, told = ask("unpull", app="live", key="door")
+    assert (answer.ok, answer.text, told) == (False, "not pulled", ["unpull live/door"])
 
 
 def test_stop_tells_whom_to_wait_for() -> None:

@@ -1,0 +1,169 @@
+"""What requests have added to the configuration. Pure.
+
+The configuration comes first: what is added holds as long as it says nothing else. It is judged by
+the same rules when it is added, when a supervisor starts, and when the configuration is read again;
+what is not allowed any more ends then, and does not come back by itself.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+from common.additions.pulls import pull_arguments, read_pull
+from common.config.conflicts import MAX_PULLS
+from common.config.remote_url import is_allowed, shown_url
+from common.config.settings import Listen, Pull, Settings
+from common.config.values import listen_address
+from common.ipc.control_messages import Hello
+from common.process.log import stream_label
+
+log = logging.getLogger("tfarm.supervisor.additions.additions")
+
+PORTS: Final = {"rtmp": 1935, "rtmps": 443, "rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+Outcome = tuple[bool, str]
+
+
+class Kept(Protocol):
+    """Where they are kept for the next supervisor."""
+
+    def read(self) -> Mapping[str, Sequence[Mapping[str, Any]]]: ...
+
+    def write(self, requests: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+        """Keep them; what is wrong if that failed, "" if not."""
+        ...
+
+
+class Additions:
+    """Those of one farm."""
+
+    def __init__(
+        self,
+        loaded: Settings,
+        kept: Kept,
+        is_own_host: Callable[[str], bool],
+        use: Callable[[Settings], None],
+    ) -> None:
+        """`loaded`: what the configuration says; `use` has other settings used."""
+        self.loaded = loaded
+        self._kept, self._is_own_host, self._use = kept, is_own_host, use
+        self._hellos: Callable[[], Iterable[Hello]] = tuple
+        self._asked_by: Callable[[], str] = str
+        self._pulls: tuple[Pull, ...] = ()
+        self._load(kept.read())
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration with what was added."""
+        return replace(self.loaded, pulls=(*self.loaded.pulls, *self._pulls))
+
+    def use(self, loaded: Settings) -> None:
+        """The configuration is another one: use it, with what it still allows."""
+        self.loaded = loaded
+        before, self._pulls = self._pulls, ()
+        self._add_all(before)
+        if self._pulls != before:
+            self._keep()
+        self._use(self.settings)
+
+    def follow(self, hellos: Callable[[], Iterable[Hello]], asked_by: Callable[[], str]) -> None:
+        """The farm is there: the hellos of its children, and who makes the present request."""
+        self._hellos, self._asked_by = hellos, asked_by
+
+    # ---- requests -----------------------------------------------------------------------------
+
+    def pull(self, given: Mapping[str, str]) -> Outcome:
+        """Fetch a stream from now on; whether that is done, in words."""
+        try:
+            pull = read_pull(given)
+        except ValueError as error:
+            return False, str(error)
+        if pull in self._pulls:
+            return True, f"{pull.stream_id} is pulled already"
+        if why := self._why_not_pulled(pull):
+            return False, f"{pull.stream_id} is not pulled: {why}"
+        self._pulls = (*self._pulls, pull)
+        label, shown = stream_label(pull.stream_id), shown_url(pull.url)
+        log.info("pull added stream=%s url=%s by=%s", label, shown, self._asked_by())
+        return True, f"{pull.stream_id} is pulled from {shown}" + self._changed()
+
+    def unpull(self, app: str, key: str) -> Outcome:
+        """Fetch a stream no more that was added; whether it was."""
+        found = next((pull for pull in self._pulls if (pull.app, pull.key) == (app, key)), None)
+        if found is None:
+            if any((pull.app, pull.key) == (app, key) for pull in self.loaded.pulls):
+                return False, f"{app}/{key} is pulled by the configuration: remove it there"
+            return False, f"{app}/{key} is not pulled"
+        self._pulls = tuple(pull for pull in self._pulls if pull is not found)
+        log.info("pull removed stream=%s by=%s", stream_label(found.stream_id), self._asked_by())
+        return True, f"{found.stream_id} is not pulled any more" + self._changed()
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _load(self, requests: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        pulls = []
+        for request in requests.get("pulls", ()):
+            try:
+                pulls.append(read_pull(request))
+            except ValueError as error:
+                log.error("addition not read reason=%s", error)
+        self._add_all(pulls)
+        if len(self._pulls) < len(requests.get("pulls", ())):
+            self._keep()
+
+    def _add_all(self, pulls: Iterable[Pull]) -> None:
+        for pull in pulls:
+            if why := self._why_not_pulled(pull):
+                label = stream_label(pull.stream_id)
+                log.warning("pull removed by configuration stream=%s reason=%s", label, why)
+            else:
+                self._pulls = (*self._pulls, pull)
+
+    def _changed(self) -> str:
+        """Keep them and have them used; what is to be said of that."""
+        problem = self._keep()
+        self._use(self.settings)
+        return f"; the next supervisor will not know it: {problem}" if problem else ""
+
+    def _keep(self) -> str:
+        return self._kept.write({"pulls": [pull_arguments(pull) for pull in self._pulls]})
+
+    def _why_not_pulled(self, pull: Pull) -> str:
+        """Why the configuration does not allow it, in words; "" if it does."""
+        streams = {"the configuration": self.loaded.pulls, "another request": self._pulls}
+        for whose, pulls in streams.items():
+            if any(other.stream_id == pull.stream_id for other in pulls):
+                return f"{whose} has it pulled already, from elsewhere perhaps; remove that first"
+        if self.loaded.template(pull.app) is None:
+            return f'there is no app "{pull.app}"'
+        if len(self.loaded.pulls) + len(self._pulls) >= MAX_PULLS:
+            return f"{MAX_PULLS} streams are pulled, as many as may be"
+        return self._why_no_url(pull.url, self.loaded.api.pull_urls, "api.pull_urls")
+
+    def _why_no_url(self, url: str, patterns: Sequence[str], setting: str) -> str:
+        shown = shown_url(url)
+        if not patterns:
+            return f"{setting} is empty, which allows no URL"
+        if not is_allowed(url, patterns):
+            return f"{setting} does not allow {shown}"
+        parts = urlsplit(url)
+        port = parts.port or PORTS.get(parts.scheme, 0)
+        if port in self._own_ports() and self._is_own_host(parts.hostname or ""):
+            return f"{shown} is an address of this farm"
+        return ""
+
+    def _own_ports(self) -> set[int]:
+        """Where this farm listens: as configured, and as it is."""
+        loaded = self.loaded
+        listens: tuple[Listen | None, ...] = (
+            loaded.listen,
+            loaded.listen_tls,
+            loaded.listen_http if loaded.web.is_enabled else None,
+            loaded.listen_https if loaded.web.is_enabled else None,
+            loaded.listen_srt,
+            loaded.api.listen if loaded.api.is_enabled else None,
+            loaded.cluster.relay if loaded.cluster.is_enabled else None,
+        )
+        real = (listen_address(where) for hello in self._hellos() for where in hello.listen)
+        return {listen.port for listen in (*listens, *real) if listen is not None} - {0}

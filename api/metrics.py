@@ -183,6 +183,9 @@ METRICS: Final = (
     ),
     _metric("pulls", "Streams that are fetched from other servers.", "state"),
     _metric("pushes", "Renditions on their way to others' servers.", "state"),
+    _metric("recordings", "Renditions on their way to files.", "state"),
+    _metric("recorded_bytes_total", "What was written of recordings."),
+    _metric("recorded_files_total", "Files of recordings that were finished."),
     # one stream
     _metric(
         "stream_info",
@@ -387,7 +390,11 @@ _LINKS: Final = {
 }
 
 
-_STATES: Final = {"pull": "pulls", "push": "pushes"}  # of kinds whose counters are by state
+_STATES: Final = {
+    "pull": "pulls",
+    "push": "pushes",
+    "record": "recordings",
+}  # of kinds whose counters are by state
 
 
 def _add_protocols(found: _Samples, figures: FarmFigures) -> None:

@@ -133,6 +133,17 @@ PUSH: Final = form(
     rtt_ms=NUMBER,
     repeated=COUNT,
 )
+RECORDING: Final = form(
+    "A rendition on its way to files.",
+    rendition=TEXT,
+    state=TEXT,
+    file=TEXT,  # the last one, with its path; "": none so far
+    reason=TEXT,
+    seconds=NUMBER,
+    bytes=COUNT,
+    files=COUNT,
+    dropped=COUNT,
+)
 STREAM: Final = form(
     "One stream.",
     id=TEXT,  # its label: APP/ and a hash of its key, as logs have it
@@ -161,6 +172,7 @@ STREAM: Final = form(
     av_skew_ms=NUMBER,
     line=nullable(LINE),
     pushes=array(PUSH),
+    recordings=array(RECORDING),
     frames=COUNT,
     frames_in=COUNT,
     frames_decoded=COUNT,

@@ -139,6 +139,12 @@ def _of_child(child: ChildFigures) -> Iterator[tuple[Hashable, Counts]]:
             if name.startswith(_PACKETS)
         }
         yield (child.name, "srt", child.since), packets
+    if child.kind == "record":
+        files: dict[Total, float] = {
+            ("recorded_bytes",): child.counters.get("recorded bytes", 0),
+            ("recorded_files",): child.counters.get("recorded files", 0),
+        }
+        yield (child.name, "record", child.since), files
     # of the supervisor's own count: it has none of itself
     yield (child.name, "restarts"), {("child_restarts", child.kind): child.restarts}
     if child.delays:

@@ -32,6 +32,8 @@ def body_of(event: HookQuestion | HookNotice, sequence: int, epoch: int, at_unix
             "bytes": event.bytes,
             "reason": event.reason,
         }
+        if event.file:
+            document["file"] = event.file
         if not event.subject.rendition:
             document["findings"] = [
                 {"code": found.code, "words": found.words, "is_fault": found.is_fault}

@@ -21,6 +21,7 @@ from common.config.ladder import (
 )
 from common.config.picture_values import MAX_SEI_UUIDS
 from common.config.policy import never_tried, unserved
+from common.config.recording import Recording
 from common.config.settings import ApiSettings, ClusterSettings, Listen, Settings
 from common.config.stream_keys import StreamKeys
 from common.errors import ConfigFault
@@ -29,6 +30,7 @@ from common.media.units import VideoCodec
 MAX_RENDITIONS = 16
 MAX_AV1_BPS = 100_000_000  # that SVT-AV1 takes
 MAX_PUSHES = 8
+MIN_ROTATE_BYTES = 1 << 20  # of a recording
 PAGES = ("play", "player")  # no apps: first words of addresses where viewers' pages are
 SOUND_FOLDER = "sound"  # no rendition: in HLS it is beside them
 ANY_ORIGIN = "*"
@@ -64,6 +66,7 @@ def conflicts(settings: Settings, faulty: Sequence[str] = ()) -> list[ConfigFaul
         every += _of_rules(template, settings.stream_keys)
         every += _of_pushes(template)
         every += _of_sei(template)
+        every += _of_recording(template)
     found = [
         ConfigFault(conflict.path, conflict.problem)
         for conflict in every
@@ -296,6 +299,25 @@ def _of_pushes(template: Template) -> Iterator[Conflict]:
             problem = "is AV1, which is not sent in transport streams: take one of H.264 or H.265"
         if problem:
             yield Conflict(f"{path}.push[{index}].rendition", problem, (f"{path}.renditions",))
+
+
+def _of_recording(template: Template) -> Iterator[Conflict]:
+    path, names = f"templates.{template.name}", template.rendition_names()
+    rule = template.recording
+    if rule.directory and not rule.directory.startswith("/"):
+        yield Conflict(f"{path}.record.directory", "must be an absolute path")
+    if not rule.directory and rule != Recording():
+        yield Conflict(f"{path}.record.directory", "must be there: it says where files are written")
+    if 0 < rule.rotate_bytes < MIN_ROTATE_BYTES:
+        yield Conflict(f"{path}.record.rotate_size", "must be 0, or at least 1MiB")
+    for index, name in enumerate(rule.renditions if rule.directory else ()):
+        problem = ""
+        if name not in names:
+            problem = f"there is no such rendition; there are {', '.join(names)}"
+        elif name == template.audio_only:
+            problem = "has no pictures, and a file begins with one: take a rendition that has some"
+        if problem:
+            yield Conflict(f"{path}.record.renditions[{index}]", problem, (f"{path}.renditions",))
 
 
 def _of_rendition(rendition: Rendition, path: str) -> Iterator[Conflict]:

@@ -12,6 +12,7 @@ class HookEvent(StrEnum):
     ON_PLAY = "on_play"  # asked
     ON_UNPUBLISH = "on_unpublish"  # told
     ON_STOP = "on_stop"  # told
+    RECORDED = "recorded"  # told: a file is finished
 
     @property
     def is_question(self) -> bool:

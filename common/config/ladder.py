@@ -14,6 +14,7 @@ from common.config.access import NOBODY, Rules, Signing
 from common.config.hooks import Hooks
 from common.config.limits import StreamLimits
 from common.config.pushes import PushRule
+from common.config.recording import Recording
 from common.media.units import VideoCodec
 
 PROFILE = "main"  # of H.264, where none is given
@@ -130,6 +131,7 @@ class Template:
     expected_use: float = 1.0  # of what is made on demand, the part that is booked
     # Of unregistered user data in SEI that renditions keep: UUIDs, as `uuid.UUID` writes them
     sei_uuids: tuple[str, ...] = ()
+    recording: Recording = field(default_factory=Recording)
 
     @property
     def names_on_demand(self) -> frozenset[str]:

@@ -142,7 +142,7 @@ class HooksTable(Table):
         NOW,
     )
     retry: Annotated[float, Seconds(0, 86_400)] = key(
-        Hooks, "retry_s", "for how long `on_unpublish` and `on_stop` are sent again", NOW
+        Hooks, "retry_s", "for how long notices are sent again", NOW
     )
     parallel: Annotated[int, Integer(1, 100)] = key(
         Hooks,

@@ -31,7 +31,9 @@ from common.config.model_access import (
     StreamKeysTable,
 )
 from common.config.model_push import PushTable
+from common.config.model_record import RecordTable
 from common.config.picture_values import MAX_SEI_UUIDS, CodecName, SeiUuid
+from common.config.recording import Recording
 from common.config.settings import DEFAULT_RENDITIONS, Calibration
 from common.config.stream_keys import StreamKeys
 from common.config.values import (
@@ -375,6 +377,7 @@ class TemplateTable(Table):
     limits: LimitsTable = tables()
     signing: SigningTable = tables()
     hooks: HooksTable = tables()
+    record: RecordTable = tables()
     stream_keys: dict[Annotated[str, StreamKey()], StreamKeysTable] = tables(
         schema={"propertyNames": StreamKey().schema()}
     )
@@ -405,6 +408,8 @@ class TemplateTable(Table):
             given["limits"] = StreamLimits(**self.limits.settings())
         if self.signing is not None:
             given["signing"] = self.signing.signing()
+        if self.record is not None:
+            given["recording"] = Recording(**self.record.settings())
         if self.hooks is not None:
             given["hooks"] = Hooks(**self.hooks.settings())
         return Template(name=app, **(given | {"renditions": renditions}))

@@ -22,6 +22,7 @@ from common.config.model_access import (
     StreamKeysTable,
 )
 from common.config.model_push import PushTable
+from common.config.model_record import RecordTable
 from common.config.model_remote import PullTable
 from common.config.model_templates import CalibrationTable, RenditionTable, TemplateTable
 from common.config.settings import DEFAULT_RENDITIONS
@@ -44,6 +45,7 @@ def tables() -> dict[str, type[Table]]:
         "[templates.APP.limits]": LimitsTable,
         "[templates.APP.signing]": SigningTable,
         "[templates.APP.hooks]": HooksTable,
+        "[templates.APP.record]": RecordTable,
         "[templates.APP.stream_keys.KEY]": StreamKeysTable,
         "[[templates.APP.renditions]]": RenditionTable,
         "[[templates.APP.push]]": PushTable,

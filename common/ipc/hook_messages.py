@@ -68,12 +68,13 @@ class HookAnswer:
 @message("hook-notice")
 @dataclass(frozen=True, slots=True)
 class HookNotice:
-    """A child reports the end of a session. Not answered."""
+    """A child reports the end of a session, or of a recording's file. Not answered."""
 
     event: HookEvent
     subject: HookSubject
     at_unix: float
     seconds: float
-    bytes: int  # received of a publisher, taken by a viewer
+    bytes: int  # received of a publisher, taken by a viewer, in the file
     reason: str
     findings: tuple[Notice, ...] = ()  # of the publisher's doctor, at the end
+    file: str = field(default="", repr=False)  # of a recording; its path holds the key

@@ -58,6 +58,7 @@ class ChildKind:
     speaks_srt: bool = False  # and is told the passphrases of publishers
     fetches: bool = False  # connects to other servers, and is told their URLs
     pushes: bool = False  # and is told whom streams are sent to
+    records: bool = False  # it writes to the directories of `[templates.APP.record]`
     calls_hooks: bool = False  # and is told the secrets that sign what it sends
     # A process with all imports done waits to be its next child (`common/process/standby.py`).
     has_standby: bool = False
@@ -252,6 +253,19 @@ KINDS: Final[dict[str, ChildKind]] = {
             sockets=("tags",),
         ),
         ChildKind(
+            "record",
+            module="egress.record",
+            libraries=(),
+            parses_strangers=True,  # headers of what publishers send
+            death_costs="its files end, and others begin at the next keyframe; streams go on",
+            count=lambda settings: int(any(t.recording.directory for t in settings.templates)),
+            is_sandboxed=True,
+            records=True,
+            has_viewers=True,
+            max_descriptors=4096,  # a file for each rendition that is recorded
+            sockets=("tags",),
+        ),
+        ChildKind(
             "relay",
             module="egress.relay",
             libraries=(),
@@ -377,6 +391,11 @@ def takes_last_gop(kind: str) -> bool:
 def admits(kind: str) -> bool:
     """True of a kind that lets publishers or viewers in."""
     return kind in KINDS and KINDS[kind].admits
+
+
+def records(kind: str) -> bool:
+    """True of a kind that writes streams to files."""
+    return kind in KINDS and KINDS[kind].records
 
 
 def has_devices(kind: str) -> bool:

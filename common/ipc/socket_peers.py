@@ -28,7 +28,7 @@ SENDERS: Final[Mapping[str, Set[str]]] = {
     "requests": frozenset({"web"}),
     "whep": frozenset({"web"}),
     "whip": frozenset({"web"}),
-    "sound": frozenset({"egress", "push", "rtc", "web"}),
+    "sound": frozenset({"egress", "push", "record", "rtc", "web"}),
     "datagrams": frozenset({"rtc"}),
     "whip_datagrams": frozenset({"whip"}),
     "decrypted": frozenset(kind.name for kind in KINDS.values() if kind.ends_tls),

@@ -4,6 +4,7 @@ Both tracks go into each fragment (`tracks.py` says how samples are made). Times
 fragment begins at each keyframe, so that a viewer can.
 """
 
+from collections.abc import Set
 from typing import Final, NamedTuple
 
 from common.codecs.table import codec_string
@@ -13,6 +14,7 @@ from common.mp4.init_segment import Track, init_segment
 from common.mp4.tracks import VIDEO_SCALE, Pictures, Sound
 
 MAX_SOUND_MS: Final = 100  # that waits for a picture to go out with
+_AAC: Final = frozenset({AudioCodec.AAC})
 
 
 class Fragment(NamedTuple):
@@ -28,15 +30,21 @@ class Fragment(NamedTuple):
 class LiveMuxer:
     """Makes fragments of a rendition's units, in the order in which these come."""
 
-    def __init__(self, video: VideoConfig, audio: AudioConfig | None, number: int = 0) -> None:
+    def __init__(
+        self,
+        video: VideoConfig,
+        audio: AudioConfig | None,
+        number: int = 0,
+        sounds: Set[AudioCodec] = _AAC,
+    ) -> None:
         """`number`: of the last fragment before, where another configuration goes before this one.
 
-        Sound of another codec than AAC is left out. Raises ProtocolError for a record
+        Sound of another codec than these is left out. Raises ProtocolError for a record
         that cannot be read.
         """
         self.number = number
-        is_aac = audio is not None and audio.codec is AudioCodec.AAC
-        self._sound = Sound(audio) if audio is not None and is_aac else None
+        has_sound = audio is not None and audio.codec in sounds
+        self._sound = Sound(audio) if audio is not None and has_sound else None
         self._pictures = Pictures()
         tracks = [Track(video, VIDEO_SCALE)]
         names = [codec_string(video)]
@@ -61,10 +69,21 @@ class LiveMuxer:
         has_sound = self._sound is not None and self._sound.waiting_ms >= MAX_SOUND_MS
         return self._make() if self._pictures.done or has_sound else None
 
-    def finish(self) -> list[Fragment]:
-        """All that is left: nothing follows."""
+    @property
+    def sound_until_ms(self) -> int | None:
+        """Where the sound so far ends; None: there is none."""
+        counted = self._sound.counted if self._sound is not None else None
+        return self._sound.ms(counted) if self._sound is not None and counted is not None else None
+
+    def finish(self, end_ms: int | None = None, *, with_sound: bool = False) -> list[Fragment]:
+        """All that is left: nothing follows. `end_ms`: when the last picture ends, if known.
+
+        `with_sound`: the last frame of sound too, where no other muxer takes the sound on.
+        """
         made = [self._make() if self._pictures.has_key_next() else None]
-        self._pictures.finish()
+        self._pictures.finish(end_ms)
+        if with_sound and self._sound is not None:
+            self._sound.finish()
         made.append(self._make())
         return [one for one in made if one is not None]
 

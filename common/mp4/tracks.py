@@ -41,10 +41,11 @@ class Pictures:
             self._complete(dts_ms)
         self._held, self._held_ms = unit, dts_ms
 
-    def finish(self) -> None:
-        """Complete the last picture: nothing follows."""
+    def finish(self, end_ms: int | None = None) -> None:
+        """Complete the last picture: nothing follows. `end_ms`: when it ends, if that is known."""
         if self._held is not None:
-            self._complete(self._held_ms + _LAST_MS)
+            last_ms = self._held_ms + _LAST_MS
+            self._complete(last_ms if end_ms is None else max(end_ms, self._held_ms + 1))
             self._held = None
 
     def take(self) -> Run | None:

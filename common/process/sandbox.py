@@ -60,6 +60,7 @@ class SandboxPaths:
 
     read: tuple[Path, ...] = ()
     devices: tuple[Path, ...] = ()  # read, written, ioctl
+    write: tuple[Path, ...] = ()  # directories: files and folders are made, named and removed there
     listens: bool = False  # it binds a TCP address before `close_calls`
     connects: bool = False  # it connects to other hosts, and listens for what they send
 
@@ -154,6 +155,8 @@ def _allowed(
         yield entry, landlock.READ_DIR
     for path in paths.devices:
         yield path, landlock.DEVICE
+    for path in paths.write:
+        yield path, landlock.KEEP_FILES
     yield Path("/dev/null"), landlock.READ | landlock.WRITE
     yield own / "task", landlock.READ | landlock.WRITE  # names of threads: CUDA insists
     yield run_dir, landlock.MAKE_SOCK

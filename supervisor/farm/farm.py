@@ -48,6 +48,7 @@ from supervisor.farm.forwarding.audio_levels import AudioMeasuring
 from supervisor.farm.forwarding.captures import Captures
 from supervisor.farm.forwarding.hook_forwarding import HookForwarding
 from supervisor.farm.forwarding.pushes import Pushes
+from supervisor.farm.forwarding.recordings import Recordings
 from supervisor.farm.forwarding.route_reports import RouteReports
 from supervisor.farm.forwarding.url_uses import UrlUses
 from supervisor.farm.host_load import host_load
@@ -86,7 +87,7 @@ class Farm:  # long: the one table of who decides what, and in which order
         self.remote_plays = self._routes.remote
         summaries, self._api = self.state.summaries, ApiRequests(self.state)
         self._hooks, self._url_uses = HookForwarding(self.state), UrlUses(self.state)
-        self.pushes = Pushes(self.state)
+        self.pushes, self.recordings = Pushes(self.state), Recordings(self.state)
         self._address_totals = {"ingest": AddressTotals(), "viewers": AddressTotals()}
         self.drain = FarmDrain(self.state, self.admission)
         self._machines: tuple[Machine, ...] = (
@@ -121,6 +122,7 @@ class Farm:  # long: the one table of who decides what, and in which order
             **self._api.handlers,
             **self._hooks.handlers,
             **self.pushes.handlers,
+            **self.recordings.handlers,
             **self._routes.remote.handlers,
             UrlsUsed: self._url_uses.on_used,
         }

@@ -8,7 +8,7 @@ from pathlib import Path
 from common.config.settings import Listen, Settings
 from common.ipc.child_arguments import identity_arguments
 from common.ipc.identity import CPU, ChildId, cpu_worker, gpu_worker
-from common.ipc.kinds import KINDS
+from common.ipc.kinds import KINDS, ChildKind
 from common.process.log_lines import LogFormat
 from supervisor.commands.banner import address_text
 from supervisor.processes.worker_counts import software_workers
@@ -96,14 +96,7 @@ def child_command(
             argv.append("--share-port")
     if kind.speaks_srt:
         argv += ["--latency", str(settings.srt.latency_ms)]
-    if kind.ends_tls:
-        argv += ["--certificate", settings.tls.certificate]
-        argv += ["--key", settings.tls.key or settings.tls.certificate]
-        for name, file in settings.tls.named:
-            argv += ["--named", f"{name}={file}"]
-    if kind.meets_hosts:
-        cluster = settings.cluster
-        argv += ["--certificate", cluster.cert, "--key", cluster.key, "--trusted", cluster.ca]
+    argv += _files(kind, settings)
     if listeners:
         argv += ["--listeners", listeners]
     if child.device or child.kind == "encoder":
@@ -112,6 +105,23 @@ def child_command(
         argv += ["--share", str(share)]
     elif child.device and (not child.is_software or settings.software.encoder_processes):
         argv += ["--pictures", "shared"]
+    return argv
+
+
+def _files(kind: ChildKind, settings: Settings) -> list[str]:
+    """What a kind reads and writes that the configuration names."""
+    argv: list[str] = []
+    if kind.records:
+        for directory in dict.fromkeys(t.recording.directory for t in settings.templates):
+            argv += ["--directory", directory] if directory else []
+    if kind.ends_tls:
+        argv += ["--certificate", settings.tls.certificate]
+        argv += ["--key", settings.tls.key or settings.tls.certificate]
+        for name, file in settings.tls.named:
+            argv += ["--named", f"{name}={file}"]
+    if kind.meets_hosts:
+        cluster = settings.cluster
+        argv += ["--certificate", cluster.cert, "--key", cluster.key, "--trusted", cluster.ca]
     return argv
 
 

@@ -46,6 +46,7 @@ from common.ipc.hook_messages import HookAnswer, HookNotice, HookQuestion
 from common.ipc.identity import BootId
 from common.ipc.kinds import KINDS
 from common.ipc.push_messages import PushReport
+from common.ipc.record_messages import RecordReport
 from common.ipc.socket_peers import BY_ORDER, SENDERS
 from common.ipc.status_messages import ChildFloods
 
@@ -73,9 +74,10 @@ _SENT_BY: Final[Mapping[type, Set[str]]] = {
     Positions: _SERVING,
     UrlsUsed: _ADMITTING,
     HookQuestion: _ADMITTING,
-    HookNotice: _ADMITTING,
+    HookNotice: _ADMITTING | {"record"},
     HookAnswer: frozenset({"hooks"}),
     PushReport: frozenset({"push"}),
+    RecordReport: frozenset({"record"}),
     OwnerWanted: frozenset({"relay"}),
     HostReach: frozenset({"relay"}),
     HostReachWanted: frozenset({"cluster"}),

@@ -59,6 +59,9 @@ def with_cluster(figures: FarmFigures) -> FarmFigures:
     return figures._replace(cluster=cluster, children=[*figures.children, *children])
 
 
+RECORDED = {"record recording": 3, "record failed": 1, "recorded bytes": 9, "recorded files": 2}
+
+
 def with_protocols(figures: FarmFigures) -> FarmFigures:
     """The farm has callers by SRT, and calls others."""
     packets = {"connections": 5, "viewers": 2, "packets received": 9, "packets sent again": 4}
@@ -66,6 +69,7 @@ def with_protocols(figures: FarmFigures) -> FarmFigures:
     children = [
         ChildFigures("srt:0", "srt", "b1", True, 0, 1, 0.0, packets, []),
         ChildFigures("push:0", "push", "b2", True, 0, 1, 0.0, pushes, []),
+        ChildFigures("record:0", "record", "b4", True, 0, 1, 0.0, RECORDED, []),
         ChildFigures("pull:0", "pull", "b3", True, 0, 1, 0.0, {"pull running": 4}, []),
     ]
     return figures._replace(children=[*figures.children, *children])
@@ -80,6 +84,7 @@ def test_who_calls_by_srt_and_who_is_called(whole: Any) -> None:
     assert value(found, "pushes", state="sending") == 2
     assert value(found, "pushes", state="retrying") == 1
     assert value(found, "pulls", state="running") == 4
+    assert value(found, "recordings", state="failed") == 1
 
 
 def exposed(figures: FarmFigures, accept: str = "", **options: Any) -> tuple[str, str]:

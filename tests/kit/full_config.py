@@ -191,6 +191,13 @@ codec = "h265"
 url = "srt://media.example:9000?streamid=publish:live/{{key}}&passphrase=0123456789"
 rendition = "720p"
 keys = ["cam1"]
+[templates.live.record]
+directory = "/var/lib/tfarm/recordings"
+renditions = ["720p", "source"]
+rotate_after = "15m"
+rotate_size = "1GiB"
+keep = "100GiB"
+keys = ["cam1"]
 [templates.relay]
 renditions = []
 [[pull]]

@@ -57,6 +57,7 @@ listen = "127.0.0.1:0"
 [templates.live]
 {ladder}
 push = [{{ url = "rtmp://127.0.0.1:1/live/{{key}}", rendition = "180p" }}]
+record = {{ directory = "{recordings}", rotate_after = "2s" }}
 [templates.guarded]
 {ladder}
 publish_keys = ["a-key-of-some-length"]
@@ -108,15 +109,16 @@ def busy_farm(folder: Path) -> Iterator[int]:
         hook = stack.enter_context(HookServer())
         tables = cluster(folder, stack) if HAS_ETCD else ("",)
         farm, *others = [
-            stack.enter_context(Farm(config, standbys=not at))
-            for at, config in enumerate(
+            stack.enter_context(Farm(config, standbys=not number))
+            for number, config in enumerate(
                 CONFIG.format(
                     ladder=LADDER,
                     hook=hook.url,
                     cluster=table,
+                    recordings=folder / f"recordings{at}",
                     listen='srt = "127.0.0.1:0"' if HAS_SRT else "",
                 )
-                for table in tables
+                for at, table in enumerate(tables)
             )
         ]
         for app, key in (("asked", "cam1"), ("live", "cam0")):

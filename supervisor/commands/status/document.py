@@ -27,6 +27,7 @@ from common.ipc.status_messages import OFF, WHOLE, AudioLevels, RenditionStatus
 from supervisor.commands.status.cluster_rows import cluster_document
 from supervisor.commands.status.free_rows import free_rows
 from supervisor.commands.status.pushes import push_row
+from supervisor.commands.status.recordings import recording_row
 from supervisor.commands.status.remote_rows import remote_rows
 from supervisor.farm.admission.free_streams import FreeStreams
 from supervisor.farm.admission.readiness import why_no_room
@@ -78,6 +79,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
     state = farm.state
     fleet = state.fleet
     sound, pushes = levels(state), farm.pushes.of_streams()
+    recordings = farm.recordings.of_streams()
     listening = publishers_addresses(facts.listen)
     return {
         "version": facts.version,
@@ -101,7 +103,10 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "devices": [device_row(farm, fleet.devices[name], facts) for name in sorted(fleet.devices)],
         "streams": [
             _stream(farm, stream, facts, sound.get(stream.stream_id))
-            | {"pushes": [push_row(push) for push in pushes.get(stream.stream_id, ())]}
+            | {
+                "pushes": [push_row(push) for push in pushes.get(stream.stream_id, ())],
+                "recordings": [recording_row(one) for one in recordings.get(stream.stream_id, ())],
+            }
             for stream in state.streams.values()
         ],
         "pulls": remote_rows(farm),

@@ -58,7 +58,7 @@ STAGES: Final = frozenset(
 )
 TOTAL: Final = "total:"
 COUNTING: Final = frozenset(
-    {"hooks", "cluster", "relay", "srt", "pull", "push"}
+    {"hooks", "cluster", "relay", "srt", "pull", "push", "record"}
 )  # kinds whose own counters are metrics
 
 

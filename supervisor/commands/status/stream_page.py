@@ -14,6 +14,7 @@ from common.media.units import VideoCodec
 from common.words import counted, duration
 from supervisor.commands.status.latency_table import RENDITION_STAGES, STREAM_STAGES
 from supervisor.commands.status.pushes import push_words
+from supervisor.commands.status.recordings import recording_words
 from supervisor.commands.status.stream_selection import (
     Json,
     Selection,
@@ -141,6 +142,8 @@ def _publisher(stream: Json, now_unix: float, width: int) -> list[Line]:
     lines += _fact("played by", watching + (f", {waiting} wait" if waiting else ""), width)
     for push in stream.get("pushes", ()):
         lines += _fact("pushed", push_words(push), width)
+    for recording in stream.get("recordings", ()):
+        lines += _fact("recorded", recording_words(recording), width)
     return lines
 
 

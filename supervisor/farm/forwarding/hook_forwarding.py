@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from common.config.hooks import HookEvent
 from common.ipc.hook_messages import HookAnswer, HookNotice, HookQuestion, HookVerdict
 from common.ipc.identity import ChildId
-from common.ipc.kinds import admits
+from common.ipc.kinds import admits, records
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.state import FarmState
 
@@ -62,8 +63,13 @@ class HookForwarding:
         return [Send(answer.child, answer)]
 
     def on_notice(self, child: ChildId, notice: HookNotice, _: float) -> list[Action]:
-        """A child reports an end."""
-        if not admits(child.kind):
+        """A child reports an end. The record child is told of no hooks: that is looked up here."""
+        if notice.event is HookEvent.RECORDED:
+            template = self._state.settings.template(notice.subject.app)
+            is_wanted = template is not None and template.hooks.takes(notice.event)
+            if not is_wanted or not records(child.kind):
+                return []
+        elif not admits(child.kind):
             return []
         hooks = self._hooks_child()
         if hooks is not None:

@@ -26,6 +26,7 @@ from common.config.ladder import (
 )
 from common.config.limits import StreamLimits
 from common.config.pushes import PushRule
+from common.config.recording import Recording
 from common.config.settings import (
     DEFAULT_RENDITIONS,
     ClusterSettings,
@@ -185,6 +186,9 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
     assert relay.limits == StreamLimits()
     url = "srt://media.example:9000?streamid=publish:live/{key}&passphrase=0123456789"
     assert live.pushes == (PushRule(url, "720p", ("cam1",)),)
+    where, made = "/var/lib/tfarm/recordings", ("720p", "source")
+    assert live.recording == Recording(where, made, 900.0, 1 << 30, 100 << 30, ("cam1",))
+    assert not relay.recording.takes("cam1")
     assert (relay.name, relay.renditions) == ("relay", ())
     assert live.signing == Signing((("k1", "0123456789abcdef"),), 5.0)
     assert live.publish_rules == ((Way.KEY, Way.SIGNED), (Way.KEY,))
@@ -213,6 +217,7 @@ OF_AV1 = (
     '\n[[templates.live.renditions]]\nname="b"\nwidth=320\nheight=180\nbitrate="1M"\ncodec="av1"\n'
 )
 PUSH = '[[templates.live.push]]\nurl="srt://h:9000"\nrendition="source"\n'
+RECORD = '[templates.live.record]\ndirectory = "/r"\n'
 RENDITION = '[[templates.live.renditions]]\nname="a"\nwidth=640\nheight=360\nbitrate="1M"\n'
 CLUSTER = '[cluster]\nname = "a"\nsecret_file = "/s"\netcd = ["http://e:1"'
 ENDPOINTS = ", ".join(f'"http://e:{port}"' for port in range(2, 11))
@@ -408,6 +413,18 @@ FAULTS = [
     ("[templates.live]\nrenditions = [3]", "templates.live.renditions[0]", "a table"),
     (RENDITION + "width = 641", None, ""),  # no TOML: a key twice
     (RENDITION.replace("640", "641"), "templates.live.renditions[0].width", "even"),
+    (RECORD.replace("/r", "r"), "templates.live.record.directory", "an absolute path"),
+    (RECORD.replace("directory", "#") + "keep = 1", "templates.live.record.directory", "be there"),
+    (RECORD + 'renditions = ["99p"]', "templates.live.record.renditions[0]", "no such rendition"),
+    (
+        '[templates.live]\naudio_only = "hear"\n' + RECORD + 'renditions = ["hear"]',
+        "templates.live.record.renditions[0]",
+        "has no pictures",
+    ),
+    (RECORD + 'rotate_after = "0s"', "templates.live.record.rotate_after", "between 1s"),
+    (RECORD + "rotate_size = 1000", "templates.live.record.rotate_size", "at least 1MiB"),
+    (RECORD + "keep = -1", "templates.live.record.keep", "between 0B"),
+    (RECORD + 'keys = ["a b"]', "templates.live.record.keys[0]", "letters"),
     (PUSH.replace("srt:", "http:"), "templates.live.push[0].url", "must begin with srt://"),
     (PUSH.replace(":9000", ""), "templates.live.push[0].url", "srt://HOST:PORT"),
     (PUSH.replace("source", "99p"), "templates.live.push[0].rendition", "no such rendition"),

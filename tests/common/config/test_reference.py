@@ -33,6 +33,10 @@ BEYOND_A_SCHEMA = (
     "between 16k",
     "no such rendition",
     "is AV1",
+    "be there",
+    "has no pictures",
+    "at least 1MiB",
+    "an absolute path",
     "between 0s and 1s",
     "between 1 and 240",
     "HOST:PORT",
@@ -84,6 +88,7 @@ def test_the_full_file_of_the_tests_has_every_key_with_a_value_that_is_not_its_d
         "[templates.APP.limits]": live["limits"],
         "[templates.APP.signing]": live["signing"],
         "[templates.APP.hooks]": live["hooks"],
+        "[templates.APP.record]": live["record"],
         "[[templates.APP.renditions]]": dict(
             pair for one in live["renditions"] for pair in one.items()
         ),

@@ -72,6 +72,7 @@ def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
         "https": 0,
         "web": 1,
         "push": 0,
+        "record": 0,
         "relay": 0,
         "rtc": int(is_installed(WEBRTC)),
         "sound": 1,
@@ -136,6 +137,7 @@ def test_publishers_end_first_then_players_and_last_who_passes_on_what_they_are_
         "rtc",
         "sound",
         "push",
+        "record",
         "relay",
         "egress",
         "hooks",
@@ -152,12 +154,12 @@ def test_only_the_api_gives_commands_for_an_operator_and_none_that_ends_the_farm
 
 def test_who_has_a_codec_or_ends_tls_is_in_a_sandbox() -> None:
     for kind in KINDS.values():
-        needs_one = bool(kind.libraries) or kind.ends_tls or kind.speaks_srt
+        needs_one = bool(kind.libraries) or kind.ends_tls or kind.speaks_srt or kind.records
         assert kind.is_sandboxed == needs_one, kind.name
         assert kind.parses_strangers or kind.name == "encoder"
 
 
 def test_who_has_no_socket_for_tags_is_told_of_no_tags() -> None:
     receiving = {name for name in KINDS if takes_tags(name)}
-    assert receiving == {"audio", "web", "rtc", "push", "relay", "egress"}
+    assert receiving == {"audio", "web", "rtc", "push", "record", "relay", "egress"}
     assert takes_tags("of another version")

@@ -9,6 +9,7 @@ from common.config.hooks import Hooks
 from common.config.ladder import Rendition, Template
 from common.config.limits import StreamLimits
 from common.config.pushes import PushRule
+from common.config.recording import Recording
 from common.config.settings import (
     ApiSettings,
     Calibration,
@@ -71,13 +72,14 @@ FIELDS = {
         "name renditions gop_ms hold_ms wait_ms max_source publish_keys play_keys takeover "
         "away_picture policy cost flush_ms audio_hold_ms fit audio_levels idle_timeout_s limits "
         "needs_stream_key signing publish_rules play_rules hooks audio_only pushes renditions_when "
-        "linger_ms expected_use sei_uuids"
+        "linger_ms expected_use sei_uuids recording"
     ),
     Signing: "keys clock_skew_s",
     Hooks: "url secret events deadline_s on_error cache_s retry_s parallel ca_file",
     StreamLimits: "size fps bitrate_bps reference_frames duration_s publishers players",
     StreamKeys: "publish play limits",
     PushRule: "url rendition keys",
+    Recording: "directory renditions rotate_s rotate_bytes keep_bytes keys",
     Rendition: (
         "name width height bitrate_bps fps profile preset vbv_ms cost rate_control maxrate_bps fit "
         "codec when quality"

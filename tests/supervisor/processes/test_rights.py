@@ -29,6 +29,7 @@ from common.ipc.endpoint import UNIX, endpoint
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.kinds import KINDS
 from common.ipc.push_messages import PushReport
+from common.ipc.record_messages import RecordReport
 from common.ipc.socket_peers import SENDERS
 from common.ipc.status_messages import ChildFloods, TranscodeStatus
 from supervisor.processes.rights import known_to, may_say, own_endpoint
@@ -64,14 +65,18 @@ RUNNING = tuple(
         (CaptureWritten(1, STREAM), {"ingest"}),
         (StreamTrouble(CPU0, STREAM, ONE, ""), {"worker"}),
         (SessionEnd(CPU0, TranscodeStatus(STREAM, ONE, 0, 0, 0.0, 0, ())), {"worker"}),
-        (Positions(1, STREAM, None), {"egress", "web", "rtc", "push", "relay"}),
-        (StreamWanted(EGRESS0, STREAM), {"egress", "audio", "web", "rtc", "push", "relay"}),
+        (Positions(1, STREAM, None), {"egress", "web", "rtc", "push", "record", "relay"}),
+        (
+            StreamWanted(EGRESS0, STREAM),
+            {"egress", "audio", "web", "rtc", "push", "record", "relay"},
+        ),
         (
             ChildFloods(CPU0, "more than may wait"),
             {"egress", "ingest", "web", "rtc", "push", "relay"},
         ),
         (OwnerWanted(STREAM), {"relay"}),
         (PushReport((), 0), {"push"}),
+        (RecordReport((), 0), {"record"}),
         (StreamOwner("ab" * 32), {"cluster"}),
         (ClusterView(), {"cluster"}),
         (Heartbeat(CPU0, BOOT), set(KINDS)),

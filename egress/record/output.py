@@ -111,7 +111,7 @@ class Feed:
         for finished in done.finished:
             self.recorder.files += 1
             self._output.files += 1
-            self._tell(finished)
+            self._report(finished)
 
     def _failed(self, reason: str, before: RecordState) -> None:
         self.recorder.failed(reason, self._context.clock())
@@ -131,7 +131,7 @@ class Feed:
                 more(held),
             )
 
-    def _tell(self, file: Finished) -> None:
+    def _report(self, file: Finished) -> None:
         subject = HookSubject(self.app, self.key, self.name, "", self.session, "record")
         self._output.notify(notice_of(subject, file))
 
@@ -175,7 +175,7 @@ class RecordOutput:
         loop = asyncio.get_running_loop()
         for directory in self._directories:
             for file in await loop.run_in_executor(self.executor, recover, directory):
-                self._tell_recovered(file)
+                self._report_recovered(file)
         self._is_recovered.set()
         self._reconcile()
 
@@ -258,7 +258,7 @@ class RecordOutput:
             return None
         return stream.renditions.get(name)
 
-    def _tell_recovered(self, file: Finished) -> None:
+    def _report_recovered(self, file: Finished) -> None:
         app, key, rendition = map(unquote, file.path.parts[-4:-1])
         self.files += 1
         session = secrets.token_urlsafe(SESSION_BYTES)

@@ -18,7 +18,7 @@ class Pushes(StreamReports[PushStatus]):
     def takes(self, template: Template, key: str) -> bool:
         return any(rule.takes(key) for rule in template.pushes)
 
-    def told(self, streams: tuple[StreamId, ...]) -> PushStreams:
+    def message(self, streams: tuple[StreamId, ...]) -> PushStreams:
         return PushStreams(streams)
 
     def items(self, report: PushReport) -> Sequence[PushStatus]:

@@ -18,7 +18,7 @@ class Recordings(StreamReports[RecordStatus]):
     def takes(self, template: Template, key: str) -> bool:
         return template.recording.takes(key)
 
-    def told(self, streams: tuple[StreamId, ...]) -> RecordStreams:
+    def message(self, streams: tuple[StreamId, ...]) -> RecordStreams:
         return RecordStreams(streams)
 
     def items(self, report: RecordReport) -> Sequence[RecordStatus]:

@@ -41,7 +41,7 @@ class StreamReports(ABC, Generic[ItemT]):
         """Whether a stream of that app is followed."""
 
     @abstractmethod
-    def told(self, streams: tuple[StreamId, ...]) -> object:
+    def message(self, streams: tuple[StreamId, ...]) -> object:
         """The message that says so."""
 
     @abstractmethod
@@ -52,7 +52,7 @@ class StreamReports(ABC, Generic[ItemT]):
         """Keep a report, and answer with the streams if they are others than it knows."""
         self._reports[child] = report
         streams = self._streams()
-        return [] if report.known == known_as(streams) else [Send(child, self.told(streams))]
+        return [] if report.known == known_as(streams) else [Send(child, self.message(streams))]
 
     def of_streams(self) -> Mapping[StreamId, Sequence[ItemT]]:
         """What was said of each stream of which there is something."""

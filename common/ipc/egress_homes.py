@@ -17,8 +17,13 @@ from common.ipc.media_messages import SHARED
 
 def home(stream_id: str, children: Iterable[ChildId]) -> ChildId | None:
     """The egress among these children that is the stream's home (rendezvous hashing)."""
-    egresses = (child for child in children if child.kind == "egress")
+    egresses = (child for child in children if is_home(child))
     return max(egresses, key=lambda egress: weight(stream_id, egress), default=None)
+
+
+def is_home(child: ChildId) -> bool:
+    """Tell if a child is of the kind that streams come to without being asked for."""
+    return child.kind == "egress"
 
 
 def weight(stream_id: str, egress: ChildId) -> int:

@@ -197,7 +197,9 @@ class RenditionOpen:
     first_number: int  # of the next tag
     video: RenditionVideo
     worker: ChildId | None = None  # for which an encoder process sends it
-    is_resting: bool = False  # nobody plays it: it is not made before another of these
+    # Nobody plays it: a worker's is not made before another of these, and nothing of the source
+    # comes before the next keyframe.
+    is_resting: bool = False
 
 
 class TagHeader(NamedTuple):

@@ -6,9 +6,10 @@ of pictures.
 """
 
 from dataclasses import replace
+from math import inf
 from typing import Any
 
-from common.ipc.media_messages import HEADER, KEY
+from common.ipc.media_messages import HEADER, KEY, REPLAY
 from egress.streams.rendition import Rendition
 from egress.streams.tag import AUDIO, DATA, PublisherInfo, Tag
 
@@ -39,6 +40,7 @@ class SoundRendition(Rendition):
     def __init__(self, *arguments: Any, gop_ms: int, **named: Any) -> None:
         """The others are a `Rendition`'s."""
         super().__init__(*arguments, is_transcoded=True, **named)
+        self._gop_ms = gop_ms
         self._starts = SoundStarts(gop_ms)
 
     def begin(self, publisher: PublisherInfo) -> None:
@@ -48,7 +50,15 @@ class SoundRendition(Rendition):
         self.gop_buffer.config = config
         self._unflushed.begin(config)
 
+    def rest(self) -> None:
+        """Nothing comes before another keyframe of the source: begin where it does again."""
+        self.gop_buffer.forget()
+        self._starts = SoundStarts(self._gop_ms)
+
     def shared(self, tag: Tag, now: float) -> None:
+        last_ms = self.gop_buffer.last_dts_ms.get(tag.type, -inf)
+        if tag.flags & REPLAY and not tag.flags & HEADER and tag.dts_ms <= last_ms:
+            return  # it repeats what is here
         before = self.bytes
         self._append(self._starts.flagged(tag), now)
         self.throughput.count(0, self.bytes - before, now)

@@ -422,6 +422,9 @@ class Stream:
         rendition.open(script, header, first_number)
         if message.is_resting:
             rendition.rest()
+            if name == SOURCE:  # and with it the sound
+                for alone in [one for one in self.renditions.values() if one.is_sound_alone]:
+                    alone.rest()
 
     def _keep_headers(self, rendition: Rendition) -> None:
         """Keep them: it may be announced again, and its worker may have sent all of it."""

@@ -2,17 +2,22 @@
 
 Tags of one read are put together and go out as few messages, a new one where the rendition
 changes, so that the order of arrival stays. Audio waits to go with the next picture, as it would at
-egress anyway. An egress that comes later is given the headers and the last GOP first. Pure but
-for the links it is given.
+egress anyway. An egress that comes later is given the headers and the last GOP first.
+
+A stream of which nobody watches anything rests: from a keyframe on its egresses get nothing but
+headers and signs of life. The first player has them given the GOP from its keyframe on. So no time
+steps back, and the source and the sound begin for him as if all had been there. Pure but for the
+links it is given.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 
 from common.config.ladder import SOURCE
 from common.flv.audio import audio_body, audio_header_body
 from common.flv.tag import TagType
 from common.flv.video import video_body, video_header_body
+from common.ipc.egress_homes import is_home
 from common.ipc.identity import Generation, StreamId
 from common.ipc.kinds import takes_last_gop
 from common.ipc.media_messages import (
@@ -25,7 +30,7 @@ from common.ipc.media_messages import (
     StreamOpen,
     TagHeader,
 )
-from common.media.units import AudioUnit, DataUnit, VideoConfig, VideoUnit
+from common.media.units import AudioConfig, AudioUnit, DataUnit, VideoConfig, VideoUnit
 from common.process.stage_times import StageDelays, StageTimes
 from ingest.outputs.outbox import EgressFeed, Peers
 from ingest.streams.media_events import Metadata
@@ -70,6 +75,7 @@ class EgressOutput:
         self._picture_s = 0.0  # when the last one came
         self._life_shown_s = 0.0
         self._dropped = 0
+        self._resting: SourceGop | None = None  # what egresses are given when it rests no more
 
     @property
     def has_unsent(self) -> bool:
@@ -95,6 +101,11 @@ class EgressOutput:
     def may_be_cut(self) -> bool:
         """Whether a process runs that cuts segments, of the source too if somebody asks for it."""
         return any(takes_last_gop(link.child.kind) for link in self._peers.egresses())
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether egresses get nothing of its media, as nobody watches it."""
+        return self._resting is not None
 
     @property
     def dropped(self) -> int:
@@ -135,9 +146,32 @@ class EgressOutput:
                 new.append(feed)
             feed.takes_source = takes
         if new:
+            self.wake()
             self.flush()
         self._feeds += new
         return new
+
+    def rest(self, gop: SourceGop) -> None:
+        """Send nothing from here on, in front of a keyframe; `gop` will have what came since.
+
+        Who is no home of streams has asked for what comes, and gets it.
+        """
+        if self.is_resting or not all(is_home(feed.link.child) for feed in self._feeds):
+            return
+        self.flush()
+        self._resting = gop
+        for feed in self._feeds:
+            feed.rest(self.generation)
+
+    def wake(self) -> None:
+        """Send what came since it rests, and whatever comes."""
+        gop, self._resting = self._resting, None
+        if gop is None:
+            return
+        items = since_key(gop.replay(with_sound=True))
+        for rendition, entries, bodies in _replayed(items):
+            for feed in self._feeds:
+                feed.tags(self.generation, rendition, entries, bodies)
 
     def open(self, message: StreamOpen) -> None:
         """Report that the stream exists, has a publisher again, or another placement."""
@@ -166,6 +200,8 @@ class EgressOutput:
 
     def put(self, item: GopItem) -> None:
         """Put a unit, or a header, behind those of the same read; as the tag that egress serves."""
+        if self._resting is not None and not isinstance(item, AudioConfig):
+            return
         tag = tag_of(item)
         if tag is None:
             return
@@ -206,12 +242,15 @@ class EgressOutput:
 
     def lose(self) -> None:
         """A picture was lost: leave a gap in the source's numbers."""
+        self.wake()
         self.flush()
         for feed in (*self._feeds, *self._paused):
             feed.lose()
 
     def close(self, message: StreamClosed) -> None:
         """The publisher is away; with `hold_ms` 0, for good."""
+        if message.hold_ms:
+            self.wake()  # who comes now sees its last picture
         self.flush()
         for feed in self._feeds:
             feed.close(message)
@@ -272,6 +311,14 @@ def tag_of(item: GopItem) -> tuple[str, TagHeader, bytes] | None:
         return SHARED, TagHeader(_SCRIPT, "", item.dts_ms, 0, 0, item.received_s), item.data
     header = audio_header_body(item)
     return (SHARED, TagHeader(_AUDIO, item.codec, 0, 0, HEADER, 0.0), header) if header else None
+
+
+def since_key(items: Sequence[ReplayItem]) -> Iterator[ReplayItem]:
+    """These without the sound that belongs in front of the keyframe: it was sent, or is over."""
+    key = next((item for item in items if isinstance(item, VideoUnit)), None)
+    for item in items:
+        if key is None or not isinstance(item, AudioUnit) or item.dts_ms >= key.dts_ms:
+            yield item
 
 
 def _replayed(items: Iterable[ReplayItem]) -> Iterator[Batch]:

@@ -130,6 +130,9 @@ class ForwardOutput(EgressOutput):
         else:
             self.stages.add("ingest", sent_s - items[-1][0].received_s)
 
+    def rest(self, gop: SourceGop) -> None:
+        """Who watches it there is not known here."""
+
     def lose(self) -> None:
         """A picture was lost: what refers to it is of no use."""
         self._items.append((UnitItem(LOST), b"unreadable"))

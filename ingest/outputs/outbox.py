@@ -284,6 +284,16 @@ class EgressFeed:
         else:
             self._keep_headers(generation, rendition, first, entries, payloads)
 
+    def rest(self, generation: Generation) -> None:
+        """Nothing comes before the next keyframe: nobody can begin from what was there."""
+        if self.takes_source:
+            first = self._numbers.get(SOURCE, 0)
+            video = RenditionVideo("", 0, 0, 0, 0)
+            message = RenditionOpen(
+                self.stream_id, generation, SOURCE, first, video, is_resting=True
+            )
+            self._outbox.send(message, (b"", b""))
+
     def skip(self, rendition: str, count: int) -> None:
         """The egress does not want these tags; their numbers are used up all the same."""
         self._numbers[rendition] = self._numbers.get(rendition, 0) + count

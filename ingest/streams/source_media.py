@@ -73,6 +73,7 @@ class SourceMedia:
         self._placed: Placement | None = None
         self._wanted = WantedRenditions()
         self._wanted_due_s = 0.0  # when to look again
+        self._may_rest = False  # nobody watches anything of it
         self._dropped: Counter[str] = Counter()  # by place
 
     @property
@@ -116,11 +117,21 @@ class SourceMedia:
         """Have those renditions made that are wanted now."""
         self._wanted_due_s = now + LOOK_S
         placed = self._placed
+        self._may_rest = False
         if placed is not None and placed.template.names_on_demand:
-            wanted = self._wanted.look(
-                placed.template, placed.renditions, self.egress.demanded, now
-            )
+            demanded = self.egress.demanded
+            wanted = self._wanted.look(placed.template, placed.renditions, demanded, now)
+            self._may_rest = wanted == () and not self._wanted.has_demand(now)
+            self._wake_egress()
             self.worker.want(wanted, self.gop, self._timeline.clock_reference)
+        else:
+            self._wake_egress()
+
+    def _wake_egress(self) -> None:
+        """Have egresses given what they lack, where somebody watches or it would be lost."""
+        egress = self.egress
+        if egress.is_resting and not (self._may_rest and self.gop.is_lasting):
+            egress.wake()
 
     def tick(self, now: float) -> None:
         """Do what is due by the clock for its workers."""
@@ -144,6 +155,8 @@ class SourceMedia:
         is_played = egress.has_source_players
         if not is_played:
             worker.unit(unit)
+        if self._may_rest and unit.is_random_access:
+            egress.rest(self.gop)
         egress.put(unit)
         egress.flush()
         if is_played:
@@ -157,6 +170,8 @@ class SourceMedia:
             self.gop.keeps_last = egress.may_be_cut
         if self.gop.add(unit) is Kept.OVERFLOWED:
             self._dropped["GOP longer than the buffer"] += 1
+        if egress.is_resting:
+            self._wake_egress()
         if worker.is_waiting:
             worker.follow(self.gop, self._timeline.clock_reference)
 

@@ -1,7 +1,7 @@
 """A rendition that has the sound alone: where one begins, and what players get of it."""
 
 from common.flv.audio import aac_sequence_header
-from common.ipc.media_messages import HEADER, KEY
+from common.ipc.media_messages import HEADER, KEY, REPLAY
 from egress.fanout.channel import Channel
 from egress.streams.rendition import Rendition
 from egress.streams.sound_alone import SoundRendition, SoundStarts
@@ -62,3 +62,19 @@ def test_a_player_begins_with_the_header_and_the_sound_of_the_last_gop_s_time() 
     ]
     assert found[:2] == ["M", "h"]
     assert rendition.throughput.bytes == rendition.bytes
+
+
+def test_nobody_begins_from_the_sound_before_it_rested() -> None:
+    rendition = sound_alone()
+    give(rendition, 0, 1500)
+    rendition.rest()
+    assert not rendition.has_start
+    for at in (1460, 1480):
+        repeated = tag(audio_tag(at))
+        repeated.flags |= REPLAY
+        rendition.shared(repeated, 1.5)
+    assert not rendition.has_start
+    give(rendition, 1500, 1600)
+    assert rendition.has_start
+    assert [one.dts_ms for one in rendition.gop_buffer.tags] == list(range(1500, 1600, 20))
+    assert rendition.dropped == 0

@@ -7,6 +7,7 @@ import pytest
 from common.config.ladder import SOURCE
 from common.flv import amf0
 from common.ipc.identity import ChildId, Generation
+from common.ipc.media_messages import REPLAY
 from egress.fanout.entries import metadata_of
 from egress.streams.stream import (
     MAX_ABSENT,
@@ -293,6 +294,35 @@ def test_the_sound_before_the_first_picture_of_one_that_rested_comes_with_it(
     output.take(tags(1, inter_tag(2_040), rendition="720p"))
     words = output.words("720p")
     assert words[words.index("v2000") :] == ["v2000", "a2020", "a2040", "v2040"]
+
+
+def test_a_player_of_a_source_that_rested_begins_where_it_comes_again() -> None:
+    output = Output()
+    output.take(rendition_open(SOURCE), shared(audio_header_tag(0)), tags(0, key_tag(0)))
+    output.take(shared(audio_tag(30), audio_tag(50)))
+    message, _ = rendition_open(SOURCE, first_number=1)
+    output.take((replace(message, is_resting=True), (b"", b"")))
+    source = output.stream.renditions[SOURCE]
+    assert not source.has_start
+    assert output.words(SOURCE)[-3:] == ["v0", "a30", "a50"]
+    again = [
+        (entry._replace(flags=entry.flags | REPLAY), body)
+        for entry, body in (key_tag(60_000), inter_tag(60_040))
+    ]
+    output.take(shared(audio_tag(60_010)), tags(1, *again), tags(3, inter_tag(60_080)), now=60.0)
+    assert source.has_start
+    output.take(shared(audio_tag(60_090)), tags(4, inter_tag(60_120)), now=60.1)
+    words = output.words(SOURCE, 60.1)
+    pictures = [word for word in words if word.startswith("v")]
+    assert pictures == ["v60000", "v60040", "v60080", "v60120"]
+    assert words[words.index("v60000") :] == [
+        "v60000",
+        "a60010",
+        *pictures[1:3],
+        "a60090",
+        "v60120",
+    ]
+    assert source.dropped == 0
 
 
 def comes_back(*meanwhile: Sent, first_number: int) -> Output:

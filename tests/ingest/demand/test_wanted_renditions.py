@@ -26,6 +26,14 @@ def test_one_is_made_from_its_first_viewer_until_some_time_after_its_last() -> N
     assert wanted.look(WATCHED, ("720p",), set(), 12.0) == ()  # the ladder is another one
 
 
+def test_a_stream_has_demand_by_who_plays_anything_of_it() -> None:
+    wanted = WantedRenditions()
+    wanted.look(WATCHED, NAMES, set(), 0.0)
+    assert not wanted.has_demand(0.0)
+    assert wanted.look(WATCHED, NAMES, {"source"}, 1.0) == ()
+    assert [wanted.has_demand(now) for now in (1.0, 10.9, 11.0)] == [True, True, False]
+
+
 def test_a_rendition_may_be_another_than_its_template() -> None:
     always = replace(RENDITIONS[2], when=MadeWhen.ALWAYS)
     mixed = replace(WATCHED, renditions=(*RENDITIONS[:2], always))

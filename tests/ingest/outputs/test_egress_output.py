@@ -1,5 +1,7 @@
 """ingest/outputs/egress_output.py: batches, order, and egresses that come later."""
 
+from dataclasses import replace
+
 import pytest
 
 from common.config.ladder import SOURCE
@@ -282,3 +284,84 @@ def test_who_wants_a_coded_rendition_alone_gets_no_source_until_it_wants_that_to
     around.side.flush()
     assert tap.numbers(SOURCE)[-1] > 0
     assert around.side.follow() == []
+
+
+def test_of_a_stream_that_rests_egresses_get_headers_and_the_first_player_gets_its_gop() -> None:
+    around = Around()
+    side = around.side
+    around.put(AUDIO, unit(0, key=True), sound(20), sound(45), unit(30))
+    side.rest(around.gop)  # in front of a keyframe
+    side.rest(around.gop)
+    sent = len(around.port.sent)
+    resting, payloads = around.port.sent[-1]
+    assert (resting.rendition, resting.is_resting, payloads) == (SOURCE, True, (b"", b""))
+    around.put(unit(60, key=True), sound(62), sound(85), unit(90))
+    side.end_read(1.0)
+    around.put(sound(107), unit(120, key=True), sound(125), unit(150))
+    side.end_read(1.0)
+    assert len(around.port.sent) == sent
+    around.put(replace(AUDIO, record=b"\x12\x10"))
+    side.end_read(1.0)
+    side.show_life(10.0)
+    assert [len(message.tags) for message in around.port.of(Tags)[-2:]] == [1, 0]
+    sent = len(around.port.of(Tags))
+    around.port.watched.add(SOURCE)
+    side.wake()
+    side.wake()
+    around.put(unit(180))
+    side.end_read(1.0)
+    woken = around.port.of(Tags)[sent:]
+    assert [(m.rendition, e.dts_ms) for m in woken for e in m.tags if not e.flags & HEADER] == [
+        (SOURCE, 120),
+        (SHARED, 125),
+        (SOURCE, 150),
+        (SOURCE, 180),
+    ]
+    flags = [e.flags for m in woken for e in m.tags if m.rendition == SOURCE]
+    assert flags == [KEY | REPLAY, REPLAY, 0]
+    assert around.port.numbers(SOURCE) == [0, 1, 2, 3, 4], "no gap: the keyframe goes on"
+    assert side.dropped == 0
+
+
+def test_the_sound_of_a_stream_that_rests_comes_with_the_picture_that_it_is_ahead_of() -> None:
+    around = Around()
+    around.put(AUDIO, unit(0, key=True))
+    around.side.rest(around.gop)
+    around.put(unit(40, key=True), sound(60), sound(85), sound(110), unit(80, key=True), unit(120))
+    around.side.wake()
+    assert [e.dts_ms for m in around.port.of(Tags) for e in m.tags if e.flags & REPLAY][1:] == [
+        85,
+        110,
+        80,
+        120,
+    ]
+
+
+def test_only_homes_let_a_stream_rest() -> None:
+    around = Around()
+    around.peers.running.append(RememberingPort(ChildId("web", "0", 0)))
+    around.side.follow()
+    around.side.rest(around.gop)
+    assert not around.side.is_resting
+
+
+def wake_by(around: Around, how: str) -> None:
+    match how:
+        case "another egress":
+            around.peers.running.append(RememberingPort(EGRESS1))
+            around.side.follow()
+        case "a lost picture":
+            around.side.lose()
+        case "its publisher leaves":
+            around.side.close(StreamClosed(STREAM, ONE, "gone", 10_000))
+
+
+@pytest.mark.parametrize("how", ["another egress", "a lost picture", "its publisher leaves"])
+def test_a_stream_rests_no_more_where_something_would_be_lost(how: str) -> None:
+    around = Around()
+    around.put(unit(0, key=True))
+    around.side.rest(around.gop)
+    around.put(unit(40, key=True), unit(80))
+    wake_by(around, how)
+    assert not around.side.is_resting
+    assert [e.dts_ms for m in around.port.of(Tags) for e in m.tags] == [0, 40, 80]

@@ -1,8 +1,10 @@
 """ingest/streams/source_media.py: what is sent of a publisher's media, and what is noted."""
 
-from common.config.ladder import SOURCE
+from dataclasses import replace
+
+from common.config.ladder import SOURCE, MadeWhen
 from common.ipc.identity import Generation
-from common.ipc.media_messages import SHARED, Tags
+from common.ipc.media_messages import SHARED, RenditionOpen, Tags
 from common.media.units import AudioCodec, AudioConfig, DataUnit
 from ingest.doctor.source_counts import SourceCounts
 from ingest.streams.clock.timeline import Timeline
@@ -11,7 +13,9 @@ from ingest.streams.source_format import SourceFormatReporter
 from ingest.streams.source_gop import MAX_GOP_MS
 from ingest.streams.source_media import SourceMedia
 from tests.kit.ingest_ports import (
+    ANSWER,
     STREAM,
+    TEMPLATE,
     FakePeers,
     RememberingPort,
     audio_unit,
@@ -120,3 +124,41 @@ def test_silence_goes_out_and_the_publishers_next_sound_comes_after_it() -> None
     assert around.renditions() == [(SHARED, 1)]
     assert around.timeline.audio_ms == 5_000
     assert media.gop.is_waiting, "it is no part of the GOP"
+
+
+COLD = replace(ANSWER, template=replace(TEMPLATE, renditions_when=MadeWhen.DEMANDED, linger_ms=500))
+
+
+def test_egress_gets_a_stream_that_nobody_watches_from_its_first_player_on() -> None:
+    """Whatever of it he watches, and up to a keyframe after he has gone."""
+    media = (around := Around().live()).media
+    media.place(COLD)
+    media.video(video_unit(0, key=True))
+    assert not around.egress.numbers(SOURCE), "it rests from a keyframe on"
+    media.video(video_unit(40))
+    around.egress.watched.add(SOURCE)
+    media.look_at_demand(100.0)
+    media.video(video_unit(80))
+    assert around.egress.numbers(SOURCE) == [0, 1, 2]
+    around.egress.watched.clear()
+    media.look_at_demand(100.4)
+    media.video(video_unit(120, key=True))
+    media.look_at_demand(100.6)
+    media.video(video_unit(160))
+    media.video(video_unit(200, key=True))
+    media.video(video_unit(240))
+    assert around.egress.numbers(SOURCE) == [0, 1, 2, 3, 4]
+    assert [one.is_resting for one in around.egress.of(RenditionOpen)] == [False, True, True]
+    media.place(replace(COLD, template=TEMPLATE, generation=Generation(2)))
+    assert around.egress.numbers(SOURCE) == [0, 1, 2, 3, 4, 5, 6], "made always, from now on"
+
+
+def test_of_a_gop_that_grows_too_long_egress_keeps_what_ingest_cannot() -> None:
+    media = (around := Around().live()).media
+    media.place(COLD)
+    for at_ms in range(0, MAX_GOP_MS + 2_000, 500):
+        media.video(video_unit(at_ms, key=at_ms == 0))
+    count = len(range(0, MAX_GOP_MS + 2_000, 500))
+    assert around.egress.numbers(SOURCE) == list(range(count))
+    media.video(video_unit(30_000, key=True))
+    assert around.egress.numbers(SOURCE) == list(range(count)), "it rests again"

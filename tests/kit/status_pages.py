@@ -56,6 +56,8 @@ def stream_row(
         "bytes": 9_000_000 + index,
         "av_skew_ms": 0.0,
         "line": None,
+        "pushes": [],
+        "recordings": [],
         "gop_ms": 2000,
         "audio": "AAC-LC 48 kHz 2ch",
         "source_clock": "",

@@ -224,3 +224,46 @@ def test_a_machine_that_is_not_known_goes_without_and_says_so(
     assert not sandbox.close_calls()
     assert "no sandbox for system calls reason=unknown machine riscv64" in caplog.text
     assert any("riscv64" in line for line in sandbox.missing())
+
+
+WRITER = """
+import json, sys
+from pathlib import Path
+from common.process import sandbox
+
+run_dir, mine, other = map(Path, sys.argv[1:])
+paths = sandbox.SandboxPaths(write=(mine,))
+assert sandbox.close_files(run_dir, paths, [Path(sandbox.__file__).parents[1]])
+assert sandbox.close_calls()
+
+def attempt(do):
+    try:
+        do()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+
+print(json.dumps({
+    "make a folder": attempt(lambda: (mine / "a" / "b").mkdir(parents=True)),
+    "write": attempt(lambda: (mine / "a" / "b" / "part").write_text("x")),
+    "rename": attempt(lambda: (mine / "a" / "b" / "part").rename(mine / "a" / "b" / "file")),
+    "cut": attempt(lambda: (mine / "a" / "b" / "file").open("r+b").truncate(0)),
+    "remove": attempt(lambda: (mine / "a" / "b" / "file").unlink()),
+    "write elsewhere": attempt(lambda: (other / "file").write_text("x")),
+    "move out": attempt(lambda: (mine / "there").rename(other / "there")),
+    "link": attempt(lambda: (mine / "link").symlink_to(other)),
+    "read elsewhere": attempt(lambda: (other / "there").read_text()),
+}))
+"""
+
+
+def test_who_writes_files_does_so_in_its_directories_and_nowhere_else(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("run", "mine", "other")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "there").write_text("x")
+    command = [sys.executable, "-c", WRITER, *map(str, folders)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    found = json.loads(done.stdout)
+    allowed = {"make a folder", "write", "rename", "cut", "remove"}
+    assert {name for name, said in found.items() if said == "done"} == allowed, found

@@ -12,6 +12,7 @@ from math import ceil
 from typing import Final
 
 from common.config.conflicts import SOUND_FOLDER
+from egress.cues.date_ranges import CuePoints
 from egress.hls.window import Segment, Window
 
 QUERY: Final = "\0"
@@ -119,6 +120,7 @@ def media(
     unix_offset_s: float,
     hold_back_s: float,
     reports: Sequence[Report] = (),
+    cues: CuePoints | None = None,
     *,
     skips: bool = False,
 ) -> str:
@@ -157,6 +159,8 @@ def media(
     parts_from_s = end_s - _LISTED_TARGETS * whole
     for segment in segments[skipped:]:
         init_id = _list_segment(lines, segment, window, init_id, unix_offset_s, parts_from_s)
+    if cues is not None and segments:
+        lines += cues.lines(segments[0].begin_s, unix_offset_s)
     if window.has_ended:
         lines.append("#EXT-X-ENDLIST")
     else:

@@ -13,6 +13,7 @@ from common.config.ladder import Rendition as Declared
 from common.errors import ProtocolError
 from common.media.units import AudioConfig, AudioUnit, VideoConfig, VideoUnit
 from common.mp4.init_segment import is_known
+from egress.cues.date_ranges import CuePoints
 from egress.hls import playlists
 from egress.hls.numbering import Earlier, Numbering
 from egress.hls.parts import Part
@@ -108,7 +109,7 @@ class HlsStream(Generic[R]):
 
         `before`: what is known of the stream of this name that was cut before this one.
         """
-        self.stream, self.forms = stream, forms
+        self.stream, self.forms, self.cues = stream, forms, CuePoints()
         self.gop_ms = stream.template.gop_ms
         self.limits = limits
         self.opened_s = opened_s
@@ -200,6 +201,7 @@ class HlsStream(Generic[R]):
         last_ms: int | None = None
         for tag in tags:
             if tag.type not in (VIDEO, AUDIO):
+                self.cues.hear(tag.body, tag.dts_ms)
                 continue
             try:
                 unit = tag.unit()
@@ -277,7 +279,7 @@ class HlsStream(Generic[R]):
         def made() -> str:
             back_s = self._hold_back_s = self._hold_back()
             offset_s, reports = self.numbering.unix_offset_s, list(self._reports(name))
-            return playlists.media(track.window, offset_s, back_s, reports, skips=skips)
+            return playlists.media(track.window, offset_s, back_s, reports, self.cues, skips=skips)
 
         return track.playlist(made, skips=skips)
 

@@ -79,6 +79,10 @@ class HlsRig:
     def sound_header(self, config: bytes = ASC) -> None:
         self._shared([(head(8, 0, HEADER), aac_sequence_header(config))])
 
+    def tell(self, ms: int, body: bytes) -> None:
+        """A data message of the publisher."""
+        self._shared([(head(18, ms), body)])
+
     def play(
         self,
         begin_ms: int,

@@ -11,7 +11,6 @@ from typing import Any, Final
 from api.document import real_name, real_target
 from api.operations import ApiError, Operation
 from api.schemas import Json, why_not
-from common.additions.pulls import pull_arguments, read_pull
 from common.ipc.command_messages import Answer
 from common.process.log import stream_label
 from common.words import counted
@@ -127,15 +126,20 @@ def _drain(_: Path, body: Body, document: Document) -> Change:
 
 
 def _pull(_: Path, body: Body, __: Document) -> Change:
-    try:
-        return Change("pull", pull_arguments(read_pull(body)))
-    except ValueError as error:
-        raise ApiError(400, "bad-request", str(error)) from None
+    return Change("pull", dict(body))
 
 
 def _unpull(path: Path, _: Body, document: Document) -> Change:
     app, key = real_name(document, path["app"], path["key"])
     return Change("unpull", {"app": app, "key": key}, 404, "not-pulled")
+
+
+def _push(_: Path, body: Body, __: Document) -> Change:
+    return Change("push", dict(body))
+
+
+def _unpush(path: Path, _: Body, __: Document) -> Change:
+    return Change("unpush", {"push": path["push"]}, 404, "not-pushed")
 
 
 _CHANGES: Final[dict[str, Callable[[Path, Body, Document], Change]]] = {
@@ -150,5 +154,7 @@ _CHANGES: Final[dict[str, Callable[[Path, Body, Document], Change]]] = {
     "rebalance": lambda path, body, document: Change("rebalance", {}),
     "addPull": _pull,
     "removePull": _unpull,
+    "addPush": _push,
+    "removePush": _unpush,
     "reload": lambda path, body, document: Change("reload", {}),
 }

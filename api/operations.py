@@ -182,6 +182,12 @@ READS: Final = (
         "Streams that are fetched from other servers.",
         schemas.listing("pulls", schemas.PULL),
     ),
+    _read(
+        "pushes",
+        "/pushes",
+        "What is sent to other servers, by the configuration and by requests.",
+        schemas.listing("pushes", schemas.PUSH_RULE),
+    ),
     _read("bans", "/bans", "Who is kept out.", schemas.listing("bans", schemas.BAN)),
     _read(
         "kicks",
@@ -283,7 +289,7 @@ CHANGES: Final = (
             url={"type": "string", "minLength": 1, "maxLength": MAX_URL_CHARS},
             rtsp_transport={"type": "string", "enum": [way.value for way in RtspTransport]},
         ),
-        failures={409: "the configuration does not allow it, or the stream is pulled already"},
+        failures={409: "it is wrong, not allowed, or the stream is pulled already"},
     ),
     _change(
         "removePull",
@@ -291,6 +297,29 @@ CHANGES: Final = (
         "/pulls/{app}/{key}",
         "Fetch a stream no more that was added by a request.",
         in_path=_STREAM,
+        failures={404: "no request added it"},
+    ),
+    _change(
+        "addPush",
+        "POST",
+        "/pushes",
+        "Send a rendition of an app's streams to another server, beside the app's own pushes.",
+        body=schemas.body(
+            needed=("app", "url", "rendition"),
+            app=schemas.NAME,
+            url={"type": "string", "minLength": 1, "maxLength": MAX_URL_CHARS},
+            rendition=schemas.NAME,
+            key=schemas.NAME,
+        ),
+        answer=schemas.PUSH_ADDED,
+        failures={409: "it is wrong, not allowed, or there already"},
+    ),
+    _change(
+        "removePush",
+        "DELETE",
+        "/pushes/{push}",
+        "End a push that a request added.",
+        in_path=(Parameter("push", schemas.NAME, "what the answer to `addPush` called it"),),
         failures={404: "no request added it"},
     ),
     _change(

@@ -71,6 +71,7 @@ _LISTS: Final = {
     "bans",
     "kicked",
     "pulls",
+    "push_rules",
     "now_unix",
 }
 
@@ -150,5 +151,6 @@ _ANSWERS: Final[dict[str, Callable[[Reading, Parameters], Json]]] = {
     "refusals": _part("refusals"),
     "bans": _part("bans"),
     "pulls": _part("pulls"),
+    "pushes": lambda reading, _: {"pushes": reading.published.get("push_rules", [])},
     "kicks": _part("kicked", "kicks"),
 }

@@ -82,6 +82,16 @@ DRAIN_OF_DEVICE: Final = form(
     sessions=COUNT,
 )
 DONE: Final = form("What was done.", message=TEXT)
+PUSH_ADDED: Final = DONE | {"properties": {"message": TEXT, "push": TEXT}}
+PUSH_RULE: Final = form(
+    "A rendition of an app's streams that is sent to another server.",
+    push=TEXT,  # what it is called by
+    app=TEXT,
+    streams=array(TEXT),  # the `id` of each; none: all of the app
+    rendition=TEXT,
+    address=TEXT,  # as people may see it
+    is_added=TRUTH,  # by a request, and not by the configuration
+)
 HEALTH: Final = form("This process works.", status=TEXT, is_supervised=TRUTH, version=TEXT)
 READINESS: Final = form(
     "Whether another publisher would be let in, and why not.", is_ready=TRUTH, reasons=array(TEXT)

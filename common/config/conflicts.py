@@ -64,7 +64,7 @@ def conflicts(settings: Settings, faulty: Sequence[str] = ()) -> list[ConfigFaul
         every += _of_template(template, f"templates.{template.name}")
         every += _of_stream_keys(template, settings.stream_keys)
         every += _of_rules(template, settings.stream_keys)
-        every += _of_pushes(template)
+        every += of_pushes(template)
         every += _of_sei(template)
         every += _of_recording(template)
     found = [
@@ -286,7 +286,8 @@ def _of_sei(template: Template) -> Iterator[Conflict]:
         yield Conflict(f"templates.{template.name}.sei_uuids", f"must be at most {MAX_SEI_UUIDS}")
 
 
-def _of_pushes(template: Template) -> Iterator[Conflict]:
+def of_pushes(template: Template) -> Iterator[Conflict]:
+    """What is wrong with an app's pushes."""
     path, names = f"templates.{template.name}", template.rendition_names()
     if len(template.pushes) > MAX_PUSHES:
         yield Conflict(f"{path}.push", f"must be at most {MAX_PUSHES}")

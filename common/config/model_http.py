@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar
 from common.config.access_values import IpAddress
 from common.config.key_values import KeyTexts, digest
 from common.config.keys import Holds, Table, key
+from common.config.push_values import SCHEMES as PUSH_SCHEMES
 from common.config.remote_url import PULL_SCHEMES, UrlPattern
 from common.config.settings import ApiSettings, WebrtcSettings, WebSettings
 from common.config.values import (
@@ -64,6 +65,13 @@ class ApiTable(Table):
         "pull_urls",
         "what the API may have [fetched](pull.md#by-the-api), as `rtsp://*.cameras.example.org`: "
         "scheme and host, with a port perhaps; `*` stands for any part of a host's name",
+        NOW,
+    )
+
+    push_urls: tuple[Annotated[str, UrlPattern(tuple(PUSH_SCHEMES))], ...] = key(
+        ApiSettings,
+        "push_urls",
+        "where the API may have streams [pushed](push.md#by-the-api), likewise",
         NOW,
     )
 

@@ -15,6 +15,7 @@ class PushRule:
     url: str = field(repr=False)  # it may hold credentials, and `PLACES`
     rendition: str
     keys: tuple[str, ...] = ()  # of the streams; empty: of all
+    is_added: bool = False  # by a request, and not by the configuration
 
     def takes(self, key: str) -> bool:
         """Whether a stream of the app is sent."""

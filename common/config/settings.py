@@ -136,6 +136,7 @@ class ApiSettings:
     has_stream_metrics: bool = True
     max_viewers: int = 50  # of the page's player and whoever else, of each egress
     pull_urls: tuple[str, ...] = ()  # patterns (`remote_url.is_allowed`); empty: none is allowed
+    push_urls: tuple[str, ...] = ()  # likewise
 
 
 @dataclass(frozen=True, slots=True)

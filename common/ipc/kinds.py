@@ -73,7 +73,7 @@ class ChildKind:
 API_COMMANDS: Final = frozenset(
     (
         *("status", "kick", "ban", "unban", "drain", "undrain", "rebalance", "reload"),
-        *("pull", "unpull"),
+        *("pull", "unpull", "push", "unpush"),
     )
 )
 

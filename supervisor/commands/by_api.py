@@ -14,9 +14,19 @@ def _unpull(farm: RunningFarm, arguments: Arguments) -> Reply:
     return Reply(*farm.additions.unpull(arguments.get("app", ""), arguments.get("key", "")))
 
 
+def _push(farm: RunningFarm, arguments: Arguments) -> Reply:
+    return Reply(*farm.additions.push(arguments))
+
+
+def _unpush(farm: RunningFarm, arguments: Arguments) -> Reply:
+    return Reply(*farm.additions.unpush(arguments.get("push", "")))
+
+
 _ANSWERS: Final[Mapping[str, Callable[[RunningFarm, Arguments], Reply]]] = {
     "pull": _pull,
     "unpull": _unpull,
+    "push": _push,
+    "unpush": _unpush,
 }
 
 

@@ -69,7 +69,7 @@ CASES: list[tuple[str, dict[str, str], dict[str, Any], str, dict[str, str]]] = [
         {},
         {"app": "live", "key": "door", "url": "rtsp://u:p@cam.lan/1"},
         "pull",
-        {"app": "live", "key": "door", "url": "rtsp://u:p@cam.lan/1", "rtsp_transport": "tcp"},
+        {"app": "live", "key": "door", "url": "rtsp://u:p@cam.lan/1"},
     ),
     (
         "addPull",
@@ -78,6 +78,14 @@ CASES: list[tuple[str, dict[str, str], dict[str, Any], str, dict[str, str]]] = [
         "pull",
         {"app": "live", "key": "d", "url": "rtsp://cam/1", "rtsp_transport": "udp"},
     ),
+    (
+        "addPush",
+        {},
+        {"app": "live", "url": "srt://h:1?passphrase=0123456789", "rendition": "source"},
+        "push",
+        {"app": "live", "url": "srt://h:1?passphrase=0123456789", "rendition": "source"},
+    ),
+    ("removePush", {"push": "0a"}, {}, "unpush", {"push": "0a"}),
     ("removePull", STREAM, {}, "unpull", {"app": "live", "key": "cam0"}),
     (
         "removePull",

@@ -22,9 +22,11 @@ MakeClip = Callable[[ClipSpec], Path]
 SPEC = ClipSpec(seconds=12.0)
 TOKEN = "a-token-of-some-length"
 API = f'[api]\nlisten = "127.0.0.1:0"\ntokens = ["{TOKEN}"]\npull_urls = ["http://127.0.0.1"]\n'
+API += 'push_urls = ["rtmp://127.0.0.1:1"]\n'
 CONFIG = DEFAULT_CONFIG.replace("[api]\nenabled = false\n", API)
 BEARER = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-PULLS = "/api/v1/pulls"
+PULLS, PUSHES = "/api/v1/pulls", "/api/v1/pushes"
+OUT = {"app": "live", "rendition": "source", "url": "rtmp://127.0.0.1:1/live/s3cr3t"}
 TABLE = '\n[[pull]]\napp = "live"\nkey = "{key}"\nurl = "{url}"\n'
 
 
@@ -72,6 +74,15 @@ def test_what_is_asked_for_is_fetched_and_what_is_not_there_is_tried_again(
         assert (door["is_added"], there["is_added"]) == (True, False)
         assert there["reason"] == "no connection: Connection refused"
         assert "live/door" in farm.cli("status").stdout
+        out = json.dumps(OUT).encode()
+        pushed = request(port, "POST", PUSHES, body=out, headers=BEARER).document["push"]
+        until(
+            lambda: any(p["calls"] for p in farm.streams()["door"]["pushes"]), what="it is called"
+        )
+        (listed,) = request(port, "GET", PUSHES, headers=BEARER).document["pushes"]
+        assert (listed["push"], listed["is_added"]) == (pushed, True)
+        assert request(port, "DELETE", f"{PUSHES}/{pushed}", headers=BEARER).status == 200
+        until(lambda: not farm.streams()["door"]["pushes"], what="it is not pushed any more")
         assert request(port, "DELETE", f"{PULLS}/live/door", headers=BEARER).status == 200
         until(lambda: len(farm.status()["pulls"]) == 1, what="it is not fetched any more")
         assert "s3cr3t" not in farm.log() + str(farm.status())

@@ -170,6 +170,7 @@ def farm_document(streams: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
         "kicked": [],
         "bans": [],
         "pulls": [],
+        "push_rules": [],
         "refused": {},
         "refusals": [],
         "decisions": [],

@@ -88,6 +88,10 @@ class Added(Protocol):
 
     def unpull(self, app: str, key: str) -> tuple[bool, str]: ...
 
+    def push(self, given: Mapping[str, str]) -> tuple[bool, str, dict[str, Any]]: ...
+
+    def unpush(self, push: str) -> tuple[bool, str]: ...
+
 
 class RunningFarm(Protocol):
     """The supervisor, as commands see it."""

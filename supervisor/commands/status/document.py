@@ -26,7 +26,7 @@ from common.ipc.identity import ChildId, split_stream_id
 from common.ipc.status_messages import OFF, WHOLE, AudioLevels, RenditionStatus
 from supervisor.commands.status.cluster_rows import cluster_document
 from supervisor.commands.status.free_rows import free_rows
-from supervisor.commands.status.pushes import push_row
+from supervisor.commands.status.pushes import push_row, push_rule_rows
 from supervisor.commands.status.recordings import recording_row
 from supervisor.commands.status.remote_rows import remote_rows
 from supervisor.farm.admission.free_streams import FreeStreams
@@ -110,6 +110,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
             for stream in state.streams.values()
         ],
         "pulls": remote_rows(farm),
+        "push_rules": push_rule_rows(state.settings),
         "waiting": state.waiting(),
         "queued": farm.admission.queued,
         "closed": farm.admission.closed,

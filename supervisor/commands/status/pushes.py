@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from common.additions.pushes import push_id, shown_target
+from common.config.settings import Settings
 from common.ipc.push_messages import PushStatus
+from common.process.log import stream_label
 
 
 def push_row(push: PushStatus) -> dict[str, Any]:
@@ -19,6 +22,22 @@ def push_row(push: PushStatus) -> dict[str, Any]:
         "rtt_ms": push.rtt_ms,
         "repeated": push.repeated,
     }
+
+
+def push_rule_rows(settings: Settings) -> list[dict[str, Any]]:
+    """What the farm is to push, by the configuration and by requests; nothing of it is secret."""
+    return [
+        {
+            "push": push_id(template.name, rule),
+            "app": template.name,
+            "streams": [stream_label(f"{template.name}/{key}") for key in rule.keys],
+            "rendition": rule.rendition,
+            "address": shown_target(rule.url),
+            "is_added": rule.is_added,
+        }
+        for template in settings.templates
+        for rule in template.pushes
+    ]
 
 
 def push_words(push: dict[str, Any]) -> str:

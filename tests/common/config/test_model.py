@@ -38,6 +38,7 @@ WITHOUT_A_KEY = {
     (StreamKeys, "limits"),  # likewise
     (Template, "needs_stream_key"),  # comes of the streams' keys
     (Pull, "is_added"),  # comes of a request
+    (PushRule, "is_added"),  # likewise
     *((Settings, name) for name in (*SECTIONS, "templates", "calibration", "stream_keys", "pulls")),
 }
 WITH_TWO_KEYS = {(Template, "publish_keys"), (Template, "play_keys")}

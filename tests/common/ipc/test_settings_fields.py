@@ -39,7 +39,8 @@ FIELDS = {
     ),
     Listen: "host port",
     ApiSettings: (
-        "is_enabled listen tokens max_connections has_stream_metrics max_viewers pull_urls"
+        "is_enabled listen tokens max_connections has_stream_metrics max_viewers pull_urls "
+        "push_urls"
     ),
     WebSettings: (
         "is_enabled max_connections max_viewers cors_origins "
@@ -78,7 +79,7 @@ FIELDS = {
     Hooks: "url secret events deadline_s on_error cache_s retry_s parallel ca_file",
     StreamLimits: "size fps bitrate_bps reference_frames duration_s publishers players",
     StreamKeys: "publish play limits",
-    PushRule: "url rendition keys",
+    PushRule: "url rendition keys is_added",
     Recording: "directory renditions rotate_s rotate_bytes keep_bytes keys",
     Rendition: (
         "name width height bitrate_bps fps profile preset vbv_ms cost rate_control maxrate_bps fit "

@@ -142,7 +142,7 @@ def test_what_the_configuration_does_not_allow_any_more_ends_for_good(loaded: Se
     by_start = Desk(loaded, by_start.kept)
     for desk in (by_reload, by_start):
         assert desk.additions.settings == loaded
-        assert desk.kept.requests == {"pulls": []}
+        assert desk.kept.requests == {"pulls": [], "pushes": []}
     assert by_reload.used[-1] == loaded
 
 
@@ -177,3 +177,59 @@ def test_no_log_line_has_a_key_or_a_credential(caplog: pytest.LogCaptureFixture)
     Desk(kept=desk.kept)
     assert len(caplog.messages) == 2
     assert not [text for text in caplog.messages if "secret" in text or "door" in text]
+
+
+PUSHING = replace(LOADED, api=ApiSettings(push_urls=("srt://*.lan", "rtmp://*")))
+OUT = {
+    "app": PUSHING.templates[0].name,
+    "key": "door",
+    "url": "srt://out.lan:9000?passphrase=secret-secret",
+    "rendition": "source",
+}
+
+
+def pushed(settings: Settings) -> list[str]:
+    return [rule.url for template in settings.templates for rule in template.pushes]
+
+
+def test_a_push_is_used_until_it_is_removed_and_kept_for_the_next_supervisor() -> None:
+    desk = Desk(PUSHING)
+    is_done, words, named = desk.additions.push(OUT)
+    assert (is_done, words) == (
+        True,
+        f"source of {OUT['app']} is pushed to srt://out.lan:9000 as {named['push']}",
+    )
+    assert pushed(desk.used[-1]) == [OUT["url"]]
+    assert desk.additions.push(OUT)[2] == named
+    after = Desk(PUSHING, desk.kept)
+    assert pushed(after.additions.settings) == [OUT["url"]]
+    assert after.additions.unpush(named["push"])[0]
+    assert after.additions.unpush(named["push"]) == (False, "no request has added such a push")
+    assert after.used[-1] == PUSHING
+    assert after.kept.requests["pushes"] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"app": "nowhere"}, 'there is no app "nowhere"'),
+        ({"rendition": "9000p"}, "is not pushed: there is no such rendition; there are "),
+        ({"url": "srt://out.example:9000"}, "api.push_urls does not allow srt://out.example:9000"),
+        ({"url": "rtmp://me.lan/live/x"}, "rtmp://me.lan/live/… is an address of this farm"),
+    ],
+)
+def test_what_may_not_be_pushed_is_refused_in_words(given: dict[str, str], why: str) -> None:
+    desk = Desk(PUSHING)
+    is_done, words, _ = desk.additions.push(OUT | given)
+    assert not is_done
+    assert why in words
+    assert pushed(desk.additions.settings) == []
+
+
+def test_a_push_that_the_configuration_does_not_allow_any_more_ends_for_good() -> None:
+    desk = Desk(PUSHING)
+    desk.additions.push(OUT)
+    desk.additions.use(LOADED)
+    desk.additions.use(PUSHING)
+    assert pushed(desk.additions.settings) == []
+    assert desk.kept.requests["pushes"] == []

@@ -101,6 +101,14 @@ class Fake:
         self.told.append(f"unpull {app}/{key}")
         return False, "not pulled"
 
+    def push(self, given: Mapping[str, str]) -> tuple[bool, str, dict[str, Any]]:
+        self.told.append(f"push to {given['url']}")
+        return True, "pushed", {"push": "0a"}
+
+    def unpush(self, push: str) -> tuple[bool, str]:
+        self.told.append(f"unpush {push}")
+        return False, "no such push"
+
     def rebalance(self) -> str:
         return "2 streams move"
 
@@ -132,6 +140,10 @@ def test_what_the_api_alone_asks() -> None:
     assert (answer.ok, answer.text, told) == (True, "pulled", ["pull door"])
     answer, told = ask("unpull", app="live", key="door")
     assert (answer.ok, answer.text, told) == (False, "not pulled", ["unpull live/door"])
+    answer, told = ask("push", url="srt://h:1")
+    assert (json.loads(answer.json), told) == ({"push": "0a"}, ["push to srt://h:1"])
+    answer, told = ask("unpush", push="0a")
+    assert (answer.ok, answer.text, told) == (False, "no such push", ["unpush 0a"])
 
 
 def test_stop_tells_whom_to_wait_for() -> None:

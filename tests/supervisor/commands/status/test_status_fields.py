@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from common.access.bans import Ban
 from common.access.refusal import RefusalReason
 from common.access.refusals import Attempted, RefusalStatus
+from common.config.pushes import PushRule
 from common.ipc.identity import StreamId
 from common.ipc.remote_status import RemoteState, RemoteStatus
 from common.ipc.status_messages import Notice
 from supervisor.commands.status.free_rows import free_rows
+from supervisor.commands.status.pushes import push_rule_rows
 from supervisor.farm.admission.free_streams import FreeStreamsByApp
 from supervisor.farm.state import SessionLimit
 from supervisor.hardware.gpu_watch import GpuUse
@@ -68,6 +71,9 @@ def test_every_field_is_on_the_page_and_no_other(rig: Rig) -> None:
     remote = RemoteStatus(StreamId("live/door"), "rtsp://camera", RemoteState.RUNNING, 1_900.0)
     rig.beat(INGEST0, publishers=(publisher,), refusals=(refused,), remotes=(remote,))
     found = document(rig)
+    rule = PushRule("rtmp://h/live/k", "source")
+    templates = (replace(rig.farm.state.settings.templates[0], pushes=(rule,)),)
+    found["push_rules"] = push_rule_rows(replace(rig.farm.state.settings, templates=templates))
     found["free_streams"] = free_rows(FreeStreamsByApp(rig.farm.state).look("", rig.now))
     found["devices"][0]["engines"] = {"decode": 0.1}
     found["devices"][0]["use"] = USE

@@ -396,6 +396,13 @@ class File(Table):
         "second or two later",
         RESTART,
     )
+    sound: Annotated[bool, Boolean()] = key(
+        Settings,
+        "codes_sound",
+        "whether a process codes sound for players who cannot be sent it as it was published: Opus "
+        "by RTMP, AAC by WebRTC. It takes 40 MB; without it these players hear nothing",
+        MORE_NOW,
+    )
     include: tuple[Annotated[str, Text()], ...] = key(
         Reading,
         "include",

@@ -286,6 +286,7 @@ class Settings:
     srt: SrtSettings = field(default_factory=SrtSettings)
     listen_whip: Listen | None = None  # UDP, for publishers by WHIP; None: nowhere
     pulls: tuple[Pull, ...] = field(default=(), repr=False)
+    codes_sound: bool = True  # for players who cannot be sent what was published
 
     def template_of(
         self, stream_id: str, overrides: StreamOverrides = NO_OVERRIDES

@@ -32,6 +32,8 @@ from tests.kit.waiting import patient, until
 UNCONFINED = ("leaves out threads", "no sandbox for")  # what the log says of such children
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
+# Where these stand in a configuration, somebody may be sent another sound than was published.
+SOUND_NEEDED = ("[web]", "[webrtc]", "srt =", "whip =", "push", "[[pull]]", "audio_only")
 TFARM = str(Path(sys.executable).with_name("tfarm"))
 
 # Small renditions: a test machine has two cores, and the clips are of 640x360.
@@ -141,6 +143,8 @@ class Farm:
         self.log_path = self.dir / "log"
         if not standbys:
             config = f"standbys = false\n{patient_with_players(config)}"
+        if not any(word in config for word in (*SOUND_NEEDED, "sound =")):
+            config = f"sound = false\n{config}"
         if "[api]" not in config:  # most tests ask on the command line
             config += "\n[api]\nenabled = false\n"
         if "[web]" not in config:

@@ -5,6 +5,7 @@ log_level = "DEBUG"
 orphan_timeout = "45s"
 sandbox = false
 standbys = false
+sound = false
 [listen]
 rtmp = "[::]:1936"
 rtmps = "0.0.0.0:1937"
@@ -75,6 +76,7 @@ tokens = ["a token of some length"]
 max_connections = 20
 stream_metrics = false
 max_viewers = 21
+pull_urls = ["rtsp://*.cameras.example.org"]
 [web]
 enabled = false
 processes = 2

@@ -20,8 +20,9 @@ from tests.kit.waiting import patient
 TOY_FARM = Path(__file__).with_name("toy_farm.py")
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = patient(20.0)
-NAMES = {"ingest:0", "egress:0", "sound:0", "worker:cpu:0", "worker:cpu:1"}
+NAMES = {"ingest:0", "egress:0", "worker:cpu:0", "worker:cpu:1"}
 CONFIG = """
+sound = false
 [listen]
 rtmp = "127.0.0.1:0"
 [devices]

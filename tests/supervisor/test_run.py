@@ -201,7 +201,7 @@ def test_commands_say_that_the_children_of_a_dead_supervisor_go_on(farm: ToyFarm
         with pytest.raises(NotRunning) as failed:
             client.ask(farm.run_dir, command)
         words = str(failed.value)
-        assert words.startswith(f"the supervisor in {farm.run_dir} is not running; 5 processes ")
+        assert words.startswith(f"the supervisor in {farm.run_dir} is not running; 4 processes ")
         assert all(f"{name} (pid {pid})" in words for name, pid in pids.items())
         assert f"supervisor [CONFIG] --run-dir {farm.run_dir}" in words
     os.kill(pids["egress:0"], signal.SIGKILL)

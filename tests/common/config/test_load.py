@@ -66,6 +66,7 @@ def test_every_key_reaches_its_setting() -> None:
     assert (found.log_level, found.orphan_timeout_s) == ("DEBUG", 45.0)
     assert not found.has_sandbox
     assert not found.has_standbys
+    assert not found.codes_sound
     assert (found.software.workers, found.software.capacity) == (3, 250.5)
     assert (found.software.encoder_threads, found.software.encoder_processes) == (2, True)
     assert not found.devices.use_gpus
@@ -224,6 +225,7 @@ ENDPOINTS = ", ".join(f'"http://e:{port}"' for port in range(2, 11))
 FAULTS = [
     ("[worker]\nadapt = 1", "worker.adapt", "true or false"),
     ('standbys = "no"', "standbys", "true or false"),
+    ("sound = 1", "sound", "true or false"),
     ("[listen]\nrtmp = 1935", "listen.rtmp", "HOST:PORT"),
     ('[listen]\nrtmp = "::1:1935"', "listen.rtmp", "brackets"),
     ('[listen]\nrtmp = "127.0.0.1:70000"', "listen.rtmp", "HOST:PORT"),

@@ -35,7 +35,8 @@ FIELDS = {
     Settings: (
         "listen software devices ingest egress worker log_level orphan_timeout_s templates "
         "calibration capture has_sandbox stream_keys api listen_tls tls "
-        "listen_http web webrtc has_standbys listen_https cluster listen_srt srt listen_whip pulls"
+        "listen_http web webrtc has_standbys listen_https cluster listen_srt srt listen_whip pulls "
+        "codes_sound"
     ),
     Listen: "host port",
     ApiSettings: (

@@ -133,11 +133,11 @@ class Additions:
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _load(self, requests: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-        pulls = _read_all(read_pull, requests.get("pulls", ()))
-        pushes = _read_all(read_push, requests.get("pushes", ()))
+    def _load(self, kept: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        pulls = _read_all(read_pull, kept.get("pulls", ()))
+        pushes = _read_all(read_push, kept.get("pushes", ()))
         self._add_all(pulls, pushes)
-        if len(self._pulls) + len(self._pushes) < sum(map(len, requests.values())):
+        if len(self._pulls) + len(self._pushes) < sum(map(len, kept.values())):
             self._keep()
 
     def _with_pushes(self, template: Template) -> Template:

@@ -401,7 +401,7 @@ class File(Table):
         "codes_sound",
         "whether a process codes sound for players who cannot be sent it as it was published: Opus "
         "by RTMP, AAC by WebRTC. It takes 40 MB; without it these players hear nothing",
-        MORE_NOW,
+        RESTART,
     )
     include: tuple[Annotated[str, Text()], ...] = key(
         Reading,

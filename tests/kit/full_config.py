@@ -77,6 +77,7 @@ max_connections = 20
 stream_metrics = false
 max_viewers = 21
 pull_urls = ["rtsp://*.cameras.example.org"]
+push_urls = ["rtmp://*.media.example.org"]
 [web]
 enabled = false
 processes = 2

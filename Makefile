@@ -19,9 +19,9 @@ run: $(VENV)/.runtime
 demo: $(VENV)/.runtime
 	@exec $(BIN)/tfarm demo $(ARGS)
 
-# All of it by four processes, a file's tests in one of them: those with real farms mostly wait.
+# All of it by three processes, a file's tests in one of them: those with real farms mostly wait.
 # Tests of clusters are for `make cluster`.
-TEST_PROCESSES ?= 4
+TEST_PROCESSES ?= 3
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(or $(ARGS),-m "not cluster" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder)
 

@@ -1,7 +1,8 @@
-"""How long to wait before a connection to another server is tried again. Pure.
+"""How long to wait before what failed is tried again. Pure.
 
-Each failure doubles the wait, up to `MOST_S`; one that ran for `STEADY_S` begins anew. A part of
-each wait is chance, so that what broke at once does not come back at once.
+Each failure doubles the wait, up to a most; what went well for a while begins anew. Of a connection
+to another server a part of each wait is chance, so that what broke at once does not come back at
+once.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,23 @@ MOST_S: Final = 30.0
 STEADY_S: Final = 10.0
 
 
+class DoublingWait:
+    """The waits of one thing that is tried again and again."""
+
+    def __init__(self, first_s: float, most_s: float) -> None:
+        self._first_s, self._most_s = first_s, most_s
+        self._next_s = first_s
+
+    def take(self) -> float:
+        """How long to wait after a failure; the next wait is twice as long."""
+        wait_s, self._next_s = self._next_s, min(self._most_s, self._next_s * 2)
+        return wait_s
+
+    def begin_anew(self) -> None:
+        """It went well: the next failure is a first one."""
+        self._next_s = self._first_s
+
+
 class Retries:
     """Those of one connection."""
 
@@ -20,12 +38,10 @@ class Retries:
     ) -> None:
         """`chance` gives numbers from 0 to 1."""
         self._chance = chance
-        self._first_s, self._most_s = first_s, most_s
-        self._next_s = first_s
+        self._wait = DoublingWait(first_s, most_s)
 
     def wait_s(self, ran_s: float) -> float:
         """How long to wait now that a connection has ended which ran so long; 0: it never did."""
         if ran_s >= STEADY_S:
-            self._next_s = self._first_s
-        wait_s, self._next_s = self._next_s, min(self._most_s, self._next_s * 2)
-        return wait_s * (0.5 + self._chance() / 2)
+            self._wait.begin_anew()
+        return self._wait.take() * (0.5 + self._chance() / 2)

@@ -2,47 +2,34 @@
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from common.config.pushes import PushRule
-from common.config.settings import Settings
-from common.ipc.control_messages import Endpoint
 from common.ipc.identity import StreamId, split_stream_id
-from common.ipc.push_messages import PushState, PushStatus, known_as
+from common.ipc.push_messages import PushState, PushStatus
 from common.process.log import PeerLines, more, stream_label
-from egress.output import Audience, OutputContext, ViewerStatus
+from egress.assigned import AssignedOutput
+from egress.output import OutputContext
 from egress.push.push import OVER, Push, Target
 from egress.push.target_context import TargetContext
 from egress.push.targets import CALLERS, CallUrl, scheme_of, shown
 from egress.streams.rendition import Rendition
-from egress.streams.stream import Stream, StreamState
+from egress.streams.stream import Stream
 
 log = logging.getLogger("tfarm.egress.push.output")
 
 
-class PushOutput:
+class PushOutput(AssignedOutput):
     """An `Output` that lets nobody in: it calls."""
 
     protocol = "push"
 
     def __init__(self, context: OutputContext, targets: TargetContext) -> None:
-        self.endpoints: Mapping[str, str] = {}
-        self._context, self._targets = context, targets
+        super().__init__(context)
+        self._targets = targets
         self._callers: dict[str, CallUrl] = {}
-        self._streams: tuple[StreamId, ...] = ()
-        self._settings = Settings()
         self._lines = PeerLines()
         self._pushes: dict[tuple[StreamId, PushRule], Push] = {}
-
-    def follow(self, streams: Sequence[StreamId]) -> None:
-        """These streams are there now."""
-        self._streams = tuple(streams)
-        self._reconcile()
-
-    @property
-    def known(self) -> int:
-        """Which streams it was told."""
-        return known_as(self._streams)
 
     def status(self) -> tuple[PushStatus, ...]:
         """All pushes."""
@@ -56,24 +43,8 @@ class PushOutput:
         states = [push.state for push in self._pushes.values()]
         return {f"push {state}": states.count(state) for state in PushState}
 
-    def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
-        return {}  # they are no players
-
-    def viewers(self) -> Iterable[ViewerStatus]:
-        return ()
-
-    def end_viewer(self, number: int, reason: str) -> None:
-        """Nobody could be ended."""
-
     def serves(self) -> bool:
         return bool(self._pushes)
-
-    def configure(self, settings: Settings) -> None:
-        self._settings = settings
-        self._reconcile()
-
-    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
-        """Nobody comes from another child."""
 
     def on_stream(self, stream: Stream) -> None:
         """The next check looks."""
@@ -82,7 +53,7 @@ class PushOutput:
         for push in self._pushes.values():
             self._context.request_stream(push.stream_id, push.rule.rendition)
             before = push.state
-            push.check(self._rendition_of(push), now)
+            push.check(self._rendition_of(push.stream_id, push.rule.rendition), now)
             if push.state is not before:
                 self._log(push)
 
@@ -124,12 +95,6 @@ class PushOutput:
             return self._callers[scheme](url, rendition)
 
         return call
-
-    def _rendition_of(self, push: Push) -> Rendition | None:
-        stream = self._context.streams.get(push.stream_id)
-        if stream is None or stream.state in (StreamState.ENDING, StreamState.ENDED):
-            return None
-        return stream.renditions.get(push.rule.rendition)
 
     def _log(self, push: Push) -> None:
         stream, rendition = stream_label(push.stream_id), push.rule.rendition

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from common.config.pushes import PushRule
 from common.ipc.identity import StreamId
 from common.ipc.push_messages import PushState, PushStatus
+from common.retries import DoublingWait
 from egress.streams.rendition import Rendition
 
 FIRST_S: Final = 1.0
@@ -72,7 +73,7 @@ class Push:
         self._rendition: Rendition | None = None
         self._since_s = now
         self._again_s = 0.0
-        self._wait_s = FIRST_S
+        self._wait = DoublingWait(FIRST_S, MOST_S)
         self._sent_bytes = self._dropped = 0  # by targets that are over
 
     def check(self, rendition: Rendition | None, now: float) -> None:
@@ -87,7 +88,7 @@ class Push:
             elif target.is_sending:
                 self._follow(PushState.SENDING, now)
                 if now - self._since_s >= GOOD_S:
-                    self._wait_s = FIRST_S
+                    self._wait.begin_anew()
             elif now - self._since_s >= CALL_S:
                 self._end("it did not answer in time", now)
         if self._target is None and now >= self._again_s:
@@ -135,5 +136,4 @@ class Push:
         self._dropped += target.dropped
         self.reason = reason
         self._follow(PushState.RETRYING, now)
-        self._again_s = now + self._wait_s * (1 + JITTER * (2 * self._chance() - 1))
-        self._wait_s = min(MOST_S, self._wait_s * 2)
+        self._again_s = now + self._wait.take() * (1 + JITTER * (2 * self._chance() - 1))

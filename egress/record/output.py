@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -12,20 +12,18 @@ from urllib.parse import unquote
 
 from common.config.hooks import HookEvent
 from common.config.recording import Recording
-from common.config.settings import Settings
-from common.ipc.control_messages import Endpoint
 from common.ipc.hook_messages import HookNotice, HookSubject
 from common.ipc.identity import StreamId, split_stream_id
-from common.ipc.push_messages import known_as
 from common.ipc.record_messages import RecordState, RecordStatus
 from common.process.log import PeerLines, more, stream_label
-from egress.output import Audience, OutputContext, ViewerStatus
+from egress.assigned import AssignedOutput
+from egress.output import OutputContext
 from egress.record.disk import TOO_SLOW, Done, FileQueue, Files, Finished, recover
 from egress.record.names import app_folder, folder
 from egress.record.recorder import Command, Recorder
 from egress.sound.carried import FMP4, CarriedSound, carried
 from egress.streams.rendition import Rendition
-from egress.streams.stream import Stream, StreamState
+from egress.streams.stream import Stream
 from egress.streams.subscribers import Start, Subscriber
 from egress.streams.tag import Config, Tag
 
@@ -136,34 +134,21 @@ class Feed:
         self._output.notify(notice_of(subject, file))
 
 
-class RecordOutput:
+class RecordOutput(AssignedOutput):
     """An `Output` that lets nobody in: it writes."""
 
     protocol = "record"
 
     def __init__(self, context: OutputContext, notify: Notify, directories: Sequence[Path]) -> None:
         """`notify` sends to the supervisor; `directories`: where this process may write."""
-        self.endpoints: Mapping[str, str] = {}
+        super().__init__(context)
         self.notify = notify
         self.lines = PeerLines()
         self.bytes = self.files = 0  # that this process has written
         self._directories = directories
         self.executor = ThreadPoolExecutor(THREADS, "record")
-        self._context = context
-        self._streams: tuple[StreamId, ...] = ()
-        self._settings = Settings()
         self._feeds: dict[Place, Feed] = {}
         self._is_recovered = asyncio.Event()
-
-    def follow(self, streams: Sequence[StreamId]) -> None:
-        """These streams are there now."""
-        self._streams = tuple(streams)
-        self._reconcile()
-
-    @property
-    def known(self) -> int:
-        """Which streams it was told."""
-        return known_as(self._streams)
 
     def status(self) -> tuple[RecordStatus, ...]:
         """All recordings."""
@@ -188,24 +173,8 @@ class RecordOutput:
         counts = {f"record {state}": states.count(state) for state in RecordState}
         return counts | {"recorded bytes": self.bytes, "recorded files": self.files}
 
-    def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
-        return {}  # they are no players
-
-    def viewers(self) -> Iterable[ViewerStatus]:
-        return ()
-
-    def end_viewer(self, number: int, reason: str) -> None:
-        """Nobody could be ended."""
-
     def serves(self) -> bool:
         return bool(self._feeds)
-
-    def configure(self, settings: Settings) -> None:
-        self._settings = settings
-        self._reconcile()
-
-    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
-        """Nobody comes from another child."""
 
     def on_stream(self, stream: Stream) -> None:
         """Subscribe before the first tag comes."""
@@ -251,12 +220,6 @@ class RecordOutput:
             if place not in self._feeds:
                 self._feeds[place] = Feed(self, place, rule, self._context)
                 self._context.request_stream(*place)
-
-    def _rendition_of(self, stream_id: StreamId, name: str) -> Rendition | None:
-        stream = self._context.streams.get(stream_id)
-        if stream is None or stream.state in (StreamState.ENDING, StreamState.ENDED):
-            return None
-        return stream.renditions.get(name)
 
     def _report_recovered(self, file: Finished) -> None:
         app, key, rendition = map(unquote, file.path.parts[-4:-1])

@@ -17,6 +17,7 @@ from common.ipc.identity import StreamId
 from common.ipc.record_messages import RecordState, RecordStatus
 from common.media.units import AudioConfig, AudioUnit, VideoConfig, VideoUnit
 from common.mp4.init_segment import is_known
+from common.retries import DoublingWait
 from egress.record.names import finished_name, part_name
 from egress.record.recorded_file import RecordedFile
 from egress.streams.tag import Config, Tag
@@ -73,7 +74,7 @@ class Recorder:
         self._config: Config | None = None
         self._bodies: tuple[bytes, bytes] = (b"", b"")  # of the headers of the file
         self._since_s = self._again_s = now
-        self._wait_s = RETRY_S
+        self._wait = DoublingWait(RETRY_S, MOST_RETRY_S)
 
     def configure(self, config: Config) -> None:
         """Another configuration from the next unit on."""
@@ -102,8 +103,7 @@ class Recorder:
         """The file that is written cannot be; whoever writes has closed it."""
         self._file = None
         self.reason = reason
-        self._again_s = now + self._wait_s
-        self._wait_s = min(MOST_RETRY_S, self._wait_s * 2)
+        self._again_s = now + self._wait.take()
         self._follow(RecordState.FAILED, now)
 
     def written(self, size: int, now: float) -> None:
@@ -111,7 +111,8 @@ class Recorder:
         self.bytes += size
         if self._file is not None:
             if self._file.seconds >= GOOD_S:
-                self._wait_s, self.reason = RETRY_S, ""
+                self._wait.begin_anew()
+                self.reason = ""
             self._follow(RecordState.RECORDING, now)
 
     def status(self, now: float) -> RecordStatus:

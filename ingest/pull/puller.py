@@ -17,17 +17,14 @@ from common.errors import TfarmError
 from common.ipc.identity import stream_id
 from common.ipc.remote_status import RemoteState, RemoteStatus
 from common.ipc.unit_messages import (
-    LOST,
-    MAX_ITEMS,
     PublishAccepted,
     PublishAsk,
     PublishFinished,
     PublishHeldBack,
     PublishRefused,
-    UnitItem,
 )
+from common.ipc.unit_sender import UnitSender
 from common.ipc.unit_ways import Answer, Way, Ways
-from common.media.units import Data
 from common.process.log import stream_label
 from common.retries import Retries
 from ingest.pull.source import Batch, Memory, Source, SourceError
@@ -63,14 +60,19 @@ class Puller:
         self._state, self._since_unix = RemoteState.CONNECTING, unix_time()
         self._reason = ""
         self._retry_unix = 0.0
-        self.attempts = self.connected = self.received_bytes = self.skipped = 0
+        self.attempts = self.connected = self.received_bytes = 0
         self._memory = Memory()
         self._source: Source | None = None
         self._way: Way | None = None
         self._answer: asyncio.Future[str] | None = None  # "": accepted; why not
         self._over = ""  # why its ingest takes no more
         self._held_until_s = 0.0
-        self._is_behind = False
+        self._sender = UnitSender()
+
+    @property
+    def skipped(self) -> int:
+        """Units that its ingest did not take."""
+        return self._sender.skipped
 
     @property
     def status(self) -> RemoteStatus:
@@ -125,7 +127,8 @@ class Puller:
     async def _attempt(self) -> float:
         """Connect, and pass on what comes; how long that ran."""
         self.attempts += 1
-        self._over, self._retry_unix, self._is_behind = "", 0.0, False
+        self._over, self._retry_unix = "", 0.0
+        self._sender.begin_anew()
         self._be(RemoteState.CONNECTING)
         began_s: float | None = None
         source = self._source = self._make(self.pull, self._memory)
@@ -185,20 +188,10 @@ class Puller:
 
     def _pass_on(self, batch: Batch) -> None:
         self.received_bytes += batch.sizes()
-        for at in range(0, len(batch.items), MAX_ITEMS):
-            self._send(batch.items[at : at + MAX_ITEMS], batch.payloads[at : at + MAX_ITEMS])
+        if self._way is not None:
+            self._sender.send(self._way, batch.items, batch.payloads)
         if self._over:
             raise _Over(self._over)
-
-    def _send(self, items: list[UnitItem], payloads: list[Data]) -> None:
-        if self._way is None:
-            return
-        if self._is_behind:
-            items = [UnitItem(LOST), *items]
-            payloads = [b"the ingest took no more", *payloads]
-        self._is_behind = not self._way.send(items, payloads)
-        if self._is_behind:
-            self.skipped += len(items)
 
     def _answered(self, words: str) -> None:
         if self._answer is not None and not self._answer.done():

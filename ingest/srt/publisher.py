@@ -14,14 +14,12 @@ from common.errors import TransportStreamError
 from common.ipc.status_messages import LineFigures
 from common.ipc.unit_link import UnitLinks, UnitWay
 from common.ipc.unit_messages import (
-    LOST,
-    MAX_ITEMS,
     PublishAccepted,
     PublishAsk,
     PublishFinished,
     PublishRefused,
-    UnitItem,
 )
+from common.ipc.unit_sender import UnitSender
 from common.ipc.unit_ways import Answer
 from common.process.log import key_hash
 from common.srt.library import LinkFigures
@@ -57,8 +55,7 @@ class SrtPublisher:
         self._on_end = on_end
         self._way: UnitWay | None = None
         self._units = StreamUnits()
-        self._is_behind = False  # its ingest takes no more for now
-        self.skipped = 0  # pictures and sound that it did not take
+        self._sender = UnitSender()
         self._is_over = False
         self._asks_since_s: float | None = None  # in vain: no ingest is there
 
@@ -97,8 +94,8 @@ class SrtPublisher:
 
     def _pass_on(self) -> None:
         items, payloads = self._units.take()
-        for at in range(0, len(items), MAX_ITEMS):
-            self._send(items[at : at + MAX_ITEMS], payloads[at : at + MAX_ITEMS])
+        if self._way is not None:
+            self._sender.send(self._way, items, payloads)
 
     def report(self, figures: LinkFigures) -> None:
         """Tell its ingest how its packets come."""
@@ -150,16 +147,6 @@ class SrtPublisher:
             self.ask(now)
 
     # ---- inside -------------------------------------------------------------------------------
-
-    def _send(self, items: list[UnitItem], payloads: list[bytes]) -> None:
-        if self._way is None:
-            return
-        if self._is_behind:
-            items = [UnitItem(LOST), *items]
-            payloads = [b"the ingest took no more", *payloads]
-        self._is_behind = not self._way.send(items, payloads)
-        if self._is_behind:
-            self.skipped += len(items)
 
     def _leave(self, words: str) -> None:
         if self._way is not None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from common.errors import RtpError
-from common.ipc.unit_messages import LOST, MAX_ITEMS, UnitItem
+from common.ipc.unit_sender import UnitSender
 from common.ipc.unit_ways import Way
 from common.rtp import header, rtcp
 from common.rtp.header import Packet
@@ -39,7 +39,8 @@ class Session(Peer):
         self.way: Way | None = None  # to its ingest; None: there is none just now
         self.label = ""  # its stream, for the log
         self.on_end: Callable[[str], object] = lambda reason: None
-        self.skipped = 0  # pictures and sound that its ingest did not take
+        self._sender = UnitSender()
+        self._unsent = 0  # units that came while there was no ingest
         self.foreign = 0  # packets that cannot be read
         self.wish = KeyframeWish(gop_s)
         self._own_ssrc = 1 + secrets.randbelow(0xFFFF_FFFF)
@@ -56,7 +57,11 @@ class Session(Peer):
             self._repeats[chosen.video.rtx.payload_type] = self._pictures
         self._packets = 0  # of this second
         self._octets = 0  # by the last look
-        self._is_behind = False
+
+    @property
+    def skipped(self) -> int:
+        """Pictures and sound that its ingest did not take."""
+        return self._unsent + self._sender.skipped
 
     @property
     def octets(self) -> int:
@@ -164,17 +169,11 @@ class Session(Peer):
         items, payloads = self._units.take()
         way = self.way
         if way is None or not items:
-            self.skipped += len(items)
+            self._unsent += len(items)
             return
-        if self._is_behind:
-            items, payloads = [UnitItem(LOST), *items], [b"the ingest took no more", *payloads]
+        if self._sender.is_behind:
             self.wish.on_lost()
-        self._is_behind = False
-        for at in range(0, len(items), MAX_ITEMS):
-            part = slice(at, at + MAX_ITEMS)
-            if not way.send(items[part], payloads[part]):
-                self._is_behind = True
-                self.skipped += len(items[part])
+        self._sender.send(way, items, payloads)
 
     def _on_end(self) -> bytes:
         return rtcp.farewell([self._own_ssrc])

@@ -50,6 +50,7 @@ TESTED_ELSEWHERE = {
     "common/ipc/gop_items.py": "values; tests/ingest/streams/test_gop_transfer.py",
     "common/ipc/remote_status.py": "values; tests of the children that report them",
     "ingest/pull/source.py": "protocols and values; tests/ingest/pull",
+    "common/rtp/nal_payloads.py": "tests/common/rtp/test_h264.py, test_h265.py",
     "common/ipc/unit_ways.py": "protocols; tests of those who keep to them",
     **{
         f"common/ipc/{name}_messages.py": "values; tests/common/ipc/test_envelope.py has every kind"

@@ -10,7 +10,7 @@ from typing import Final
 
 from common.codecs.av1 import HAS_SIZE, ObuType, leb128, obus
 from common.media.units import Data
-from common.rtp.h264 import MAX_PAYLOAD_BYTES
+from common.rtp.nal_payloads import MAX_PAYLOAD_BYTES
 
 _CONTINUES: Final = 0x80  # Z: the first element goes on from the packet before
 _GOES_ON: Final = 0x40  # Y: the last element goes on in the next packet

@@ -1,8 +1,7 @@
 """The answer to a viewer's offer: what is sent, and where it is asked for. Pure.
 
-- Pictures are H.264 with packetization-mode 1, or AV1 where the rendition is that, chosen among
-  what the viewer offers before anything is said: the payload type that is answered is the one that
-  is sent.
+- Pictures are in the codec of the rendition, H.264 with packetization-mode 1, chosen among what the
+  viewer offers before anything is said: the payload type that is answered is the one that is sent.
 - One section of pictures and one of sound are taken, both `sendonly`.
 """
 
@@ -14,14 +13,12 @@ from common.media.units import VideoCodec
 from common.webrtc import description
 from common.webrtc.codecs import (
     BASELINE,
-    av1_lines,
-    av1_of,
-    h264_lines,
-    h264_near,
+    VIDEO,
     names_of,
     opus_lines,
     opus_of,
     rtx_of,
+    video_lines,
 )
 from common.webrtc.description import End, Section
 from common.webrtc.offer import PROTOCOLS, Codec, Media, Offer
@@ -61,22 +58,29 @@ class Ours:
     audio_ssrc: int
 
 
+def check(offer: Offer) -> None:
+    """Raise OfferUnfit if `choose` could find nothing, whatever the codec."""
+    for codec in VIDEO:
+        try:
+            choose(offer, "", codec)
+        except OfferUnfit:
+            continue
+        return
+    choose(offer)
+
+
 def choose(offer: Offer, profile: str = BASELINE, video: VideoCodec = VideoCodec.H264) -> Chosen:
-    """Choose what is sent; `profile`: profile_idc of H.264 in hex. Raises OfferUnfit."""
-
-    def fitting(media: Media) -> Codec | None:
-        return av1_of(media) if video is VideoCodec.AV1 else h264_near(media, profile)
-
+    """Choose what is sent; `profile` as a channel has it. Raises OfferUnfit."""
     videos = [one for one in offer.media if one.kind == "video" and one.may_receive]
     if not videos:
         raise OfferUnfit("the offer does not ask for video: it needs a recvonly section of it")
     if not any(one.protocol in PROTOCOLS for one in videos):
         raise OfferUnfit(f"video by {videos[0].protocol}: UDP/TLS/RTP/SAVPF is needed")
-    for media in videos:
-        codec = fitting(media)
+    fitting = [(media, VIDEO[video](media, profile)) for media in videos]
+    for media, codec in fitting:
         if codec is not None and media.is_muxed:
             return Chosen(Track(media, codec, rtx_of(media, codec)), _sound(offer))
-    if any(map(fitting, videos)):
+    if any(codec is not None for _, codec in fitting):
         raise OfferUnfit("the offer is without rtcp-mux: all here goes by one port")
     what = names_of(videos) or "nothing that is known"
     mode = " with packetization-mode=1" if video is VideoCodec.H264 else ""
@@ -102,8 +106,7 @@ def write(offer: Offer, chosen: Chosen, ours: Ours) -> str:
 
 def _video(track: Track, ours: Ours) -> Section:
     types, ssrcs = [track.payload_type], [ours.video_ssrc]
-    lines_of = av1_lines if track.codec.name == VideoCodec.AV1.label else h264_lines
-    lines = lines_of(track.codec, track.rtx, _FEEDBACK)
+    lines = video_lines(track.codec, track.rtx, _FEEDBACK)
     if track.rtx is not None:
         types.append(track.rtx.payload_type)
         ssrcs.append(ours.rtx_ssrc)

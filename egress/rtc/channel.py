@@ -1,20 +1,17 @@
 """A rendition as packets, made once for all of its viewers: a `Subscriber` while it has any. Pure.
 
-What viewers of WebRTC cannot be sent is found here: another codec than H.264 and AV1, and pictures
-that are not shown in the order they are coded in. No browser decodes those by WebRTC.
+What viewers of WebRTC cannot be sent is found here: a codec that `payloads.py` does not have, and
+pictures that are not shown in the order they are coded in. No browser decodes those by WebRTC.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
-from common.codecs.av1 import Av1Config
-from common.codecs.h264 import AvcConfig, nal_spans
 from common.errors import ProtocolError
 from common.ipc.identity import StreamId
 from common.media.units import VideoCodec, VideoConfig, VideoUnit
-from common.rtp import av1
-from common.rtp.h264 import packetise
 from common.rtp.history import Frame, History
+from egress.rtc.payloads import Packetiser, packetiser_of
 from egress.streams.rendition import Rendition
 from egress.streams.tag import AUDIO, VIDEO, Config, Tag
 
@@ -50,22 +47,23 @@ class Channel:
         self.history = History()
         self.problem = ""  # why nobody can watch this
         self.codec = VideoCodec.H264  # until another is known
-        self._is_known = False
-        self.profile = ""  # profile_idc of H.264, in hex; empty: nothing is known yet
         self.unreadable = 0  # pictures
         self.gop_ms = 0.0  # between the last two keyframes
         self.dropped = self.sent_bytes = 0  # of viewers who have left
         self._on_sound = on_sound
         self._on_empty = on_empty
         self._config = Config()
-        self._sets: tuple[bytes, ...] = ()  # of H.264
-        self._header = b""  # AV1's sequence header
-        self._length_size = 4
+        self._packetiser: Packetiser | None = None  # until the codec is known
         self._last_ms: int | None = None  # the last picture's time of presentation
         self._key_ms: int | None = None
         self._is_subscribed = False
         # before its first viewer: his answer names what he is sent
         self.on_config(rendition.gop_buffer.config)
+
+    @property
+    def profile(self) -> str:
+        """As `Packetiser` has it; empty, too, while nothing is known."""
+        return self._packetiser.profile if self._packetiser is not None else ""
 
     @property
     def has_start(self) -> bool:
@@ -119,30 +117,23 @@ class Channel:
         config = header.media_config()
         if not isinstance(config, VideoConfig):
             return
-        if config.codec not in (VideoCodec.H264, VideoCodec.AV1):
+        packetiser = packetiser_of(config)
+        if packetiser is None:
             self._fail(
-                f"it is {config.codec.label}, and WebRTC is sent H.264 and AV1 alone: "
-                "watch a rendition of H.264"
+                f"it is {config.codec.label}, which WebRTC is not sent: watch a rendition of H.264"
             )
             return
-        if self._is_known and config.codec is not self.codec:
+        if self._packetiser is not None and config.codec is not self.codec:
             self._fail(f"it is {config.codec.label} now: watch it anew")
             return
-        self.codec, self._is_known = config.codec, True
-        if config.codec is VideoCodec.AV1:
-            self._header = Av1Config.parse(config.record).sequence_header
-            return
-        record = AvcConfig.parse(config.record)
-        self._sets = (*record.sps, *record.pps)
-        self._length_size = record.nal_length_size
-        self.profile = f"{record.profile:02x}"
+        self.codec, self._packetiser = config.codec, packetiser
 
     def _take(self, tag: Tag) -> None:
         try:
             unit = tag.unit()
-            if not isinstance(unit, VideoUnit):
+            if not isinstance(unit, VideoUnit) or self._packetiser is None:
                 return
-            payloads = self._packetise(unit, is_key=tag.is_key)
+            payloads = self._packetiser.payloads(unit, is_key=tag.is_key)
         except ProtocolError:
             self.unreadable += 1
             return
@@ -162,14 +153,6 @@ class Channel:
         frame = self.history.append(payloads, time_ms, is_key=tag.is_key)
         for viewer in tuple(self.viewers):
             viewer.on_frame(self, frame)
-
-    def _packetise(self, unit: VideoUnit, *, is_key: bool) -> list[bytes]:
-        """A picture's payloads, with what a decoder begins by where it is a keyframe."""
-        data = unit.data
-        if self.codec is VideoCodec.AV1:
-            return av1.packetise(data, self._header, is_key=is_key)
-        spans = nal_spans(data, self._length_size)
-        return packetise([data[begin:end] for begin, end in spans], self._sets if is_key else ())
 
     def _fail(self, problem: str) -> None:
         self.problem = problem

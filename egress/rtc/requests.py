@@ -83,7 +83,7 @@ class WhepRequests:
 
     async def _begin(self, request: WhepOffer) -> WhepAnswer:
         read = offer.parse(request.offer)
-        answer.choose(read)  # before anything is waited for
+        answer.check(read)  # before anything is waited for
         if not await self._sessions.has_port():
             raise NotAdmitted(_unavailable("the UDP port of WebRTC is not there (webrtc.listen)"))
         if not self._sessions.may_connect(host_of(request.address), self._exempt()):

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import RtpError
-from common.rtp.h264 import FU_A, MAX_PAYLOAD_BYTES, STAP_A, Depacketiser, packetise
+from common.rtp.h264 import FU_A, STAP_A, Depacketiser, packetise
+from common.rtp.nal_payloads import MAX_PAYLOAD_BYTES
 
 SPS, PPS = b"\x67\x42\xc0\x1f\x8c", b"\x68\xce\x3c\x80"
 IDR, SLICE, SEI, AUD = b"\x65" + bytes(range(200)), b"\x41abc", b"\x06\x05xyz", b"\x09\xf0"

@@ -68,6 +68,44 @@ def test_av1_is_sent_where_the_rendition_is_that_and_the_viewer_takes_it():
         answer.choose(offer.parse(CHROMIUM.replace(" AV1/", " XV1/")), "", VideoCodec.AV1)
 
 
+HEVC = (
+    "a=rtpmap:102 H264/90000", "a=rtpmap:102 H265/90000",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fmtp", "profile", "fits"),
+    [
+        ("level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST", "1", True),
+        ("level-id=93;profile-id=2;tier-flag=0;tx-mode=SRST", "1", True),
+        ("level-id=93;profile-id=2;tier-flag=0;tx-mode=SRST", "2", True),
+        ("level-id=93", "1", True),
+        ("profile-id=1", "2", False),
+        ("profile-id=1;tx-mode=MRST", "1", False),
+    ],
+)
+def test_h265_is_sent_to_who_takes_its_profile(fmtp: str, profile: str, fits: bool) -> None:
+    old = next(line for line in CHROMIUM.splitlines() if line.startswith("a=fmtp:102 "))
+    read = offer.parse(changed(CHROMIUM, HEVC, (old, f"a=fmtp:102 {fmtp}")))
+    if not fits:
+        with pytest.raises(OfferUnfit, match="the stream is HEVC, and the offer has"):
+            answer.choose(read, profile, VideoCodec.H265)
+        return
+    video, _ = sections(answer.write(read, answer.choose(read, profile, VideoCodec.H265), OURS))
+    assert "a=rtpmap:102 H265/90000" in video
+    (said,) = [line for line in video if line.startswith("a=fmtp:102 ")]
+    offered = dict(part.split("=") for part in fmtp.split(";"))
+    offered.pop("tx-mode", None)
+    assert dict(part.split("=") for part in said.split(" ")[1].split(";")) == offered
+
+
+def test_an_offer_of_any_codec_that_is_sent_is_looked_at_further() -> None:
+    alone = CHROMIUM.replace(" H264/", " XH264/")
+    answer.check(offer.parse(alone))  # it has AV1
+    with pytest.raises(OfferUnfit, match=r"the stream is H\.264 with packetization-mode=1"):
+        answer.check(offer.parse(alone.replace(" AV1/", " XV1/")))
+
+
 def test_who_waits_for_dtls_is_called():
     assert "a=setup:active" in answered(changed(SMALL, ("setup:actpass", "setup:passive")))
 

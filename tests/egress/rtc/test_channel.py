@@ -116,7 +116,7 @@ def header(made: CodedVideo) -> bytes:
     return video_header_body(VIDEO_CODECS[made.spec.codec].parse_config(made.record))
 
 
-def test_pictures_of_av1_are_packets_and_other_codecs_are_not():
+def test_a_rendition_whose_codec_changes_ends_its_viewers_and_begins_anew():
     made = coded_video(CodedSpec(VideoCodec.AV1, 320, 180, frames=4, gop=2))
     hevc = coded_video(CodedSpec(VideoCodec.H265, 320, 180, frames=1))
     rendition = egress_rendition()
@@ -136,4 +136,7 @@ def test_pictures_of_av1_are_packets_and_other_codecs_are_not():
     assert sink.frames[-2].payloads[0][0] & 0x08, "a coded video sequence begins"
     rendition.open(b"", header(hevc), 4)
     take(4, VideoCodec.H265, hevc.units[0].data, True)
-    assert "it is HEVC" in sink.ended
+    assert "it is HEVC now: watch it anew" in sink.ended
+    channel.remove(sink)
+    anew = Channel(rendition)
+    assert (anew.codec, anew.profile, anew.problem) == (VideoCodec.H265, "1", "")

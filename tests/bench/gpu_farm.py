@@ -9,6 +9,7 @@ encoders any GPUs without NVENC: contexts, encoder processes killed, many openin
 hybrid   one GPU, half the cores or all (--together): streams in real time, libx264 alone beside it
 nvenc    one GPU and the driver simulator: every picture, IDRs, PSNR, parameters, session cap
 faults   two GPUs and the simulator: an encoder that crashes, one that fails, one that hangs
+demand   one GPU: streams in real time where nothing, a tenth, all of it is watched
 memory   200 openings and closings on the second GPU (beside `hybrid`)
 
 Prints a table last. FOLDER gets the farms' logs and `results.json`.
@@ -28,6 +29,7 @@ from pathlib import Path
 from supervisor.hardware.gpus import look_up_driver
 from tests.bench import (
     gpu_farm_balance,
+    gpu_farm_demand,
     gpu_farm_encoders,
     gpu_farm_faults,
     gpu_farm_hybrid,
@@ -43,6 +45,7 @@ LIMITS_S = {
     "hybrid": 300.0,
     "nvenc": 75.0,
     "faults": 80.0,
+    "demand": 420.0,
 }
 
 
@@ -88,6 +91,7 @@ SCENES: dict[str, Callable[[Scene, Table], None]] = {
     "hybrid": gpu_farm_hybrid.hybrid,
     "nvenc": gpu_farm_nvenc.nvenc,
     "faults": gpu_farm_faults.faults,
+    "demand": gpu_farm_demand.demand,
 }
 
 

@@ -1,9 +1,7 @@
 """SRT on a real farm: ffmpeg publishes over a line that loses datagrams, watches, is refused."""
 
-import asyncio
 import contextlib
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from common.srt import installed as libsrt
 from tests.kit.clients import frames, record
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm
-from tests.kit.lossy_udp import Line, LossyUdp
+from tests.kit.lossy_udp import Line, lossy
 from tests.kit.needs import lacks
 from tests.kit.waiting import until
 
@@ -43,26 +41,6 @@ def farm() -> Iterator[Farm]:
         lacks("ffmpeg with SRT", "ffmpeg")
     with Farm(CONFIG) as running:
         yield running
-
-
-@contextlib.contextmanager
-def lossy(port: int, line: Line) -> Iterator[LossyUdp]:
-    """A proxy before that port, on a loop of its own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-
-    async def begin() -> LossyUdp:
-        return await LossyUdp(("127.0.0.1", port), line).__aenter__()
-
-    proxy = asyncio.run_coroutine_threadsafe(begin(), loop).result(10)
-    try:
-        yield proxy
-    finally:
-        asyncio.run_coroutine_threadsafe(proxy.__aexit__(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
 
 
 def port_of(farm: Farm) -> int:

@@ -5,7 +5,10 @@ towards the server, so that both ends see one address each.
 """
 
 import asyncio
+import contextlib
 import random
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,3 +100,23 @@ class _End(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, address: Any) -> None:
         self._take(data, address[:2])
+
+
+@contextlib.contextmanager
+def lossy(port: int, line: Line) -> Iterator[LossyUdp]:
+    """A proxy before that port of the loopback, on a loop of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def begin() -> LossyUdp:
+        return await LossyUdp(("127.0.0.1", port), line).__aenter__()
+
+    proxy = asyncio.run_coroutine_threadsafe(begin(), loop).result(10)
+    try:
+        yield proxy
+    finally:
+        asyncio.run_coroutine_threadsafe(proxy.__aexit__(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()

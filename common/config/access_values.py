@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from common.config.access import Rule, Way
 from common.config.values import Json, Kind, whole
+from common.host_names import can_be_looked_up
 
 MIN_SECRET_CHARS = 16
 MAX_SECRET_CHARS = 256
@@ -48,7 +49,7 @@ class HookUrl(Kind):
             )
         try:
             parts = urlsplit(value)
-            is_good = bool(parts.hostname) and parts.port != 0
+            is_good = can_be_looked_up(parts.hostname or "") and parts.port != 0
         except ValueError:
             is_good = False
         if not is_good:

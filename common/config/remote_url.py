@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from common.config.values import Json, Kind
 from common.errors import AddressError
+from common.host_names import can_be_looked_up
 
 MAX_URL_CHARS: Final = 1024
 RTMP_SCHEMES: Final = ("rtmp", "rtmps")
@@ -39,7 +40,7 @@ def split_remote(url: str, schemes: Sequence[str]) -> SplitResult:
         raise ValueError("must have a host, and a port from 1 to 65535 if any") from None
     if parts.scheme not in schemes:
         raise ValueError(f"must be {_named(schemes)}")
-    if not host or port == 0:
+    if not host or not can_be_looked_up(host) or port == 0:
         raise ValueError("must have a host, and a port from 1 to 65535 if any")
     if parts.scheme in _NEEDS_PATH and len(parts.path.strip("/").split("/")) < 2:
         raise ValueError("must name app and stream: rtmp://HOST/APP/KEY")

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from common.errors import AddressError
+from common.host_names import can_be_looked_up
 
 SCHEME: Final = "srt"
 MAX_LATENCY_MS: Final = 8000
@@ -47,6 +48,8 @@ def parse(url: str) -> SrtAddress:
         raise AddressError("not an address: srt://HOST:PORT?streamid=…") from None
     if parts.scheme != SCHEME or not host or not port or parts.path.strip("/"):
         raise AddressError("not an address of SRT: srt://HOST:PORT?streamid=…")
+    if not can_be_looked_up(host):
+        raise AddressError("its host is no name that can be looked up")
     if parts.username is not None or parts.fragment:
         raise AddressError("the streamid stands behind ?streamid=, with # written as %23")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))

@@ -154,6 +154,8 @@ class RtmpTarget(asyncio.Protocol):
             await loop.create_connection(lambda: self, address.host, address.port, ssl=context)
         except ssl.SSLCertVerificationError as error:
             self.close(f"its certificate is not good: {error.verify_message}")
+        except UnicodeError:  # of a host that the stream's own name is a part of
+            self.close("no connection: its host is no name that can be looked up")
         except OSError as error:
             self.close(f"no connection: {error.strerror or 'nobody answers'}")
 

@@ -109,6 +109,8 @@ class SrtTarget:
             found = await loop.getaddrinfo(address.host, address.port, type=kind)
             host = str(found[0][4][0])
             self._sock = self._calls.library.call((host, address.port), call)
+        except UnicodeError:  # of a host that the stream's own name is a part of
+            self.close("its host is no name that can be looked up")
         except OSError as error:
             self.close(error.strerror or str(error))
 

@@ -13,7 +13,7 @@ import pytest
 from tests.kit.clients import Player, TagPublisher, flv_tags
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm, held
-from tests.kit.waiting import until
+from tests.kit.waiting import patient, until
 
 pytestmark = pytest.mark.e2e
 
@@ -87,4 +87,4 @@ def test_a_worker_that_takes_over_within_a_gop_that_is_too_long_repeats_its_keyf
     assert len(again) > 10
     assert len(set(range(202, 232)) - set(seen)) < 5, "whole again from the next keyframe on"
     times = [unit.pts_ms for unit in player.recording.video]
-    assert all(0 < b - a < 1500 for a, b in pairwise(times))
+    assert all(0 < b - a < patient(1500) for a, b in pairwise(times))

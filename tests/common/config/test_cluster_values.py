@@ -23,6 +23,7 @@ BAD = [
     (EtcdUrl(), "http://e:1/v3"),
     (EtcdUrl(), "http://u@e:1"),
     (EtcdUrl(), "http://e:1?a"),
+    (EtcdUrl(), "http://a..b:2379"),
     (EtcdUrl(), 7),
     (ClusterHost(), ""),
     (ClusterHost(), "a/b"),
@@ -34,6 +35,7 @@ BAD = [
     (ConnectAddress(), "10.0.0.7"),
     (ConnectAddress(), "2001:db8::1:1936"),
     (ConnectAddress(), "a:65536"),
+    (ConnectAddress(), "a..b:1936"),
     (ConnectAddress(), 1936),
 ]
 

@@ -43,6 +43,7 @@ def test_what_is_secret_in_a_url_is_not_shown(url: str, shown: str) -> None:
         ("/etc/passwd", "must be a URL of rtmp://"),
         ("concat:rtsp://h/a", "must be a URL of rtmp://"),
         ("rtsp://", "must have a host"),
+        ("rtsp://a..b/c", "must have a host"),
         ("rtsp://h:0/a", "must have a host, and a port"),
         ("rtsp://h:70000/a", "must have a host, and a port"),
         ("rtsp://[::1/a", "must have a host, and a port"),

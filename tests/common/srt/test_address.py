@@ -30,6 +30,7 @@ def test_an_address_is_read(url: str, address: SrtAddress) -> None:
         ("", "srt://HOST:PORT"),
         ("rtmp://h:9/live", "srt://HOST:PORT"),
         ("srt://h", "srt://HOST:PORT"),
+        ("srt://a..b:9", "no name that can be looked up"),
         ("srt://:9000", "srt://HOST:PORT"),
         ("srt://h:0", "srt://HOST:PORT"),
         ("srt://h:99999", "srt://HOST:PORT"),

@@ -133,6 +133,10 @@ def nobody(rig: Rig) -> None:
     raise ConnectionRefusedError(111, "Connection refused")
 
 
+def misname(rig: Rig) -> None:
+    "a..b".encode("idna")
+
+
 def run(
     scenario: Callable[[Rig], Awaitable[None]],
     connect: Callable[[Rig], None] = serve,
@@ -188,7 +192,11 @@ def test_a_rendition_is_published_from_its_last_keyframe_on() -> None:
 
 @pytest.mark.parametrize(
     ("connect", "words"),
-    [(nobody, "no connection: Connection refused"), (refuse, "the server refused: NetStream")],
+    [
+        (nobody, "no connection: Connection refused"),
+        (misname, "no connection: its host is no name"),
+        (refuse, "the server refused: NetStream"),
+    ],
 )
 def test_why_it_came_to_nothing_is_said_without_the_streams_name(
     connect: Callable[[Rig], None], words: str

@@ -17,9 +17,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from common.ipc.control_messages import Hello
 from common.ipc.endpoint import socket_path
 from common.ipc.envelope import VERSION as WIRE_VERSION
 from common.ipc.identity import ChildId
+from common.ipc.kinds import KINDS
 from common.ipc.succession_messages import Retire as RetireMessage
 from common.ipc.succession_messages import Successor
 from common.version import VERSION
@@ -247,6 +249,7 @@ class Upgrade:
             "; ".join(sorted(set(self._farm.migration.stuck.values()))) if is_worker else "",
             machine.reason,
             hello is not None and bool(hello.version),
+            hello is None or _gives_listeners(hello),
         )
 
     def _successor(self, old: ChildId) -> ChildId | None:
@@ -294,6 +297,12 @@ class Upgrade:
             self._ending.discard(name)
             if name in self._farm.state.workers:
                 self._farm.devices.remove(name)
+
+
+def _gives_listeners(hello: Hello) -> bool:
+    """Tell if a successor gets the sockets that a child listens by, or it has none to give."""
+    has_some = bool(hello.listen) and "listeners" in KINDS[hello.child.kind].sockets
+    return not has_some or bool(hello.endpoint.listeners)
 
 
 def _run(command: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str, str]:

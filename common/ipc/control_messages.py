@@ -87,6 +87,7 @@ class Hello:
     sandbox: str = ""  # of a kind that has one: WHOLE, OFF, or what is not closed, in words
     version: str = ""  # of tfarm, as the child was started; "": from one that does not say
     is_retiring: bool = False  # it was told `Retire`
+    pulled: tuple[StreamId, ...] = ()  # a relay that retires: other hosts' streams that it has
 
 
 @message("heartbeat")
@@ -108,6 +109,7 @@ class Heartbeat:
     delays: dict[str, DelayCounts] = field(default_factory=dict)
     served_last: tuple[ServedStatus, ...] = ()  # streams that have ended since the last one
     remotes: tuple[RemoteStatus, ...] = ()  # pull
+    pulled: tuple[StreamId, ...] = ()  # a relay that retires: other hosts' streams that it has
 
 
 @message("fatal")

@@ -277,7 +277,8 @@ KINDS: Final[dict[str, ChildKind]] = {
             meets_hosts=True,
             starts_nothing=True,
             has_viewers=True,
-            sockets=("tags", "forward"),
+            sockets=("tags", "forward", "listeners"),
+            replacing=Replacing.RETIRE,
         ),
         ChildKind(
             "egress",

@@ -167,6 +167,12 @@ class LinkServer:
         self._handshakes: set[asyncio.Task[None]] = set()
         self._lines = _lines()
         self._acceptor = Acceptor(listeners, self._take)
+        self._is_retiring = False
+
+    @property
+    def is_in_use(self) -> bool:
+        """Tell if a host has a stream of here, or a publisher whose stream is here."""
+        return bool(self._handshakes) or any(map(_is_used, self._links))
 
     def start(self, own: LinkGreeting) -> None:
         """Accept connections; `own` is how this host greets."""
@@ -179,6 +185,13 @@ class LinkServer:
             greeted = link.serving is not None and link.serving.peer is not None
             if now - link.received_s >= (SILENT_S if greeted else GREETING_S):
                 self._refuse(link, "it is silent" if greeted else "it does not greet")
+            elif self._is_retiring and greeted and not _is_used(link):
+                link.close()  # what its host wants next it gets of the successor
+
+    def retire(self) -> None:
+        """Accept no more, and keep each connection for as long as something goes by it."""
+        self._acceptor.close()
+        self._is_retiring = True
 
     def stop(self) -> None:
         """Accept no more, and end all in order."""
@@ -261,6 +274,12 @@ class LinkServer:
         self.counters["relay refused"] += 1
         if (held := self._lines.allow(host_of(peer), time.monotonic())) is not None:
             log.warning("host refused peer=%s reason=%s%s", peer, reason, more(held))
+
+
+def _is_used(link: _ServingLink) -> bool:
+    """Tell if a stream is wanted by it, or publishers come by it."""
+    serving = link.serving
+    return serving is not None and bool(serving.streams or serving.receiving.numbers)
 
 
 class _PullingLink(_Link):

@@ -73,6 +73,11 @@ class Pulls:  # long: one table of streams, which everything that comes changes
             "relay stale": self._stale + sum(h.pulling.stale for h in self.hosts.values()),
         }
 
+    @property
+    def open_streams(self) -> tuple[StreamId, ...]:
+        """Those that come from other hosts just now, and have something to play."""
+        return tuple([name for name, play in self._plays.items() if play.is_open])
+
     def configure(self, own: LinkGreeting, keep_s: float) -> None:
         """How this host greets, and how long it pulls what nobody plays any more."""
         self._own, self.keep_s = own, keep_s

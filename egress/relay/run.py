@@ -6,13 +6,14 @@ is made and played on this host.
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common.config.settings import Listen, Settings
+from common.config.settings import Settings
 from common.errors import EnvelopeError
 from common.ipc.child import ChildProcess
 from common.ipc.cluster_messages import HostReachWanted, OwnerWanted, StreamOwner
@@ -29,7 +30,7 @@ from common.ipc.unit_messages import PublishOver, Units
 from common.link.messages import VERSION, LinkGreeting
 from common.process.certificate import Certificate
 from common.process.certificate_files import mutual_contexts
-from common.process.listening import bind, join_address
+from common.process.listening import join_address
 from egress.output import OutputContext
 from egress.relay.connections import LinkClient, LinkServer
 from egress.relay.forwards import Forwards
@@ -50,14 +51,14 @@ class RelayService:
     """A `ChildService`."""
 
     def __init__(
-        self, process: ChildProcess, listen: Listen, certificate: Path, key: Path, trusted: Path
+        self,
+        process: ChildProcess,
+        listeners: Sequence[socket.socket],
+        certificate: Path,
+        key: Path,
+        trusted: Path,
     ) -> None:
-        """Bind the listener.
-
-        Raises:
-            BootFailed: the certificates cannot be used.
-            OSError: somebody else listens there, or nobody can.
-        """
+        """`listeners`: where other hosts connect. Raises BootFailed: no use of the certificates."""
         self._process = process
         self._certificate = Certificate(
             certificate, key, trusted, make=lambda: mutual_contexts(certificate, key, trusted)
@@ -68,8 +69,8 @@ class RelayService:
         self._served = output
         self._egresses = Egresses(lambda: self._pulls.outputs(), self._tag_link)
         self._pulls = Pulls(process.child, self._egresses, self._ask)
-        listeners = bind(listen.host, listen.port)
         self._listen = tuple(join_address(*sock.getsockname()[:2]) for sock in listeners)
+        self._share = process.share_listeners(listeners)
         self._server = LinkServer(listeners, lambda: self._certificate.contexts[0], output)
         self._client = LinkClient(self._pulls, lambda: self._certificate.contexts[1])
         later = asyncio.get_running_loop().call_later
@@ -86,16 +87,19 @@ class RelayService:
         )
         self._is_welcome = False
         process.is_idle = lambda: False
+        process.retires(self._server.retire, self._is_empty)
 
     def hello(self) -> Hello:
+        forward = self._forward_listener.address
         return self._process.new_hello(
-            replace(self._egress.endpoint, forward=self._forward_listener.address),
+            replace(self._egress.endpoint, forward=forward, listeners=self._share),
             served=self._egress.hello().served,
             listen=self._listen,
+            pulled=self._pulled(),
         )
 
     def heartbeat(self) -> Heartbeat:
-        beat = self._egress.heartbeat()
+        beat = replace(self._egress.heartbeat(), pulled=self._pulled())
         beat.counters.update(self._pulls.counters)
         beat.counters.update(self._server.counters)
         beat.counters["relay not sent"] = self._egresses.dropped
@@ -163,6 +167,14 @@ class RelayService:
         self._egress.close()
 
     # ---- inside -------------------------------------------------------------------------------
+
+    def _pulled(self) -> tuple[StreamId, ...]:
+        """What goes on here though there is a successor; (): there is none."""
+        return self._pulls.open_streams if self._process.is_retiring else ()
+
+    def _is_empty(self) -> bool:
+        """Tell if nobody would lose by the end of this process."""
+        return not (self._pulls.open_streams or len(self._forwards) or self._server.is_in_use)
 
     async def _check(self) -> None:
         while True:

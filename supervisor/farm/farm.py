@@ -229,6 +229,8 @@ class Farm:  # long: the one table of who decides what, and in which order
             self.state.update_served(hello.child, served)
         if hello.child.kind == "egress":
             self._routes.egress_up(hello, before, now)
+        else:
+            self._routes.remote.relay_up(hello.child)
         actions = [*self._access_for(hello.child), *self._routes.update(now)]
         return [*actions, *self.registry.child_up(hello.child), *self.room_came(now)]
 
@@ -258,6 +260,7 @@ class Farm:  # long: the one table of who decides what, and in which order
                 actions = self.recovery.egress_lost(child, now)
                 if kind != "egress":
                     actions += self._routes.update(now)
+                    actions += self.registry.child_down(child, now)
             case _:
                 self._audio.forget(child)
                 actions = [*self.registry.child_down(child, now), *self._routes.update(now)]

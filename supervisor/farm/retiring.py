@@ -10,13 +10,25 @@ from common.ipc.identity import ChildId
 from supervisor.farm.state import FarmState
 
 HOOKS: Final = "hooks"
-_VIEWERS: Final = ("players", "http viewers", "http-flv viewers", "srt viewers")  # an egress's
+# What such a child counts, where that is not "connections".
+_LEFT: Final = {
+    "egress": ("players", "http viewers", "http-flv viewers", "srt viewers"),
+    "rtc": ("rtc viewers",),
+    # streams and publishers of other hosts, and those of here that other hosts have
+    "relay": ("relay pulled streams", "relay forwarded", "relay streams", "relay publishers"),
+}
 RETIRING: Final = "retiring"  # the state of such a child, for people
 
 
 def retiring(state: FarmState) -> set[ChildId]:
     """Return the children that take nobody new."""
     return {name for name, child in state.children.items() if child.hello.is_retiring}
+
+
+def taking(state: FarmState, kind: str) -> list[ChildId]:
+    """Return the children of a kind that are up and take what is new."""
+    gone = retiring(state)
+    return [child for child in state.of_kind(kind) if child not in gone]
 
 
 def homes(state: FarmState) -> set[ChildId]:
@@ -36,9 +48,8 @@ def left(state: FarmState, child: ChildId) -> int:
     """Return how many connections a child has still that retires, as it reported last."""
     known = state.children.get(child)
     counters = known.heartbeat.counters if known is not None and known.heartbeat else {}
-    if child.kind == "egress":
-        return sum(counters.get(name, 0) for name in _VIEWERS)
-    return counters.get("rtc viewers" if child.kind == "rtc" else "connections", 0)
+    names = _LEFT.get(child.kind, ("connections",))
+    return sum(counters.get(name, 0) for name in names)
 
 
 def mark(state: FarmState, child: ChildId) -> None:

@@ -41,6 +41,7 @@ class Facts:
     stuck: str = ""  # why they do not move, if that tells
     reason: str = ""  # of its last end
     can_retire: bool = True  # it is of a version that knows how to
+    gives_listeners: bool = True  # as who retires must, where it listens
 
 
 NOBODY: Final = Facts(None)
@@ -185,6 +186,8 @@ class Succession:
         if way is Replacing.RETIRE and not known.can_retire:
             self.skipped.append(old.child)
             return []
+        if way is Replacing.RETIRE and not known.gives_listeners:
+            way = Replacing.RESTART  # of a version whose kind did not retire
         if way is Replacing.RESTART:
             self._step = _Step(old, old.child, Awaited.RESTARTING, now)
             return [Restart(old.child)]

@@ -19,6 +19,7 @@ from tests.hosts import causes
 from tests.hosts.causes import cluster_of, wait_registered
 from tests.hosts.three_hosts import RELAY_PORT, Row, ThreeHosts, first_new_s, sources
 from tests.kit.certificates import Authority
+from tests.kit.farm import Farm, tfarm
 from tests.kit.measured_table import MeasuredTable, holds, with_note
 from tests.kit.waiting import until
 
@@ -26,6 +27,7 @@ AGAIN_S: Final = 6.0
 AWAY_S: Final = 30.0
 SPLIT_S: Final = 15.0
 TIMES: Final = 1_000
+UPGRADE_S: Final = 120.0  # of one host, three of which share the cores here
 
 
 def host_killed() -> Row:
@@ -210,6 +212,55 @@ def drained() -> Row:
     return row
 
 
+def rolling_upgrade() -> Row:
+    """One host after the other goes over to another version: here to the same one.
+
+    Two streams are published at other hosts than theirs, and all are played at others, too.
+    """
+    with ThreeHosts() as three:
+        hosts = (three.first, *three.others)
+        for key, host in zip(KEYS[1:3], (three.others[1], three.first), strict=True):
+            forwarded = three.load.publishers[key]
+            three.move(forwarded, host)
+            three.load.ask(forwarded.drop)
+            until(lambda one=forwarded: one.is_in, 10, "it is in again", every=0.02)  # type: ignore[misc]  # mypy: a lambda's default
+        for key in KEYS:
+            for _ in range(2):
+                three.play(three.first, key)
+        three.wait_pictures(three.load.players)
+        time.sleep(2.0)  # sleep: what the forwarded ones' return cost is over by then
+        at, publishers = time.monotonic(), list(three.load.publishers.values())
+        before = sum(publisher.losses for publisher in publishers)
+        done = [
+            tfarm("upgrade", "--run-dir", str(host.farm.run_dir), timeout=UPGRADE_S)
+            for host in hosts
+        ]
+        took_s = time.monotonic() - at
+        time.sleep(3.0)  # sleep: what follows shows by then
+        late = [three.play(host, key) for host in hosts for key in KEYS]
+        three.wait_pictures(three.load.players)
+        row = three.judge("all hosts upgraded, one after the other", (), at)
+        losses = sum(publisher.losses for publisher in publishers) - before
+        retiring = [_retiring(host.farm, "relay") for host in hosts]
+    row.seen = (
+        f"in {took_s:.0f} s; publishers lost {losses} times, two of them forwarded; "
+        f"{len(late)} players that came later have pictures; "
+        f"{' + '.join(map(str, retiring))} relays of before serve on"
+    )
+    row.limit = "0 lost, 0 repeated, 0 disconnected"
+    is_right = not row.lost and not row.repeated and not row.disconnected and not losses
+    row.ok = is_right and not any(one.returncode for one in done)
+    for one in done:
+        if one.returncode:
+            print(one.stdout, one.stderr)
+    return row
+
+
+def _retiring(farm: Farm, kind: str) -> int:
+    children = farm.status()["children"]
+    return sum(c["name"].startswith(f"{kind}:") and c["state"] == "retiring" for c in children)
+
+
 def _lost_by_host(three: ThreeHosts, key: str, at: float) -> str:
     """The pictures that the worst player of each host lost."""
     owner = next((host for host in three.hosts if key in host.farm.streams()), None)
@@ -308,6 +359,7 @@ FAULTS: Final[tuple[Callable[[], Row], ...]] = (
     etcd_away,
     etcd_wiped,
     drained,
+    rolling_upgrade,
     split,
     cluster_child_stopped,
     one_key_twice,

@@ -3,24 +3,31 @@
 What children want and no ingest here has, another host may have. The relay finds out which, by
 asking the cluster child through here, and pulls it. A stream that is published here is pulled no
 more.
+
+A relay that retires goes on with the streams that it has, and its successor has all others: so no
+picture is lost by an upgrade. Such a relay says which it has, for a supervisor that starts anew.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from common.config.ladder import SOURCE
 from common.ipc.cluster_messages import OwnerWanted, StreamOwner
 from common.ipc.control_messages import StreamWanted
-from common.ipc.identity import BootId, ChildId, Generation, StreamId
+from common.ipc.identity import BootId, ChildId, StreamId
 from common.ipc.relay_messages import RemotePlay, RemotePlayEnd
 from common.ipc.status_messages import ServedStatus
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.forwarding.egress_routing import MAX_WANTED
+from supervisor.farm.retiring import retiring
 from supervisor.farm.state import FarmState, next_generation
 
 RELAY, CLUSTER = "relay", "cluster"
 HANDOVER_MS: Final = 5_000  # for the ingest that has it now to say so to the egresses
+
+
+Incarnation = tuple[ChildId, BootId]
 
 
 @dataclass(slots=True)
@@ -29,7 +36,8 @@ class _Wanted:
 
     until_s: float
     renditions: tuple[str, ...]
-    played_as: Generation | None = None  # as the relay was told; None: it was not
+    relay: Incarnation | None = None  # that pulls it, or is to; None: none yet
+    is_reported: bool = False  # to that relay, since its last hello
     epoch: int = 0  # of its owner, as heard of last
     host: str = ""  # its owner; "": none is known
     had_by: tuple[str, str] | None = None  # host and farm; None: none, or it let it go
@@ -41,7 +49,6 @@ class RemotePlays:
     def __init__(self, state: FarmState) -> None:
         self._state = state
         self._wanted: dict[StreamId, _Wanted] = {}
-        self._relay: tuple[ChildId, BootId] | None = None  # that knows what is wanted
 
     @property
     def handlers(self) -> dict[type, Callable[[ChildId, Any, float], list[Action]]]:
@@ -69,29 +76,46 @@ class RemotePlays:
             if played or status.waiting_players:
                 self._want(status.stream_id, played, now)
 
+    def relay_up(self, relay: ChildId) -> None:
+        """A relay says hello, and is welcomed anew: it waits to hear what is wanted."""
+        for entry in self._wanted.values():
+            if entry.relay is not None and entry.relay[0] == relay:
+                entry.is_reported = False
+
     def update(self, now: float) -> list[Action]:
-        """Tell the relay what is new to it."""
-        relay = next(iter(self._state.of_kind(RELAY)), None)
-        if relay is None:
-            self._relay = None
-            return []
-        incarnation = relay, self._state.children[relay].hello.boot_id
-        if incarnation != self._relay:
-            self._relay = incarnation
-            for entry in self._wanted.values():
-                entry.played_as = None
+        """Tell each relay what is new to it."""
         if not self._wanted:
             return []
+        relays = self._relays()
         actions: list[Action] = []
-        for stream_id, entry in tuple(self._wanted.items()):
+        for stream_id, entry in tuple(self._wanted.items()) if relays else ():
+            if entry.relay not in relays:
+                entry.relay = None  # it is gone
             end = self._end_of(stream_id, entry, now)
             if end is not None:
                 del self._wanted[stream_id]
-                if entry.played_as is not None:
-                    actions.append(Send(relay, end))
-            elif entry.played_as is None:
-                actions.append(self._play(relay, stream_id, entry))
+                if entry.relay is not None:
+                    actions.append(Send(entry.relay[0], end))
+                continue
+            if entry.relay is None:
+                entry.relay, entry.is_reported = self._relay_for(stream_id, relays), False
+            if not entry.is_reported:
+                entry.is_reported = True
+                actions.append(self._play(entry.relay, stream_id, entry))
         return actions
+
+    def _relays(self) -> list[Incarnation]:
+        """Those that run, the one that takes what is new first."""
+        names = sorted(self._state.of_kind(RELAY), key=retiring(self._state).__contains__)
+        return [(name, self._state.children[name].hello.boot_id) for name in names]
+
+    def _relay_for(self, stream_id: StreamId, relays: Sequence[Incarnation]) -> Incarnation:
+        """One that retires and goes on with it, or the one that takes what is new."""
+        for relay in relays:
+            child = self._state.children[relay[0]]
+            if stream_id in (child.heartbeat or child.hello).pulled:
+                return relay
+        return relays[0]
 
     @property
     def _is_in_cluster(self) -> bool:
@@ -123,7 +147,7 @@ class RemotePlays:
         False: there is none.
         """
         for stream_id, entry in self._wanted.items():
-            if not entry.epoch and entry.played_as is None:
+            if not entry.epoch and entry.relay is None:
                 del self._wanted[stream_id]
                 return True
             if not entry.epoch and entry.until_s > now:
@@ -138,9 +162,9 @@ class RemotePlays:
             return RemotePlayEnd(stream_id, "nobody plays it here any more", 0)
         return None
 
-    def _play(self, relay: ChildId, stream_id: StreamId, entry: _Wanted) -> Send:
-        entry.played_as = next_generation(self._state)
-        return Send(relay, RemotePlay(stream_id, entry.played_as, entry.renditions))
+    def _play(self, relay: Incarnation, stream_id: StreamId, entry: _Wanted) -> Send:
+        generation = next_generation(self._state)
+        return Send(relay[0], RemotePlay(stream_id, generation, entry.renditions))
 
     # ---- whose it is --------------------------------------------------------------------------
 
@@ -159,8 +183,8 @@ class RemotePlays:
         if entry is not None and owner.host and owner.epoch > entry.epoch:
             who = owner.host, owner.farm
             is_other = entry.epoch > 0 and entry.had_by != who
-            if is_other and entry.played_as is not None and self._relay is not None:
-                actions.append(self._play(self._relay[0], owner.stream_id, entry))
+            if is_other and entry.relay is not None and entry.relay in self._relays():
+                actions.append(self._play(entry.relay, owner.stream_id, entry))
             entry.epoch, entry.host, entry.had_by = owner.epoch, owner.host, who
         elif entry is not None and not owner.host and owner.is_certain:
             entry.had_by = None

@@ -48,6 +48,7 @@ from supervisor.farm.registry.host_room import host_room
 from supervisor.farm.registry.leaving import LeavingForwards
 from supervisor.farm.registry.lost_streams import LostStreams
 from supervisor.farm.registry.registry import Templates
+from supervisor.farm.retiring import taking
 from supervisor.farm.state import FarmState
 
 CLUSTER, RELAY = "cluster", "relay"
@@ -102,12 +103,16 @@ class EtcdRegistry:
             ForwardLost: self._on_forward_lost,
             ClusterTemplates: self._on_templates,
             TemplatesPushed: self._on_pushed,
-            HostReachWanted: partial(self._pass_on, RELAY),
+            HostReachWanted: self._on_reach_wanted,
             HostReach: partial(self._pass_on, CLUSTER),
         }
 
     def _pass_on(self, kind: str, _: ChildId, message: object, now: float) -> list[Action]:
         return [Send(child, message) for child in self._state.of_kind(kind)]
+
+    def _on_reach_wanted(self, _: ChildId, wanted: HostReachWanted, now: float) -> list[Action]:
+        """One relay finds out, or two might not agree."""
+        return [Send(child, wanted) for child in taking(self._state, RELAY)[:1]]
 
     # ---- publishers ---------------------------------------------------------------------------
 
@@ -229,7 +234,9 @@ class EtcdRegistry:
         return self.child_up(child) if child is not None else []
 
     def child_down(self, child: ChildId, now: float) -> list[Action]:
-        """Who waits for a cluster child that is gone waits no more."""
+        """Who waits for a cluster child that is gone waits no more; nor for a relay's successor."""
+        if child.kind == RELAY and self._without_relay and taking(self._state, RELAY):
+            self._relay_s = 0.0  # it is there already, as the one that is gone retired
         if child.kind != CLUSTER or self._child() is not None:
             return []
         self.view = None

@@ -12,7 +12,7 @@ import uvloop
 
 from common.ipc.cluster_messages import StreamOwner
 from common.ipc.identity import ChildId, Generation, StreamId
-from common.ipc.relay_messages import RemotePlay
+from common.ipc.relay_messages import RemotePlay, RemotePlayEnd
 from common.link.serving import Demanded, Serving
 from common.process.certificate_files import mutual_contexts
 from common.process.listening import bind
@@ -113,6 +113,31 @@ def test_a_host_of_the_cluster_is_let_in_and_comes_back_after_a_break(authority:
             link.abort()
         await until_async(lambda: len(both.output.demands) == 2)
         assert len(both.output.servings) == 1
+        await both.close()
+
+    run(scenario)
+
+
+def test_who_retires_accepts_nobody_and_keeps_a_connection_while_something_goes_by_it(
+    authority: Authority,
+) -> None:
+    async def scenario() -> None:
+        serving, _ = contexts(authority, "host-a")
+        _, connecting = contexts(authority, "host-b")
+        both = Scenario(serving, connecting)
+        both.client.follow()
+        await until_async(lambda: both.output.demands == [Demanded(STREAM, ("720p",))])
+        both.server.retire()
+        both.server.check(time.monotonic())
+        assert both.server.is_in_use
+        host, _, port = both.address.rpartition(":")
+        with pytest.raises(OSError, match="Connect"):
+            await asyncio.open_connection(host, int(port))
+        both.pulls.on_play_end(RemotePlayEnd(ID, "nobody wants it"), time.monotonic())
+        await until_async(lambda: not both.server.is_in_use)
+        assert both.output.servings, "the connection stands"
+        both.server.check(time.monotonic())
+        await until_async(lambda: not both.output.servings)
         await both.close()
 
     run(scenario)

@@ -29,7 +29,7 @@ from supervisor.processes.succession import (
 )
 
 API, EGRESS, INGEST, HOOKS = (ChildId(kind) for kind in ("api", "egress", "ingest", "hooks"))
-WORKER = ChildId("worker", CPU)
+WORKER, RELAY = ChildId("worker", CPU), ChildId("relay")
 READY = Facts(ChildState.READY, 1, 100.0)
 NEW = Facts(ChildState.READY, 2, STEADY_S)
 
@@ -177,6 +177,15 @@ def test_one_that_has_no_successor_beside_it_is_started_again_in_its_place() -> 
     broken.facts[API] = Facts(ChildState.BACKOFF, 0, reason="exit code 3")
     assert broken.tick(1.0) == []
     assert broken.succession.problem == "api:0 does not start: exit code 3"
+
+
+def test_one_that_cannot_give_its_port_to_a_successor_is_started_again_in_its_place() -> None:
+    """A relay of a version before relays retired."""
+    made = rig(RELAY)
+    made.facts[RELAY] = replace(READY, gives_listeners=False)
+    assert made.tick() == [Restart(RELAY)]
+    made = rig(RELAY)
+    assert made.tick() == [Begin(RELAY, next_of(RELAY))]
 
 
 def test_one_that_has_ended_meanwhile_is_replaced_already() -> None:

@@ -17,6 +17,7 @@ from supervisor.farm.state import Child, FarmState, next_generation
 
 CAM = StreamId("live/cam")
 RELAY, CLUSTER, EGRESS = ChildId("relay"), ChildId("cluster"), ChildId("egress")
+NEXT, OTHER = ChildId("relay", index=1), StreamId("live/other")
 DIGEST = "ab" * 32
 
 
@@ -32,8 +33,8 @@ class Rig:
         for child in (RELAY, CLUSTER, EGRESS):
             self.up(child)
 
-    def up(self, child: ChildId, boot: str = "b") -> None:
-        hello = Hello(child, BootId(boot), 1, 1, Endpoint(child, BootId(boot)))
+    def up(self, child: ChildId, boot: str = "b", **more: Any) -> None:
+        hello = Hello(child, BootId(boot), 1, 1, Endpoint(child, BootId(boot)), **more)
         self.state.children[child] = Child.of(hello, None)
 
     def want(self, child: ChildId = EGRESS, *names: str) -> None:
@@ -50,6 +51,11 @@ class Rig:
         sends = self.plays.update(self.now)
         assert all(isinstance(send, Send) and send.child == RELAY for send in sends)
         return [send.message for send in sends if isinstance(send, Send)]
+
+    def told(self) -> list[tuple[ChildId, Any]]:
+        """What each relay is told."""
+        sends = self.plays.update(self.now)
+        return [(send.child, send.message) for send in sends if isinstance(send, Send)]
 
     def owner(
         self, epoch: int, host: str = "host-a", farm: str = "", *, is_certain: bool = True
@@ -118,6 +124,61 @@ def test_another_relay_is_told_all_under_higher_generations(rig: Rig) -> None:
     assert rig.update() == []
     rig.up(RELAY, "d")
     assert len(rig.update()) == 1
+
+
+def test_a_relay_that_retires_keeps_what_it_has_and_its_successor_gets_the_rest(rig: Rig) -> None:
+    rig.want()
+    rig.update()
+    rig.up(NEXT)
+    assert rig.told() == [], "its successor is up, and it serves"
+    rig.up(RELAY, is_retiring=True)
+    assert rig.told() == []
+    rig.plays.on_wanted(EGRESS, StreamWanted(EGRESS, OTHER), rig.now)
+    ((child, play),) = rig.told()
+    assert (child, play.stream_id) == (NEXT, OTHER)
+    rig.owner(7)
+    told = rig.owner(9, "host-c")
+    assert [(who, type(message)) for who, message in told] == [
+        (RELAY, RemotePlay),  # that plays it
+        (RELAY, StreamOwner),
+        (NEXT, StreamOwner),
+    ]
+    rig.now += 11.0
+    assert {(child, type(message)) for child, message in rig.told()} == {
+        (RELAY, RemotePlayEnd),
+        (NEXT, RemotePlayEnd),
+    }
+
+
+def test_a_relay_that_is_welcomed_again_hears_again_what_is_wanted(rig: Rig) -> None:
+    """Else it ended all after 20 s: a busy farm's relay says hello several times."""
+    rig.want()
+    (first,) = rig.update()
+    rig.up(RELAY)
+    rig.plays.relay_up(RELAY)
+    (again,) = rig.update()
+    assert (again.stream_id, rig.update()) == (first.stream_id, [])
+
+
+def test_what_a_relay_had_that_has_retired_its_successor_plays(rig: Rig) -> None:
+    rig.want()
+    ((_, before),) = rig.told()
+    rig.up(NEXT)
+    del rig.state.children[RELAY]
+    ((child, play),) = rig.told()
+    assert child == NEXT
+    assert play.generation > before.generation
+
+
+def test_a_supervisor_that_starts_anew_leaves_a_stream_to_the_relay_that_says_it_has_it(
+    rig: Rig,
+) -> None:
+    rig.up(NEXT)
+    rig.up(RELAY, is_retiring=True, pulled=(CAM,))
+    rig.served()
+    rig.plays.on_wanted(EGRESS, StreamWanted(EGRESS, OTHER), rig.now)
+    told = rig.told()
+    assert [(child, play.stream_id) for child, play in told] == [(RELAY, CAM), (NEXT, OTHER)]
 
 
 def test_another_owner_means_another_generation(rig: Rig) -> None:

@@ -28,18 +28,21 @@ from common.ipc.control_messages import (
     PublishEnd,
     PublishRequest,
     Refused,
+    StreamWanted,
 )
 from common.ipc.forward_messages import ForwardLost, ForwardTo
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
+from common.ipc.relay_messages import RemotePlay
 from common.ipc.status_messages import PublisherStatus
 from common.media.clock import ClockReference
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.registry.etcd import LOOK_S, RELAY_S, TOPOLOGY_S
 from supervisor.farm.registry.lost_streams import GRACE_S
-from tests.kit.children import INGEST0
+from tests.kit.children import EGRESS0, INGEST0
 from tests.kit.farm_rig import ADDRESS, Rig
 
 CLUSTER0, RELAY0 = ChildId("cluster"), ChildId("relay", "0")
+RELAY1 = ChildId("relay", index=1)
 A = StreamId("live/a")
 CLUSTER = ClusterSettings("c", "h1", "/s", ("http://e:1",))
 RELAYED = replace(CLUSTER, cert="/c", key="/k", ca="/ca")
@@ -345,6 +348,23 @@ def test_whether_a_host_is_there_is_asked_of_relays_and_answered_to_the_cluster_
     assert sent(rig.say(RELAY0, found), CLUSTER0) == [found]
 
 
+def test_a_relay_that_says_hello_again_hears_again_what_is_wanted() -> None:
+    """Else it ended all after 20 s, as it was welcomed anew."""
+    rig = new_rig(cluster=RELAYED)
+    rig.up(RELAY1)
+    rig.say(EGRESS0, StreamWanted(EGRESS0, A))
+    assert [type(message) for message in sent(rig.up(RELAY1), RELAY1)] == [RemotePlay]
+
+
+def test_a_relay_that_retires_is_asked_for_no_host() -> None:
+    rig = new_rig()
+    rig.up(RELAY0, is_retiring=True)
+    rig.up(RELAY1)
+    wanted = HostReachWanted("h2", "h2:1936")
+    told = rig.say(CLUSTER0, wanted)
+    assert (sent(told, RELAY0), sent(told, RELAY1)) == ([], [wanted])
+
+
 # ---- streams that there is no room for ------------------------------------------------------
 
 HOST = HostView("h3", relay="h3:1936", free={"software": 50.0}, capacity={"software": 100.0})
@@ -430,6 +450,21 @@ def test_a_relay_that_is_started_again_is_waited_for() -> None:
     assert again.generation > to.generation
     lose(rig, again)
     assert rig.farm.registry.next_deadline() > rig.now
+
+
+def test_the_successor_of_a_relay_that_ends_is_not_waited_for() -> None:
+    """As at the deadline of an upgrade."""
+    rig = new_rig(cluster=RELAYED)
+    rig.up(RELAY0, is_retiring=True)
+    rig.up(RELAY1)
+    to = forwarded(rig)
+    lost = ForwardLost(0, A, to.generation, "relay:0 is gone", is_here=True)
+    assert rig.say(INGEST0, lost) == []
+    rig.down(RELAY0, crashed=False)
+    rig.farm.registry.tick(rig.now)
+    rig.now += TOPOLOGY_S
+    (again,) = sent(rig.farm.registry.tick(rig.now), INGEST0)
+    assert (again.host, again.relay) == ("h2", "h2:1936")
 
 
 def test_a_relay_that_does_not_come_back_is_done_without() -> None:

@@ -298,11 +298,22 @@ class Rendition:
         is_early = video_ms is None and not tag.flags & HEADER
         may_wait = self._is_transcoded or self._waiting or is_early
         if may_wait and (self._waiting or video_ms is None or tag.dts_ms > video_ms):
-            self._waiting.append(_Waiting(tag, now))
+            self._wait(tag, now)
             if len(self._waiting) > MAX_WAITING:
                 self._append(self._waiting.popleft().tag, now)
             return
         self._append(tag, now)
+
+    def _wait(self, tag: Tag, now: float) -> None:
+        """Keep a tag for the video of its time.
+
+        The sound of a first GOP comes behind what waits already, and begins before it.
+        """
+        at = len(self._waiting)
+        if tag.flags & REPLAY and not tag.flags & HEADER:
+            while at and self._waiting[at - 1].tag.dts_ms > tag.dts_ms:
+                at -= 1
+        self._waiting.insert(at, _Waiting(tag, now))
 
     def _meet(self, first_number: int) -> int:
         """Take note of the next number; returns the first that has not come yet."""

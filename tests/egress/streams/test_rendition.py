@@ -282,6 +282,21 @@ def test_sound_before_the_first_picture_is_let_go_of_and_may_come_again_with_a_g
     assert rendition.dropped == 0
 
 
+@pytest.mark.parametrize("is_transcoded", [True, False])
+def test_the_sound_of_a_first_gop_is_whole_where_later_sound_waits_already(
+    is_transcoded: bool,
+) -> None:
+    """What waited went first, and all before it was taken for a repetition and dropped."""
+    rendition = made(is_transcoded)
+    for dts_ms in (60, 80):
+        give_audio(rendition, dts_ms, now=6.0)
+    give_shared(rendition, *[replayed(audio_tag(ms)) for ms in (0, 20, 40, 60, 80)], now=6.0)
+    give(rendition, 0, replayed(key_tag(0)), replayed(inter_tag(40)), inter_tag(80), now=6.0)
+    came = [word for word in words(take(rendition)) if word[0] in "va"]
+    assert came == ["a0", "v0", "a20", "a40", "v40", "a60", "a80", "v80"]
+    assert rendition.dropped == 0
+
+
 def test_a_merge_interval_holds_video_too() -> None:
     rendition = made(flush_s=0.1)
     give(rendition, 0, key_tag(0), now=5.0)

@@ -132,6 +132,7 @@ class Template:
     # Of unregistered user data in SEI that renditions keep: UUIDs, as `uuid.UUID` writes them
     sei_uuids: tuple[str, ...] = ()
     recording: Recording = field(default_factory=Recording)
+    multitrack_video: bool = True  # a publisher's video tracks may stand in for renditions
 
     @property
     def names_on_demand(self) -> frozenset[str]:
@@ -183,6 +184,7 @@ class SourceFormat:
     bits_per_pixel: int = 12  # of a decoded picture in host memory; 12: 4:2:0 of 8 bits
     bit_depth: int = 8
     chroma_format: int = 1  # 0 monochrome, 1 4:2:0, 2 4:2:2, 3 4:4:4
+    passed: tuple[str, ...] = ()  # renditions that are tracks of the publisher, and not made
 
     @property
     def described(self) -> str:

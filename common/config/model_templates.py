@@ -311,6 +311,14 @@ class TemplateTable(Table):
         "more is watched, the device falls behind and takes its usual steps",
         NEW_STREAMS,
     )
+    multitrack_video: Annotated[bool, Boolean()] = key(
+        Template,
+        "multitrack_video",
+        "further video tracks of a publisher (Enhanced RTMP, as OBS's multitrack video sends them) "
+        "stand in for the renditions of their size and codec: these are passed on, not encoded. "
+        "The farm makes what is missing",
+        NEW_STREAMS,
+    )
     audio_levels: Annotated[bool, Boolean()] = key(
         Template,
         "audio_levels",

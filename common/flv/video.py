@@ -2,7 +2,8 @@
 
 The classic bodies are Adobe's FLV 10.1 annex E.4.3, the extended header with FourCC codecs and
 multitrack is Enhanced RTMP v2 ("E-RTMP"). H.264 is written in classic form, other codecs in
-E-RTMP's. Of a multitrack message only track 0 is read.
+E-RTMP's. Of a multitrack message `parse_video` reads track 0 alone, `further_video_bodies` the
+others.
 
 Bodies are read from bytes or from a view of them; what is found in them is of the same kind.
 Pure; FlvError for what cannot be read.
@@ -16,6 +17,7 @@ from common.codecs.table import VIDEO_CODECS
 from common.errors import FlvError
 from common.flv.extended import (
     FurtherTrack,
+    Track,
     codec_name,
     extended_header,
     fourcc_name,
@@ -138,23 +140,43 @@ def _parse_extended(payload: D, frame_type: FrameType) -> VideoBody[D]:
         raise FlvError(f"video FourCC {fourcc_name(track.fourcc)}")
     if track.track_id != 0:
         return VideoBody(codec, frame_type, None, 0, payload[:0], track.track_id)
-    data = track.data
+    return _track_body(track, codec, frame_type)
+
+
+def _track_body(track: Track[D], codec: VideoCodec, frame_type: FrameType) -> VideoBody[D]:
+    data, number = track.data, track.track_id
     match track.packet_type:
         case _ExtendedPacket.SEQUENCE_START | _ExtendedPacket.MPEG2TS_SEQUENCE_START:
-            return VideoBody(codec, frame_type, VideoPacket.SEQUENCE_HEADER, 0, data)
+            return VideoBody(codec, frame_type, VideoPacket.SEQUENCE_HEADER, 0, data, number)
         case _ExtendedPacket.CODED_FRAMES if codec in _WITH_COMPOSITION_TIME:
             if len(data) < 3:
                 raise FlvError(f"{codec.label} frame without its composition time")
             composition_ms = _signed24(data, 0)
-            return VideoBody(codec, frame_type, VideoPacket.NALUS, composition_ms, data[3:])
+            return VideoBody(codec, frame_type, VideoPacket.NALUS, composition_ms, data[3:], number)
         case _ExtendedPacket.CODED_FRAMES | _ExtendedPacket.CODED_FRAMES_X:
-            return VideoBody(codec, frame_type, VideoPacket.NALUS, 0, data)
+            return VideoBody(codec, frame_type, VideoPacket.NALUS, 0, data, number)
         case _ExtendedPacket.SEQUENCE_END:
-            return VideoBody(codec, frame_type, VideoPacket.END_OF_SEQUENCE, 0, payload[:0])
+            return VideoBody(codec, frame_type, VideoPacket.END_OF_SEQUENCE, 0, data[:0], number)
         case _ExtendedPacket.METADATA:
-            return VideoBody(codec, frame_type, None, 0, data)
+            return VideoBody(codec, frame_type, None, 0, data, number)
         case _:
             raise FlvError(f"E-RTMP video packet type {track.packet_type}")
+
+
+def further_video_bodies(payload: D) -> Sequence[VideoBody[D]]:
+    """What a tag body has of the tracks beyond the first, of codecs that are known.
+
+    Raises FlvError. Of a message of several tracks the frame type is that of all of them.
+    """
+    if not payload or not payload[0] & 0x80:
+        return ()
+    frame_type = _FRAME_TYPES.get(payload[0] >> 4 & 7, FrameType.INTER)
+    packet_type, at = extended_header(payload, _ExtendedPacket.MOD_EX)
+    return [
+        _track_body(track, codec, frame_type)
+        for track in further_tracks(payload, at, packet_type, _ExtendedPacket.MULTITRACK)
+        if (codec := _FOURCC_CODECS.get(track.fourcc)) is not None
+    ]
 
 
 def further_video_tracks(payload: D) -> Sequence[FurtherTrack]:

@@ -150,6 +150,9 @@ class StreamOpen:
     # Unix time at which stream time was 0, for the numbers of segments. None: before its first
     # media, in front of which it is said by another of these.
     epoch_ms: int | None = None
+    # Of `renditions` those that are a publisher's own tracks: ingest sends them, and what a worker
+    # makes of them goes to nobody.
+    passed: tuple[str, ...] = ()
 
 
 @message("stream-closed")

@@ -25,6 +25,9 @@ class Notice:
     is_fault: bool = True  # False: a fact, which may be meant so
 
 
+PASSED = "passed"  # the state of a rendition that is a track of the publisher
+
+
 @dataclass(frozen=True, slots=True)
 class RenditionStatus:
     """One rendition as its maker or its server counts it, since the stream's start there."""
@@ -41,7 +44,9 @@ class RenditionStatus:
     last_pts_ms: int | None = None
     sent_bytes: int = 0  # to viewers, by who serves it
     players_by: dict[str, int] = field(default_factory=dict)  # protocol; of `players`
-    state: str = ""  # by its maker: "made", "starting" or, as nobody plays it, "cold"
+    # By its maker: "made", "starting" or, as nobody plays it, "cold"; PASSED: it is a track of the
+    # publisher.
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class PublisherStatus:
     forwarded_to: str = ""  # the host that has the stream; "": it is here
     line: LineFigures | None = None  # None: nothing counts there
     by_host: str = ""  # the host that its publisher came to, if another one
+    passed: tuple[RenditionStatus, ...] = ()  # renditions that are tracks of the publisher
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from common.ipc.identity import ChildId, StreamId
 from common.ipc.media_messages import RenditionOpen, StreamClosed, StreamOpen
 from common.process.stage_times import StageDelays
 from egress.streams import demand, senders
+from egress.streams.next_generation import MediaMessage
 from egress.streams.rendition import Rendition
 from egress.streams.senders import Senders, StreamMessage
-from egress.streams.stream import MediaMessage, Stream, is_another_start
+from egress.streams.stream import Stream, is_another_start
 
 QUEUED_S = 1.0
 MAX_QUEUED = 1_000  # messages, of all streams together
@@ -133,6 +134,10 @@ class Streams:
             self._queue(_Queued(now, message, payloads, sender))
             return None, ()
         if not self._may_send(sender, message):
+            return None, ()
+        if self._senders.is_stood_in_for(sender, message):
+            if isinstance(message, RenditionOpen):
+                stream.set_aside(message, payloads)
             return None, ()
         if isinstance(message, RenditionOpen):
             self._on_sender(message.stream_id, sender)

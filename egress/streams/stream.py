@@ -29,13 +29,12 @@ from common.ipc.media_messages import (
     Tags,
 )
 from common.process.stage_times import StageDelays
+from egress.streams.next_generation import MediaMessage, NextGeneration
 from egress.streams.rendition import Rendition
 from egress.streams.sound_alone import SoundRendition
 from egress.streams.source_time import SourceTime
 from egress.streams.tag import AUDIO, DATA, PublisherInfo, Tag, read_tags
 
-SPLICE_WAIT_S = 0.3  # for the end of the generation before a splice point, after each tag of it
-SPLICE_MOST_S = 2.0  # in all
 # For what is still in a worker when the publisher ends. One that is well says when that was all, be
 # it ever so busy; so this is for one that is lost or hangs. It is so long after each tag of it.
 END_WAIT_S = 2.0
@@ -46,52 +45,7 @@ SILENT_S = 20.0  # ingest says every 5 s that a publisher is there, be it ever s
 # have none.
 LATE_S = 0.5
 REST_SOUND_MS = 1_500  # that is kept of a rendition that rests, beside a GOP's
-MAX_DEFERRED = 2_000  # messages of the next generation
 MAX_ABSENT = 32  # renditions whose headers are kept while they are not announced
-
-MediaMessage = RenditionOpen | Tags | GenerationEnd
-
-
-@dataclass(frozen=True, slots=True)
-class _Deferred:
-    """Media of the next generation, until that is the current one."""
-
-    message: MediaMessage
-    payloads: Sequence[bytes]
-
-
-class _Next:
-    """The placement to come, and its media until the splice point is reached."""
-
-    def __init__(self, message: StreamOpen, *, is_whole: bool) -> None:
-        """`is_whole`: the source and the shared tags come anew, too."""
-        self.message = message
-        self.is_whole = is_whole
-        self.deferred: list[_Deferred] = []
-        self._since_s: float | None = None  # its first tags
-        self._due_s = 0.0
-
-    def defer(self, message: MediaMessage, payloads: Sequence[bytes], now: float) -> None:
-        if len(self.deferred) < MAX_DEFERRED:
-            if self._since_s is None and isinstance(message, Tags):
-                self._since_s, self._due_s = now, now + SPLICE_WAIT_S
-            self.deferred.append(_Deferred(message, payloads))
-
-    def has_taken_over(self, message: RenditionOpen | Tags) -> bool:
-        """True if tags of the generation before are behind the splice point."""
-        splice_ms = self.message.splice_ms
-        if splice_ms is None or not isinstance(message, Tags):
-            return False
-        return bool(message.tags) and message.tags[0].dts_ms >= splice_ms
-
-    def on_tags_before(self, now: float) -> None:
-        """The generation before still comes: it has more time."""
-        if self._since_s is not None:
-            self._due_s = min(now + SPLICE_WAIT_S, self._since_s + SPLICE_MOST_S)
-
-    def due_at(self) -> float | None:
-        """When the generation before has had time enough for its end."""
-        return self._due_s if self._since_s is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +91,8 @@ class Stream:
         self.generation: Generation = message.generation
         self.template: Template = message.template
         self.transcoded: tuple[str, ...] = message.renditions
+        self.passed: frozenset[str] = frozenset(message.passed)  # of these, the publisher's own
+        self._set_aside: dict[str, _Headers] = {}  # of these, the headers of what a worker makes
         self.overrides = message.overrides  # of what its app has
         self.epoch_ms = message.epoch_ms  # Unix time at stream time 0; None: it is to come
         self.state = StreamState.LIVE
@@ -147,7 +103,7 @@ class Stream:
         self.stale = 0  # messages of ended generations
         self._floor = message.generation  # ingest's tags come with this generation or a later one
         self._revoked, self._is_remote = Generation(-1), _is_remote(message)
-        self._next: _Next | None = None
+        self._next: NextGeneration | None = None
         self._absent: dict[str, _Headers] = {}  # of this generation's renditions
         self._deadline: float | None = None  # of HELD and ENDING
         self._over_s = 0.0  # the latest that ENDING may go on to
@@ -193,18 +149,22 @@ class Stream:
             following.message = replace(
                 following.message, template=message.template, renditions=message.renditions
             )
+            self._pass(message.passed)
             return ()  # announced already: its splice point stands
         if message.generation == self.generation:
             self.template, self.transcoded = message.template, message.renditions
             self._generation_ended = False
-            return self._make_renditions(message.epoch_ms)
+            gone = self._make_renditions(message.epoch_ms)
+            self._pass(message.passed)
+            return gone
         gone = self._switch(now)
         if message.generation <= self.generation:
             return gone
-        self._next = _Next(message, is_whole=changes_host)
+        self._next = NextGeneration(message, is_whole=changes_host)
         if not changes_host and (message.splice_ms is None or was_away):
             self._floor = message.generation
             gone += self._switch(now)
+        self._pass(message.passed)
         return gone
 
     def close(self, message: StreamClosed, now: float) -> None:
@@ -227,7 +187,8 @@ class Stream:
         self._revoked = max(self._revoked, generation)
         if self._next is not None and self._next.message.generation <= generation:
             self._next.deferred.clear()
-        renditions = [found for name, found in self.renditions.items() if name != SOURCE]
+        own = (SOURCE, *self.passed)
+        renditions = [found for name, found in self.renditions.items() if name not in own]
         times = [found.last_pts_ms for found in renditions if found.last_pts_ms is not None]
         return max(times) - self._time.offset_ms if times else None
 
@@ -267,7 +228,7 @@ class Stream:
         generation, following = message.generation, self._next
         if isinstance(message, GenerationEnd):
             return self._end_generation(generation, now)
-        if message.rendition in (SOURCE, SHARED):
+        if message.rendition in (SOURCE, SHARED) or message.rendition in self.passed:
             if following is not None and following.is_whole:
                 self._take_of_both(following, message, payloads, now)
             elif generation < self._floor:
@@ -289,7 +250,11 @@ class Stream:
         return ()
 
     def _take_of_both(
-        self, following: _Next, message: RenditionOpen | Tags, payloads: Sequence[bytes], now: float
+        self,
+        following: NextGeneration,
+        message: RenditionOpen | Tags,
+        payloads: Sequence[bytes],
+        now: float,
     ) -> None:
         """The source or shared tags, while another host sends the end of them."""
         if message.generation >= following.message.generation:
@@ -332,10 +297,13 @@ class Stream:
                 rendition.continue_generation()
                 if not following.is_whole:
                     self._time.allow_restart()
+            elif name in self.passed:
+                rendition.continue_generation()
             else:
                 rendition.start_generation()
         # Before it and behind it: whoever waits, or is gone now, is numbered by the one before.
         self._absent.clear()
+        self._set_aside.clear()
         gone = self._make_renditions(message.epoch_ms)
         self._absent.clear()
         if self.generation > self._revoked:
@@ -425,6 +393,33 @@ class Stream:
             if name == SOURCE:  # and with it the sound
                 for alone in [one for one in self.renditions.values() if one.is_sound_alone]:
                     alone.rest()
+
+    def set_aside(self, message: RenditionOpen, payloads: Sequence[bytes]) -> None:
+        """Keep the headers of what a worker makes, or rests with, of a rendition that is passed.
+
+        They are in force once the publisher's track stands in for it no more.
+        """
+        if message.generation == self.generation:
+            script, header = (*payloads, b"", b"")[:2]
+            self._set_aside[message.rendition] = _Headers(message.first_number, script, header)
+
+    def _pass(self, names: Sequence[str]) -> None:
+        """Take these renditions from ingest from now on, and no others.
+
+        One that comes from elsewhere from now on begins at a keyframe behind what was sent.
+        """
+        before, self.passed = self.passed, frozenset(names)
+        for name in before ^ self.passed:
+            rendition = self.renditions.get(name)
+            if rendition is None:
+                continue
+            headers = self._set_aside.pop(name, None)
+            if name in self.passed and rendition.video_header:
+                kept = _Headers(0, rendition.script, rendition.video_header)
+                self._set_aside[name] = kept
+            rendition.start_generation()
+            if headers is not None:
+                rendition.open(headers.script, headers.video_header, headers.first_number)
 
     def _keep_headers(self, rendition: Rendition) -> None:
         """Keep them: it may be announced again, and its worker may have sent all of it."""

@@ -10,7 +10,7 @@ steps back, and the source and the sound begin for him as if all had been there.
 links it is given.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from common.config.ladder import SOURCE
@@ -33,6 +33,7 @@ from common.ipc.media_messages import (
 from common.media.units import AudioConfig, AudioUnit, DataUnit, VideoConfig, VideoUnit
 from common.process.stage_times import StageDelays, StageTimes
 from ingest.outputs.outbox import EgressFeed, Peers
+from ingest.outputs.passed_output import PassedOutput
 from ingest.streams.media_events import Metadata
 from ingest.streams.source_gop import GopItem, ReplayItem, SourceGop
 
@@ -76,6 +77,7 @@ class EgressOutput:
         self._life_shown_s = 0.0
         self._dropped = 0
         self._resting: SourceGop | None = None  # what egresses are given when it rests no more
+        self._passed = PassedOutput()
 
     @property
     def has_unsent(self) -> bool:
@@ -140,7 +142,7 @@ class EgressOutput:
             self._paused = [feed for feed in self._paused if feed.link is not link]
             new += again or [EgressFeed(self._stream_id, link)]
         for feed in (*self._feeds, *new):
-            takes = self._peers.takes_source(self._stream_id, feed.link.child)
+            takes = self._peers.takes(self._stream_id, feed.link.child, SOURCE)
             if takes and not feed.takes_source and feed not in new:
                 self._feeds.remove(feed)  # it begins again, with the source
                 new.append(feed)
@@ -148,7 +150,10 @@ class EgressOutput:
         if new:
             self.wake()
             self.flush()
+        for feed in new:
+            feed.begun.clear()
         self._feeds += new
+        self._route_passed()
         return new
 
     def rest(self, gop: SourceGop) -> None:
@@ -176,6 +181,9 @@ class EgressOutput:
     def open(self, message: StreamOpen) -> None:
         """Report that the stream exists, has a publisher again, or another placement."""
         self.flush()
+        if message.generation != self.generation:
+            for feed in self._feeds:
+                feed.begun.clear()
         self.generation = message.generation
         for feed in self._feeds:
             feed.open(message)
@@ -197,6 +205,36 @@ class EgressOutput:
         items = gop.replay(with_sound=is_cut, with_last=is_cut and feed.takes_source)
         for rendition, entries, bodies in _replayed(items):
             feed.tags(self.generation, rendition, entries, bodies)
+
+    def pass_renditions(self, renditions: Mapping[str, tuple[VideoConfig, RenditionVideo]]) -> None:
+        """Send these renditions as they come from now on, and no others."""
+        passed = self._passed
+        for name in passed.names:
+            if name not in renditions:
+                passed.end(name, self._feeds)
+        for name, (config, video) in renditions.items():
+            passed.begin(name, config, video, self._feeds)
+        self._route_passed()
+
+    def pass_unit(self, rendition: str, unit: VideoUnit) -> None:
+        """Send a picture of a rendition that is passed."""
+        self._passed.unit(
+            rendition,
+            unit,
+            self._feeds,
+            self.generation,
+            self._clock(),
+            keeps_last=self.may_be_cut,
+        )
+
+    def _route_passed(self) -> None:
+        for feed in self._feeds:
+            feed.takes_passed = {
+                name
+                for name in self._passed.names
+                if self._peers.takes(self._stream_id, feed.link.child, name)
+            }
+            feed.begun &= feed.takes_passed
 
     def put(self, item: GopItem) -> None:
         """Put a unit, or a header, behind those of the same read; as the tag that egress serves."""

@@ -44,7 +44,7 @@ class _Nobody:
     def subscribed(self, stream_id: StreamId) -> Sequence[EgressLink]:
         return ()
 
-    def takes_source(self, stream_id: StreamId, child: ChildId) -> bool:
+    def takes(self, stream_id: StreamId, child: ChildId, rendition: str) -> bool:
         return False
 
     def one_write_each(self) -> AbstractContextManager[None]:

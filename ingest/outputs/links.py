@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from common.config.ladder import SOURCE
 from common.ipc.bus import Bus
 from common.ipc.control_messages import EgressRoutes, Endpoint
 from common.ipc.egress_homes import Routes
@@ -132,9 +131,9 @@ class Links:
         """Give the links to all who want anything of this stream."""
         return [self._egresses[name] for name in self._routes.subscribed(stream_id, self._egresses)]
 
-    def takes_source(self, stream_id: StreamId, child: ChildId) -> bool:
-        """Tell if the source rendition is among what a process wants of this stream."""
-        return child in self._routes.subscribed(stream_id, (child,), SOURCE)
+    def takes(self, stream_id: StreamId, child: ChildId, rendition: str) -> bool:
+        """Tell if a rendition is among what a process wants of this stream."""
+        return child in self._routes.subscribed(stream_id, (child,), rendition)
 
     @contextmanager
     def one_write_each(self) -> Iterator[None]:

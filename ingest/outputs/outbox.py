@@ -78,8 +78,8 @@ class Peers(Protocol):
         """The processes that want anything of this stream."""
         ...
 
-    def takes_source(self, stream_id: StreamId, child: ChildId) -> bool:
-        """Tell if the source rendition is among what a process wants of this stream."""
+    def takes(self, stream_id: StreamId, child: ChildId, rendition: str) -> bool:
+        """Tell if a rendition is among what a process wants of this stream."""
         ...
 
     def one_write_each(self) -> AbstractContextManager[None]:
@@ -217,7 +217,7 @@ class WorkerFeed:
 
 
 class EgressFeed:
-    """A stream's source rendition and shared tags on their way to one egress."""
+    """A stream's source rendition, passed ones and shared tags on their way to one egress."""
 
     def __init__(self, stream_id: StreamId, link: EgressLink) -> None:
         self.stream_id = stream_id
@@ -227,6 +227,8 @@ class EgressFeed:
         self._numbers: dict[str, int] = {}
         self._waits_for_key = False
         self.takes_source = True  # or what is shared alone
+        self.takes_passed: Set[str] = frozenset()  # which of the renditions that are passed
+        self.begun: set[str] = set()  # of these, those that it has the headers of
         self._carries = False  # somebody waits for what the next tags take along
 
     def open(self, message: StreamOpen) -> None:
@@ -240,6 +242,19 @@ class EgressFeed:
             return
         first = self._numbers.get(SOURCE, 0)
         message = RenditionOpen(self.stream_id, generation, SOURCE, first, video)
+        self._outbox.send(message, (metadata, header))
+
+    def open_rendition(
+        self,
+        generation: Generation,
+        rendition: str,
+        video: RenditionVideo,
+        metadata: bytes,
+        header: bytes,
+    ) -> None:
+        """Begin a rendition that is passed, or change its headers (tag bodies)."""
+        first = self._numbers.get(rendition, 0)
+        message = RenditionOpen(self.stream_id, generation, rendition, first, video)
         self._outbox.send(message, (metadata, header))
 
     def tags(

@@ -34,6 +34,7 @@ from common.media.rates import declared_rate
 from common.media.units import AudioConfig, Data, DataUnit, MediaKind, VideoCodec, VideoConfig
 from common.rtmp.events import AudioReceived, DataReceived, Event, MetadataReceived, VideoReceived
 from ingest.rtmp.audio_input import AudioInput, AudioResult
+from ingest.rtmp.further_video import FurtherVideo
 from ingest.streams.clock.source_times import SourceTimes
 from ingest.streams.clock.timeline import Timeline
 from ingest.streams.media_events import (
@@ -41,12 +42,13 @@ from ingest.streams.media_events import (
     MediaEvent,
     Metadata,
     TrackOmitted,
+    TrackVideo,
     UnsupportedVideo,
     dropped_video,
 )
 from ingest.streams.video_input import VIDEO_INPUTS, VideoInput, VideoInputResult
 
-VideoResult = VideoInputResult | UnsupportedVideo | TrackOmitted
+VideoResult = VideoInputResult | UnsupportedVideo | TrackOmitted | TrackVideo
 _MISTAKABLE = (VideoCodec.H264, VideoCodec.H265)
 
 
@@ -66,6 +68,7 @@ class Demuxer:
         self._declared_fps: Fraction | None = None
         self._audio = AudioInput(self._times, audio_before)
         self._unsupported: VideoCodec | None = None
+        self._further = FurtherVideo(self._times)
 
     def take(self, events: Sequence[Event], now: float) -> Iterator[MediaEvent]:
         """What the events of one read hold, each read when it is asked for."""
@@ -96,8 +99,15 @@ class Demuxer:
         except FlvError as error:
             return [dropped_video("unreadable video tag", error)]
         if further:
-            return [*_omitted(further, now), *self._track_zero(timestamp, body, now)]
-        return self._track_zero(timestamp, body, now)
+            return [
+                *self._track_zero(timestamp, body, now),
+                *self._further.message(timestamp, payload, now),
+                *_omitted(further, now),
+            ]
+        results = self._track_zero(timestamp, body, now)
+        if self._further.is_waiting:
+            return [*results, *self._further.take_waiting()]
+        return results
 
     def _track_zero(
         self, timestamp: int, body: VideoBody[memoryview], now: float

@@ -14,10 +14,9 @@ from common.codecs.av1 import Av1Config, read_unit, sequence_header_of, video_co
 from common.codecs.h264_access_units import MessageFacts
 from common.errors import Av1Error
 from common.media.units import Data, MediaKind, VideoCodec, VideoConfig, VideoUnit
-from ingest.streams.clock.source_times import SourceTimes
 from ingest.streams.h264_input import MAX_RECORD_BYTES
 from ingest.streams.media_events import Dropped, dropped_video
-from ingest.streams.unit_maker import UnitMaker
+from ingest.streams.unit_maker import PictureTimes, UnitMaker
 
 Av1Result = VideoConfig | VideoUnit | Dropped
 
@@ -25,7 +24,7 @@ Av1Result = VideoConfig | VideoUnit | Dropped
 class Av1Input:
     """One publisher's video messages, in the order of arrival."""
 
-    def __init__(self, times: SourceTimes) -> None:
+    def __init__(self, times: PictureTimes) -> None:
         self._maker = UnitMaker(VideoCodec.AV1, times)
         self._record = b""  # the last one that came
         self._header = b""  # the sequence header in force

@@ -33,9 +33,8 @@ from common.codecs.h264_access_units import (
 )
 from common.errors import AvcError
 from common.media.units import Data, MediaKind, VideoCodec, VideoConfig, VideoUnit
-from ingest.streams.clock.source_times import SourceTimes
 from ingest.streams.media_events import Dropped, dropped_video
-from ingest.streams.unit_maker import UnitMaker
+from ingest.streams.unit_maker import PictureTimes, UnitMaker
 
 # What a picture may refer to (H.264 7.4.2.1.1, 7.4.2.2): more at once are an attack.
 MAX_SPS = 32
@@ -49,7 +48,7 @@ H264Result = VideoConfig | VideoUnit | Dropped
 class H264Input:
     """One publisher's video messages, in the order of arrival."""
 
-    def __init__(self, times: SourceTimes) -> None:
+    def __init__(self, times: PictureTimes) -> None:
         self._maker = UnitMaker(VideoCodec.H264, times)
         self._assembler = AccessUnitAssembler()
         self._length_size: int | None = None  # None: no record yet

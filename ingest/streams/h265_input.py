@@ -26,10 +26,9 @@ from common.codecs.h265_access_units import HevcAssembler, HevcUnit, clean_nals
 from common.codecs.h265_sps import parse_sps
 from common.errors import HevcError, ProtocolError
 from common.media.units import Data, MediaKind, VideoCodec, VideoConfig, VideoUnit
-from ingest.streams.clock.source_times import SourceTimes
 from ingest.streams.h264_input import MAX_RECORD_BYTES
 from ingest.streams.media_events import Dropped, dropped_video
-from ingest.streams.unit_maker import UnitMaker
+from ingest.streams.unit_maker import PictureTimes, UnitMaker
 
 H265Result = VideoConfig | VideoUnit | Dropped
 _SPS_HEADER = 33 << 1
@@ -38,7 +37,7 @@ _SPS_HEADER = 33 << 1
 class H265Input:
     """One publisher's video messages, in the order of arrival."""
 
-    def __init__(self, times: SourceTimes) -> None:
+    def __init__(self, times: PictureTimes) -> None:
         self._maker = UnitMaker(VideoCodec.H265, times)
         self._assembler = HevcAssembler()
         self._config: HevcConfig | None = None

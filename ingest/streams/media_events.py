@@ -35,7 +35,10 @@ class AudioOmitted:
 
 @dataclass(frozen=True, slots=True)
 class TrackOmitted:
-    """A part of a further track, which nobody is given; one a part of a message."""
+    """A part of a further track; one a part of a message.
+
+    Nobody is given it, unless the track stands in for a rendition (`TrackVideo`).
+    """
 
     kind: MediaKind
     track_id: int
@@ -47,6 +50,14 @@ class TrackOmitted:
     def name(self) -> str:
         """`video track 1`."""
         return f"{self.kind.value} track {self.track_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class TrackVideo:
+    """What a part of a further track of video held."""
+
+    track_id: int
+    result: "VideoConfig | VideoUnit | Dropped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,7 @@ MediaEvent = (
     | Metadata
     | AudioOmitted
     | TrackOmitted
+    | TrackVideo
     | AudioHeaderMade
     | UnsupportedVideo
     | Dropped

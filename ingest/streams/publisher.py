@@ -34,6 +34,7 @@ from ingest.streams.media_events import (
     MediaEvent,
     Metadata,
     TrackOmitted,
+    TrackVideo,
     UnsupportedVideo,
 )
 from ingest.streams.reading_pace import ReadingPace, ReadingState
@@ -167,6 +168,8 @@ class Publisher:
         elif isinstance(event, AudioUnit):
             self._media.audio_unit(event)
             self.reading.hear()
+        elif isinstance(event, TrackVideo):
+            self._media.track(event, now)
         else:
             return self._take_other(event, now)
         return None
@@ -203,10 +206,14 @@ class Publisher:
     @property
     def notices(self) -> list[str]:
         """What is for the log; `notices_taken` when it is there."""
-        return [*self._notices, *self.reading.notices]
+        passed = self._media.passed
+        tracks = passed.notices if passed is not None else ()
+        return [*self._notices, *tracks, *self.reading.notices]
 
     def notices_taken(self) -> None:
         self._notices.clear()
+        if self._media.passed is not None:
+            self._media.passed.notices.clear()
         self.reading.notices.clear()
 
     @property
@@ -301,9 +308,7 @@ class Publisher:
                 self.stream.doctor.note_omitted_audio(reason, now)
                 self._notices.append(f"{reason} is omitted: {WHICH_AUDIO}")
             case TrackOmitted():
-                self.reading.carry(event.size)
-                if self._media.omitted.count(event):
-                    self._notices.append(f"{event.name} is omitted: {WHICH_TRACKS}")
+                self._carry(event)
             case AudioHeaderMade(what):
                 self._is_header_made = bool(what)
                 if not what:  # one that says the same follows nothing
@@ -322,6 +327,14 @@ class Publisher:
                 self._media.source_clock = words
                 self.stream.doctor.note_clock(faults, parted, now)
         return None
+
+    def _carry(self, part: TrackOmitted) -> None:
+        """Count a part of a further track, unless it stands in for a rendition."""
+        self.reading.carry(part.size)
+        if part.kind is MediaKind.VIDEO and self._media.may_pass(part.track_id):
+            return
+        if self._media.omitted.count(part):
+            self._notices.append(f"{part.name} is omitted: {WHICH_TRACKS}")
 
     def _configure(self, config: VideoConfig, now: float) -> Refusal | None:
         beyond = beyond_header(

@@ -48,6 +48,7 @@ class SourceFormatReporter:
         self._is_rate_known = False  # measured since the publisher came, or declared another one
         self._declared_fps: Fraction | None = None  # by metadata
         self._config_fps: Fraction | None = None  # declared with the last parameter sets
+        self._passed: tuple[str, ...] = ()
 
     @property
     def fps(self) -> Fraction | None:
@@ -99,6 +100,12 @@ class SourceFormatReporter:
             config.chroma_format,
         )
         self._report(source, codec_string(config), now)
+
+    def pass_renditions(self, names: tuple[str, ...], now: float) -> None:
+        """These renditions are tracks of the publisher now: they cost less."""
+        self._passed = names
+        if self.format is not None:
+            self._report(self.format, self.codec, now)
 
     def observe(self, unit: VideoUnit) -> None:
         """A picture has come."""
@@ -161,6 +168,7 @@ class SourceFormatReporter:
         return declared
 
     def _report(self, source: SourceFormat, codec: str, now: float) -> None:
+        source = replace(source, passed=self._passed)
         if (source, codec) != (self.format, self.codec):
             self.format, self.codec = source, codec
             self._unanswered = self._next_request()

@@ -11,6 +11,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from common.codecs.table import describe_audio
+from common.config.ladder import SourceFormat
 from common.ipc.control_messages import Placement
 from common.ipc.identity import Generation, StreamId
 from common.media.clock import ClockReference
@@ -24,8 +25,9 @@ from ingest.outputs.egress_output import EgressOutput
 from ingest.outputs.outbox import Peers
 from ingest.outputs.worker_output import WorkerOutput
 from ingest.streams.clock.timeline import Timeline
-from ingest.streams.media_events import Metadata
+from ingest.streams.media_events import Metadata, TrackVideo
 from ingest.streams.omitted_tracks import OmittedTracks
+from ingest.streams.passed_tracks import FIRST, PassedTracks
 from ingest.streams.source_format import SourceFormatReporter
 from ingest.streams.source_gop import GopItem, SourceGop
 
@@ -47,6 +49,7 @@ class SourceMedia:
         format: SourceFormatReporter,
         counts: SourceCounts,
         delays: StageDelays | None = None,
+        passed: PassedTracks | None = None,
     ) -> None:
         """`clock` is CLOCK_MONOTONIC, to measure the time that is spent here; `delays` has it."""
         self.gop = SourceGop()
@@ -55,6 +58,8 @@ class SourceMedia:
         self.throughput = Throughput()
         self.counts = counts  # for the doctor
         self.omitted = OmittedTracks()
+        self.passed = passed
+        self.on_passed: Callable[[], object] = lambda: None  # other renditions are passed now
         self.audio = ""  # what the sound is, for people
         self.source_clock = ""  # what is wrong with the publisher's, for people
         self.audio_config: AudioConfig | None = None
@@ -74,6 +79,7 @@ class SourceMedia:
         self._wanted = WantedRenditions()
         self._wanted_due_s = 0.0  # when to look again
         self._may_rest = False  # nobody watches anything of it
+        self._has_passed = False  # a rendition is, or was, a track of the publisher
         self._dropped: Counter[str] = Counter()  # by place
 
     @property
@@ -93,10 +99,17 @@ class SourceMedia:
         self.newest = None
         self.held_s = 0.0
         self.is_fast = False
+        self._end_passed()
 
     def leave(self) -> None:
         """The publisher is gone: no more media before `go_live`."""
         self._is_live = False
+        self._end_passed()
+
+    def _end_passed(self) -> None:
+        if self.passed is not None:
+            self.passed.restart()
+            self._look_at_passed()
 
     def go_live(self, config: VideoConfig) -> None:
         """Begin with this configuration, and with what came ahead of it."""
@@ -121,11 +134,21 @@ class SourceMedia:
         if placed is not None and placed.template.names_on_demand:
             demanded = self.egress.demanded
             wanted = self._wanted.look(placed.template, placed.renditions, demanded, now)
-            self._may_rest = wanted == () and not self._wanted.has_demand(now)
+            has_demand = self._wanted.has_demand(now)
+            self._may_rest = wanted == () and not (has_demand or self._has_passed)
             self._wake_egress()
-            self.worker.want(wanted, self.gop, self._timeline.clock_reference)
+            self._want(wanted)
         else:
             self._wake_egress()
+            if placed is not None and self._has_passed:
+                self._want(placed.renditions)
+
+    def _want(self, renditions: tuple[str, ...] | None) -> None:
+        """Have these made, but for those that are passed."""
+        if renditions is not None and self.passed is not None and self.passed.names:
+            passed = self.passed.names
+            renditions = tuple(name for name in renditions if name not in passed)
+        self.worker.want(renditions, self.gop, self._timeline.clock_reference)
 
     def _wake_egress(self) -> None:
         """Have egresses given what they lack, where somebody watches or it would be lost."""
@@ -135,6 +158,9 @@ class SourceMedia:
 
     def tick(self, now: float) -> None:
         """Do what is due by the clock for its workers."""
+        if self.passed is not None and self.passed.has_tracks:
+            self.passed.tick(now)
+            self._look_at_passed()
         if now >= self._wanted_due_s:
             self.look_at_demand(now)
         self.worker.tick(self._timeline.now_ms(now))
@@ -174,6 +200,46 @@ class SourceMedia:
             self._wake_egress()
         if worker.is_waiting:
             worker.follow(self.gop, self._timeline.clock_reference)
+        if self.passed is not None and self.passed.has_tracks:
+            self._pass(self.passed, FIRST, unit)
+
+    def on_source(self, source: SourceFormat | None, config: VideoConfig, now: float) -> None:
+        """The first track's parameter sets have come: what renditions there are may be others."""
+        if self.passed is not None:
+            self.passed.on_source(source, config, now)
+            self._look_at_passed()
+
+    def may_pass(self, track_id: int) -> bool:
+        """Whether a further track of video stands in for a rendition, or nobody knows yet."""
+        return self.passed is not None and self.passed.may_be_passed(track_id)
+
+    def track(self, event: TrackVideo, now: float) -> None:
+        """Take what a further track of video had."""
+        passed, result = self.passed, event.result
+        if passed is None:
+            return
+        if isinstance(result, VideoUnit):
+            if self._is_live:
+                self._pass(passed, event.track_id, result)
+        elif isinstance(result, VideoConfig):
+            passed.configure(event.track_id, result, self.gop.video_config, now)
+            self._look_at_passed()
+        else:
+            passed.broken(event.track_id, result.reason)
+            self._look_at_passed()
+
+    def _pass(self, passed: PassedTracks, track_id: int, unit: VideoUnit) -> None:
+        name = passed.unit(track_id, unit, unit.received_s)
+        self._look_at_passed()
+        if name:
+            self.egress.pass_unit(name, unit)
+
+    def _look_at_passed(self) -> None:
+        if self.passed is not None and self.passed.has_changed:
+            self.passed.has_changed = False
+            self._has_passed = True
+            self.egress.pass_renditions(self.passed.described())
+            self.on_passed()
 
     def configure(self, config: VideoConfig) -> None:
         """New parameter sets of a stream that is live."""

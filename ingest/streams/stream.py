@@ -39,6 +39,7 @@ from ingest.outputs.worker_output import WorkerOutput
 from ingest.streams.absence import Absence, is_silent
 from ingest.streams.clock.timeline import Timeline
 from ingest.streams.gop_transfer import pack
+from ingest.streams.passed_tracks import PassedTracks
 from ingest.streams.silent_audio import Silence, can_be_silent
 from ingest.streams.source_format import SourceFormatReporter
 from ingest.streams.source_gop import SourceGop
@@ -110,7 +111,9 @@ class Stream:
             self._format,
             self.doctor.counts,
             context.delays,
+            PassedTracks(self.template),
         )
+        self.media.on_passed = self._follow_passed
         self.timeline.zero_unix_ms = self._epoch_ms
         if self._epoch_ms is None:
             self.media.on_first = self._epoch
@@ -159,6 +162,7 @@ class Stream:
             self._go_live(config)
         self.media.worker.header(config)
         self._format.configure(config, now)
+        self.media.on_source(self._format.format, config, now)
 
     def leave(self, reason: str, now: float) -> None:
         """The publisher is gone without a word: hold what its players have, if they have any."""
@@ -297,6 +301,8 @@ class Stream:
         media, context = self.media, self._context
         own = self.stream_id, placed.generation, context.peers, context.clock
         media.egress = EgressOutput(*own, context.delays)
+        if media.passed is not None:
+            media.egress.pass_renditions(media.passed.described())
         media.worker = WorkerOutput(self.stream_id, context.peers)
         self._placed = placed
         if not self._was_open:
@@ -467,6 +473,7 @@ class Stream:
             line=self.line,
             forwarded_to=self.forward.host if self.forward is not None else "",
             by_host=self.by_host,
+            passed=media.passed.status(now) if media.passed is not None else (),
         )
 
     # ---- inside -------------------------------------------------------------------------------
@@ -525,7 +532,18 @@ class Stream:
         generation, renditions, worker = _announced(self._placed)
         what = generation, self.template, renditions
         own = self.overrides, worker, self._epoch_ms
-        return StreamOpen(self.stream_id, *what, splice_ms, *own)
+        passed = self.media.passed.names if self.media.passed is not None else ()
+        return StreamOpen(self.stream_id, *what, splice_ms, *own, passed)
+
+    def _follow_passed(self) -> None:
+        """Other renditions are tracks of the publisher now: who serves, makes and books them."""
+        media, now = self.media, self._clock()
+        if media.passed is None or self.forward is not None:
+            return
+        if self._was_open and self.state is not StreamState.ENDED:
+            media.egress.open(self._stream_open())
+        self._format.pass_renditions(media.passed.names, now)
+        media.look_at_demand(now)
 
     def _held(self, absence: Absence, now: float) -> StreamClosed:
         reason, left_ms = "its publisher is away", absence.left_ms(now)

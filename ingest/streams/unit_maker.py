@@ -4,11 +4,11 @@ Pure, one a publisher's track of one codec.
 """
 
 from fractions import Fraction
+from typing import Protocol
 
 from common.codecs.h264_access_units import MessageFacts
 from common.media.rates import declared_rate
 from common.media.units import Data, VideoCodec, VideoUnit
-from ingest.streams.clock.source_times import SourceTimes
 from ingest.streams.clock.timeline import Stamp
 
 # Beyond it a composition time is garbage (read unsigned, -1 is 4.6 hours; some are in 1/90000 s):
@@ -19,10 +19,20 @@ MAX_REORDERED = 16
 MAX_OFFSET_MS = 2_000
 
 
+class PictureTimes(Protocol):
+    """Where a track's pictures get their stream time."""
+
+    def video(
+        self, timestamp: int, now: float, composition_ms: int, frame_ms: float | None
+    ) -> Stamp:
+        """The time of a picture; `frame_ms` by the rate that the publisher declares."""
+        ...
+
+
 class UnitMaker:
     """Call `unit` for each picture, in the order of decoding."""
 
-    def __init__(self, codec: VideoCodec, times: SourceTimes) -> None:
+    def __init__(self, codec: VideoCodec, times: PictureTimes) -> None:
         self._codec = codec
         self._times = times
         self._claimed_before = False  # the last picture was said to be a keyframe

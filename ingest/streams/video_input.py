@@ -10,10 +10,10 @@ from typing import Protocol
 from common.codecs.h264_access_units import MessageFacts
 from common.media.units import Data, VideoCodec, VideoConfig, VideoUnit
 from ingest.streams.av1_input import Av1Input
-from ingest.streams.clock.source_times import SourceTimes
 from ingest.streams.h264_input import H264Input
 from ingest.streams.h265_input import H265Input
 from ingest.streams.media_events import Dropped
+from ingest.streams.unit_maker import PictureTimes
 
 VideoInputResult = VideoConfig | VideoUnit | Dropped
 
@@ -39,7 +39,7 @@ class VideoInput(Protocol):
 
 
 # By codec: what takes it in. Others are refused by name.
-VIDEO_INPUTS: Mapping[VideoCodec, Callable[[SourceTimes], VideoInput]] = {
+VIDEO_INPUTS: Mapping[VideoCodec, Callable[[PictureTimes], VideoInput]] = {
     VideoCodec.H264: H264Input,
     VideoCodec.H265: H265Input,
     VideoCodec.AV1: Av1Input,

@@ -377,4 +377,6 @@ def _phase_of(status: PublisherStatus, *, is_passed_through: bool) -> Phase:
 
 def _is_other(before: SourceFormat | None, source: SourceFormat) -> bool:
     """Whether a source is coded in another way, whatever its rate."""
-    return before is None or replace(before, fps=None) != replace(source, fps=None)
+    if before is None:
+        return True
+    return replace(before, fps=None, passed=()) != replace(source, fps=None, passed=())

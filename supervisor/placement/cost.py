@@ -15,8 +15,8 @@ A stream draws on other resources in each pipeline, so its cost is kept in parts
 known.
 
 Of renditions that are made on demand, what a template expects of their use is booked: of their
-encoding, and of decoding where all are made so. Memory and encoder sessions are booked whole: there
-is no step back from these.
+encoding, and of decoding where all are made so. Of those that are tracks of the publisher nothing
+is. Memory and encoder sessions are booked whole: there is no step back from these.
 """
 
 from collections.abc import Mapping
@@ -189,18 +189,18 @@ def stream_cost(
     for rendition in template.renditions:
         if rendition.name not in sizes:
             continue
-        is_on_demand = rendition.name in template.names_on_demand
+        use = _expected_use(template, source, rendition.name)
         fps = min(rendition.fps, source_fps) if rendition.fps is not None else source_fps
         by_rate = _megapixels(*sizes[rendition.name], fps)
         own = rendition.cost if rendition.cost is not None else by_rate
         encode += own
-        used += own * template.expected_use if is_on_demand else own
+        used += own * use
         width, height = sizes[rendition.name]
         host_pixels += width * height * MEMORY_WEIGHTS[rendition.codec]
         if rendition.cost is None and template.cost is None:
             host_extra += by_rate * (HOST_WEIGHTS[rendition.codec] - 1)
-    is_on_demand = bool(names) and template.names_on_demand.issuperset(names)
-    decode_use, encode_use = template.expected_use if is_on_demand else 1.0, 1.0
+    decode_use = max((_expected_use(template, source, name) for name in names), default=1.0)
+    encode_use = 1.0
     if encode:
         encode_use = used / encode
     if template.cost is not None:
@@ -225,6 +225,13 @@ def stream_cost(
         decode_use=decode_use,
         encode_use=encode_use,
     )
+
+
+def _expected_use(template: Template, source: SourceFormat, name: str) -> float:
+    """The part of a rendition's cost that is booked."""
+    if name in source.passed:
+        return 0.0
+    return template.expected_use if name in template.names_on_demand else 1.0
 
 
 def amounts(cost: StreamCost, pipeline: Pipeline, measured: Calibration | None = None) -> Amounts:

@@ -132,6 +132,7 @@ sei_uuids = ["086F3693-B7B3-4F2C-9653-21492FEEE5B8", "dc45e9bde6d948b7962cd820d9
 renditions_when = "watched"
 linger = "30s"
 expected_use = 0.2
+multitrack_video = false
 idle_timeout = "10m"
 publish_rules = ["key+signed", "key"]
 play_rules = ["signed", "key"]

@@ -170,5 +170,5 @@ class FakePeers:
     def subscribed(self, stream_id: StreamId) -> Sequence[RememberingPort]:
         return tuple(port for port in self.running if port not in self.unwanted)
 
-    def takes_source(self, stream_id: StreamId, child: ChildId) -> bool:
+    def takes(self, stream_id: StreamId, child: ChildId, rendition: str) -> bool:
         return child not in self.without_source

@@ -16,13 +16,17 @@ class SourceTimes:
         self._clock = SourceClock()
         self._spread = FrameSpread()
         self._timeline = timeline
+        # Of the last picture: its timestamp, and the stream time that this stands for. None: none.
+        self.last_video: tuple[int, int] | None = None
 
     def video(
         self, timestamp: int, now: float, composition_ms: int, frame_ms: float | None
     ) -> Stamp:
         """The time of a picture; `frame_ms` by the rate that the publisher declares."""
         time = self._clock.video(timestamp, now, frame_ms)
-        return self._timeline.video(time.ms, now, composition_ms, is_set_anew=time.is_set_anew)
+        stamp = self._timeline.video(time.ms, now, composition_ms, is_set_anew=time.is_set_anew)
+        self.last_video = timestamp, stamp.dts_ms - stamp.moved_ms
+        return stamp
 
     def audio(self, timestamp: int, now: float, frame_ms: float | None) -> Stamp:
         """The time of an audio frame; `frame_ms` is its length, if that is known."""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from common.access.authorise import is_key_secret, is_open_to_players
@@ -405,6 +406,10 @@ def stage_quantiles(stream: Stream) -> dict[str, list[float]]:
     return found
 
 
+def _made(stream: Stream) -> Sequence[RenditionStatus]:
+    return stream.transcode.renditions if stream.transcode is not None else ()
+
+
 def _rendition(stream: Stream, name: str, served: Sequence[RenditionStatus]) -> Json:
     """One row: what its maker makes and its servers serve."""
     made = RenditionStatus(name)
@@ -421,8 +426,10 @@ def _rendition(stream: Stream, name: str, served: Sequence[RenditionStatus]) -> 
         )
     elif name == stream.template.audio_only:
         made = next(iter(served), made)
-    elif stream.transcode is not None:
-        made = next((r for r in stream.transcode.renditions if r.name == name), made)
+    else:
+        # A track of the publisher comes before what a worker would make.
+        by = (stream.publisher.passed if stream.publisher else ()), _made(stream)
+        made = next((r for r in chain(*by) if r.name == name), made)
     players_by: Counter[str] = Counter()
     for rendition in served:
         players_by.update(rendition.players_by)

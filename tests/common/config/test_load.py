@@ -170,6 +170,7 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
     assert (live.audio_levels, live.idle_timeout_s) == (True, 600.0)
     assert (live.renditions_when, live.linger_ms) == (MadeWhen.DEMANDED, 30_000)
     assert (live.expected_use, relay.expected_use) == (0.2, 1.0)
+    assert (live.multitrack_video, relay.multitrack_video) == (False, True)
     assert live.names_on_demand == {"small", "hevc"}
     assert (relay.renditions_when, relay.names_on_demand) == (MadeWhen.ALWAYS, frozenset())
     assert (relay.audio_levels, relay.idle_timeout_s) == (False, None)
@@ -269,6 +270,7 @@ FAULTS = [
         'one of "always", "watched"',
     ),
     ("[templates.live]\nlinger = 10", "templates.live.linger", "unit"),
+    ("[templates.live]\nmultitrack_video = 2", "templates.live.multitrack_video", "true or false"),
     ("[templates.live]\nexpected_use = 0", "templates.live.expected_use", "between 0.01 and 1"),
     (
         RENDITION + 'when = "never"',

@@ -137,3 +137,20 @@ def test_an_encoder_process_sends_for_workers_alone() -> None:
     sender = By(ENCODER)
     assert senders.may_send(sender, replace(headers("720p", TWO), worker=GPU))
     assert senders.may_send(sender, tags("720p", TWO))
+
+
+def test_a_rendition_that_is_a_track_of_the_publisher_comes_from_its_ingest() -> None:
+    """What its worker makes all the same is nothing forbidden, but set aside."""
+    senders = Senders()
+    senders.opened(replace(opened(1, CPU0), passed=("720p",)))
+    for message in (headers("720p"), tags("720p")):
+        assert senders.may_send(By(INGEST0), message)
+        assert not senders.is_stood_in_for(By(INGEST0), message)
+        assert senders.may_send(By(CPU0), message)
+        assert senders.is_stood_in_for(By(CPU0), message)
+    assert not senders.may_send(By(INGEST0), tags("480p"))
+    assert not senders.may_send(By(INGEST0), GenerationEnd(STREAM, ONE, "over"))
+    assert not senders.is_stood_in_for(By(CPU0), tags("480p"))
+    senders.opened(opened(1, CPU0))
+    assert not senders.may_send(By(INGEST0), tags("720p"))
+    assert not senders.is_stood_in_for(By(CPU0), tags("720p"))

@@ -9,11 +9,10 @@ from common.flv import amf0
 from common.ipc.identity import ChildId, Generation
 from common.ipc.media_messages import REPLAY
 from egress.fanout.entries import metadata_of
+from egress.streams.next_generation import SPLICE_MOST_S, SPLICE_WAIT_S
 from egress.streams.stream import (
     MAX_ABSENT,
     SILENT_S,
-    SPLICE_MOST_S,
-    SPLICE_WAIT_S,
     Stream,
     StreamState,
 )

@@ -294,3 +294,15 @@ def test_a_cost_by_hand_is_booked_by_its_expected_use_too() -> None:
     template = replace(template, renditions_when=MadeWhen.DEMANDED)
     for cost in (stream_cost(template, FULL_HD30), newcomer_cost(template)):
         assert amounts(cost, Pipeline.SOFTWARE)[Resource.CORES] == pytest.approx(10.0)
+
+
+def test_of_what_a_publisher_sends_ready_made_nothing_is_booked_but_memory() -> None:
+    whole = stream_cost(LIVE, HD30)
+    names = [rendition.name for rendition in LIVE.renditions]
+    passed = stream_cost(LIVE, replace(HD30, passed=(names[0],)))
+    own = whole.encode - passed.as_used().encode
+    assert own == pytest.approx(1280 * 720 * 30 / 1e6)
+    assert passed.as_used().decode == whole.decode
+    assert (passed.total, passed.renditions) == (whole.total, whole.renditions)
+    assert stream_cost(LIVE, replace(HD30, passed=tuple(names))).as_used().total == 0
+    assert amounts(passed, Pipeline.HYBRID) == amounts(whole, Pipeline.HYBRID)

@@ -105,7 +105,7 @@ sbom: $(VENV)/.dev
 advisories:
 	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv --clear build/audit && \
 		build/audit/bin/pip install --quiet pip-audit; }
-	@for name in runtime webrtc gpu12 gpu13; do \
+	@for name in runtime webrtc s3 gpu12 gpu13; do \
 		build/audit/bin/pip-audit --require-hashes --disable-pip -r requirements/$$name.txt || exit 1; \
 	done
 
@@ -142,7 +142,7 @@ $(VENV)/.made:
 
 # With an NVIDIA driver, the GPU packages for its CUDA too. TFARM_GPU_EXTRA=none leaves them out.
 $(VENV)/.runtime: requirements/runtime.txt requirements/gpu12.txt requirements/gpu13.txt \
-		requirements/webrtc.txt pyproject.toml | $(VENV)/.made
+		requirements/webrtc.txt requirements/s3.txt pyproject.toml | $(VENV)/.made
 	@echo "Installing into $(VENV): half a minute, once."
 	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/runtime.txt
 	@extra=$$($(PYTHON) scripts/gpu_extra.py) || exit 1; test -z "$$extra" || \
@@ -151,11 +151,14 @@ $(VENV)/.runtime: requirements/runtime.txt requirements/gpu12.txt requirements/g
 	@# The page's first way. Where it cannot be installed, the farm and the page do without.
 	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/webrtc.txt \
 		|| echo "Viewers by WebRTC are left out: see pip's words above" >&2
+	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/s3.txt \
+		|| echo "Uploads of recordings are left out: see pip's words above" >&2
 	@$(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt requirements/webrtc.txt | $(VENV)/.runtime
+$(VENV)/.dev: requirements/dev.txt requirements/webrtc.txt requirements/s3.txt | $(VENV)/.runtime
 	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/webrtc.txt
+	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/s3.txt
 	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/dev.txt
 	@touch $@
 
@@ -178,11 +181,11 @@ build/manifests/.made: requirements/manifests.txt
 requirements:
 	$(PYTHON) -m venv build/pins
 	build/pins/bin/pip install --quiet pip-tools
-	for name in runtime webrtc dev docs fuzz manifests clients gpu12 gpu13; do \
+	for name in runtime webrtc s3 dev docs fuzz manifests clients gpu12 gpu13; do \
 		case $$name in \
 			runtime) sources="pyproject.toml requirements/build.in" ;; \
 			dev|docs|fuzz|manifests|clients) sources="requirements/$$name.in" ;; \
-			gpu*|webrtc) sources="--extra $$name --constraint requirements/runtime.txt pyproject.toml" ;; \
+			gpu*|webrtc|s3) sources="--extra $$name --constraint requirements/runtime.txt pyproject.toml" ;; \
 		esac; \
 		CUSTOM_COMPILE_COMMAND="make requirements" build/pins/bin/$(COMPILE) --upgrade \
 			--output-file requirements/$$name.txt $$sources || exit 1; \

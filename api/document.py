@@ -92,6 +92,8 @@ def _named(entry: Mapping[str, Any], hidden: Mapping[str, str]) -> Json:
     found = {**entry, "id": stream_label(name)}
     if name in hidden:
         found["key"] = None
+        if "recordings" in found:  # their files stand below a folder of the key
+            found["recordings"] = [one | {"file": ""} for one in found["recordings"]]
     for field in _TEXTS:
         text = found.get(field)
         if text and "/" in text:

@@ -186,6 +186,17 @@ METRICS: Final = (
     _metric("recordings", "Renditions on their way to files.", "state"),
     _metric("recorded_bytes_total", "What was written of recordings."),
     _metric("recorded_files_total", "Files of recordings that were finished."),
+    _metric(
+        "recorded_lost_files_total",
+        "Files that were removed before their upload, as the disk was nearly full.",
+    ),
+    _metric("uploads", "Apps whose recordings are copied to a bucket.", "state"),
+    _metric("uploads_waiting_files", "Recordings that are not in their bucket yet."),
+    _metric("uploads_waiting_bytes", "How large these are together."),
+    _metric("uploads_oldest_seconds", "How long ago the oldest of them was finished."),
+    _metric("uploaded_files_total", "Recordings that buckets took."),
+    _metric("uploaded_bytes_total", "How large these were together."),
+    _metric("failed_uploads_total", "Attempts that failed; each file is tried again."),
     # one stream
     _metric(
         "stream_info",
@@ -390,10 +401,17 @@ _LINKS: Final = {
 }
 
 
+# What an upload child counts now, by metric.
+_WAITING: Final = {
+    "waiting files": "uploads_waiting_files",
+    "waiting bytes": "uploads_waiting_bytes",
+    "oldest s": "uploads_oldest_seconds",
+}
 _STATES: Final = {
     "pull": "pulls",
     "push": "pushes",
     "record": "recordings",
+    "upload": "uploads",
 }  # of kinds whose counters are by state
 
 
@@ -410,6 +428,8 @@ def _add_protocols(found: _Samples, figures: FarmFigures) -> None:
                 if name.startswith(f"{child.kind} "):
                     state = name.removeprefix(f"{child.kind} ")
                     found.add(_STATES[child.kind], count, state=state)
+            for name, metric in _WAITING.items() if child.kind == "upload" else ():
+                found.add(metric, child.counters.get(name, 0))
 
 
 def _add_cluster(found: _Samples, figures: FarmFigures) -> None:

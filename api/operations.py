@@ -188,6 +188,12 @@ READS: Final = (
         "What is sent to other servers, by the configuration and by requests.",
         schemas.listing("pushes", schemas.PUSH_RULE),
     ),
+    _read(
+        "uploads",
+        "/uploads",
+        "Recordings on their way to buckets.",
+        schemas.listing("uploads", schemas.UPLOAD),
+    ),
     _read("bans", "/bans", "Who is kept out.", schemas.listing("bans", schemas.BAN)),
     _read(
         "kicks",

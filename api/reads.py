@@ -72,6 +72,7 @@ _LISTS: Final = {
     "kicked",
     "pulls",
     "push_rules",
+    "uploads",
     "now_unix",
 }
 
@@ -152,5 +153,6 @@ _ANSWERS: Final[dict[str, Callable[[Reading, Parameters], Json]]] = {
     "bans": _part("bans"),
     "pulls": _part("pulls"),
     "pushes": lambda reading, _: {"pushes": reading.published.get("push_rules", [])},
+    "uploads": lambda reading, _: {"uploads": reading.published.get("uploads", [])},
     "kicks": _part("kicked", "kicks"),
 }

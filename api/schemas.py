@@ -92,6 +92,21 @@ PUSH_RULE: Final = form(
     address=TEXT,  # as people may see it
     is_added=TRUTH,  # by a request, and not by the configuration
 )
+UPLOAD: Final = form(
+    "An app's recordings on their way to its bucket.",
+    app=TEXT,
+    bucket=TEXT,
+    state=TEXT,
+    reason=TEXT,
+    seconds=NUMBER,
+    waiting_files=COUNT,
+    waiting_bytes=COUNT,
+    oldest_s=NUMBER,  # how long ago the oldest of these was finished
+    sent_bytes=COUNT,  # of the file on its way
+    files=COUNT,
+    bytes=COUNT,
+    failures=COUNT,
+)
 HEALTH: Final = form("This process works.", status=TEXT, is_supervised=TRUTH, version=TEXT)
 READINESS: Final = form(
     "Whether another publisher would be let in, and why not.", is_ready=TRUTH, reasons=array(TEXT)

@@ -143,8 +143,16 @@ def _of_child(child: ChildFigures) -> Iterator[tuple[Hashable, Counts]]:
         files: dict[Total, float] = {
             ("recorded_bytes",): child.counters.get("recorded bytes", 0),
             ("recorded_files",): child.counters.get("recorded files", 0),
+            ("recorded_lost_files",): child.counters.get("recorded lost", 0),
         }
         yield (child.name, "record", child.since), files
+    if child.kind == "upload":
+        copies: dict[Total, float] = {
+            ("uploaded_files",): child.counters.get("uploaded files", 0),
+            ("uploaded_bytes",): child.counters.get("uploaded bytes", 0),
+            ("failed_uploads",): child.counters.get("failed uploads", 0),
+        }
+        yield (child.name, "upload", child.since), copies
     # of the supervisor's own count: it has none of itself
     yield (child.name, "restarts"), {("child_restarts", child.kind): child.restarts}
     if child.delays:

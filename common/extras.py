@@ -6,8 +6,9 @@ from importlib.util import find_spec
 from typing import Final
 
 WEBRTC: Final = "webrtc"
+S3: Final = "s3"
 # By extra, the modules that are imported of it; the first tells if it is installed.
-MODULES: Final = {WEBRTC: ("aiortc", "pylibsrtp")}
+MODULES: Final = {WEBRTC: ("aiortc", "pylibsrtp"), S3: ("obstore",)}
 
 
 @cache

@@ -34,6 +34,8 @@ def body_of(event: HookQuestion | HookNotice, sequence: int, epoch: int, at_unix
         }
         if event.file:
             document["file"] = event.file
+        if event.object:
+            document["object"] = event.object
         if not event.subject.rendition:
             document["findings"] = [
                 {"code": found.code, "words": found.words, "is_fault": found.is_fault}

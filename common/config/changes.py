@@ -5,21 +5,26 @@ The keys and from when they hold are those that `common/config/model.py` declare
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from common.config.keys import Holds, Table
 from common.config.ladder import Template
 from common.config.model import SECTIONS, File, Reading
 from common.config.model_access import HooksTable, LimitsTable, SigningTable
+from common.config.model_record import RecordTable
 from common.config.model_templates import TemplateTable
+from common.config.model_upload import UploadTable
 from common.config.settings import Settings
 from common.config.stream_keys import StreamKeys
 
-# The tables of a template that give one dataclass each, by their name here and there.
-_TABLES: dict[str, type[Table]] = {
-    "limits": LimitsTable,
-    "signing": SigningTable,
-    "hooks": HooksTable,
+# The tables of a template that give one dataclass each: where the setting is, by the file's name.
+_TABLES: dict[str, tuple[str, type[Table]]] = {
+    "limits": ("limits", LimitsTable),
+    "signing": ("signing", SigningTable),
+    "hooks": ("hooks", HooksTable),
+    "record": ("recording", RecordTable),
+    "record.upload": ("recording.upload", UploadTable),
 }
 
 
@@ -116,8 +121,8 @@ def _of_template(old: Template, new: Template, path: str) -> Iterator[Change]:
         if setting not in seen and getattr(old, setting) != getattr(new, setting):
             yield Change(f"{path}.{declared.name}", declared.key.holds)
         seen.add(setting)  # keys in clear and as digests are one setting
-    for name, table in _TABLES.items():
-        before, after = getattr(old, name), getattr(new, name)
+    for name, (place, table) in _TABLES.items():
+        before, after = (attrgetter(place)(template) for template in (old, new))
         for declared in table.declared():
             setting = declared.key.setting
             if getattr(before, setting) != getattr(after, setting):

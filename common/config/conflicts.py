@@ -6,6 +6,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from common.access.exposure import is_local
 from common.config.access import Rules, Way
@@ -21,7 +22,7 @@ from common.config.ladder import (
 )
 from common.config.picture_values import MAX_SEI_UUIDS
 from common.config.policy import never_tried, unserved
-from common.config.recording import Recording
+from common.config.recording import Recording, Upload
 from common.config.settings import ApiSettings, ClusterSettings, Listen, Settings
 from common.config.stream_keys import StreamKeys
 from common.errors import ConfigFault
@@ -311,6 +312,7 @@ def _of_recording(template: Template) -> Iterator[Conflict]:
         yield Conflict(f"{path}.record.directory", "must be there: it says where files are written")
     if 0 < rule.rotate_bytes < MIN_ROTATE_BYTES:
         yield Conflict(f"{path}.record.rotate_size", "must be 0, or at least 1MiB")
+    yield from _of_upload(rule.upload, f"{path}.record.upload")
     for index, name in enumerate(rule.renditions if rule.directory else ()):
         problem = ""
         if name not in names:
@@ -319,6 +321,16 @@ def _of_recording(template: Template) -> Iterator[Conflict]:
             problem = "has no pictures, and a file begins with one: take a rendition that has some"
         if problem:
             yield Conflict(f"{path}.record.renditions[{index}]", problem, (f"{path}.renditions",))
+
+
+def _of_upload(upload: Upload, path: str) -> Iterator[Conflict]:
+    if not upload.bucket and upload != Upload():
+        yield Conflict(f"{path}.bucket", "must be there: it says where files are copied to")
+    if upload.endpoint and urlsplit(upload.endpoint)[2:] not in (("", "", ""), ("/", "", "")):
+        yield Conflict(f"{path}.endpoint", "must have no path and no query: the bucket is a key")
+    for name, file in (("credentials", upload.credentials_file), ("ca_file", upload.ca_file)):
+        if file and not file.startswith("/"):
+            yield Conflict(f"{path}.{name}", "must be an absolute path")
 
 
 def _of_rendition(rendition: Rendition, path: str) -> Iterator[Conflict]:

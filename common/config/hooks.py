@@ -13,6 +13,7 @@ class HookEvent(StrEnum):
     ON_UNPUBLISH = "on_unpublish"  # told
     ON_STOP = "on_stop"  # told
     RECORDED = "recorded"  # told: a file is finished
+    UPLOADED = "uploaded"  # told: it is in the app's bucket
 
     @property
     def is_question(self) -> bool:

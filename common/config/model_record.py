@@ -3,8 +3,9 @@
 from typing import Annotated, ClassVar
 
 from common.config.key_values import StreamKey
-from common.config.keys import Holds, Table, key
-from common.config.recording import Recording
+from common.config.keys import Holds, Table, key, tables
+from common.config.model_upload import UploadTable
+from common.config.recording import Recording, Upload
 from common.config.values import ByteCount, Name, Seconds, Text
 
 NOW, NEW_PROCESSES = Holds.NOW, Holds.NEW_PROCESSES
@@ -48,8 +49,8 @@ class RecordTable(Table):
     keep: Annotated[int, ByteCount(0, MAX_BYTES)] = key(
         Recording,
         "keep_bytes",
-        "the oldest finished files of the app are removed while all of them are larger than this. "
-        "0: no limit",
+        "the oldest finished files of the app are removed while all of them are larger than this; "
+        "what is still to be copied to a bucket only if the disk is nearly full. 0: no limit",
         NOW,
     )
     keys: tuple[Annotated[str, StreamKey()], ...] = key(
@@ -58,3 +59,11 @@ class RecordTable(Table):
         "the streams that are recorded, by their keys; with none, all of the app",
         NOW,
     )
+    upload: UploadTable = tables()
+
+    def recording(self) -> Recording:
+        """The recording that it stands for."""
+        given = self.settings()
+        if self.upload is not None:
+            given["upload"] = Upload(**self.upload.settings())
+        return Recording(**given)

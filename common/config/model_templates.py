@@ -33,7 +33,6 @@ from common.config.model_access import (
 from common.config.model_push import PushTable
 from common.config.model_record import RecordTable
 from common.config.picture_values import MAX_SEI_UUIDS, CodecName, SeiUuid
-from common.config.recording import Recording
 from common.config.settings import DEFAULT_RENDITIONS, Calibration
 from common.config.stream_keys import StreamKeys
 from common.config.values import (
@@ -417,7 +416,7 @@ class TemplateTable(Table):
         if self.signing is not None:
             given["signing"] = self.signing.signing()
         if self.record is not None:
-            given["recording"] = Recording(**self.record.settings())
+            given["recording"] = self.record.recording()
         if self.hooks is not None:
             given["hooks"] = Hooks(**self.hooks.settings())
         return Template(name=app, **(given | {"renditions": renditions}))

@@ -25,6 +25,7 @@ from common.config.model_push import PushTable
 from common.config.model_record import RecordTable
 from common.config.model_remote import PullTable
 from common.config.model_templates import CalibrationTable, RenditionTable, TemplateTable
+from common.config.model_upload import UploadTable
 from common.config.settings import DEFAULT_RENDITIONS
 from common.config.values import Json
 
@@ -46,6 +47,7 @@ def tables() -> dict[str, type[Table]]:
         "[templates.APP.signing]": SigningTable,
         "[templates.APP.hooks]": HooksTable,
         "[templates.APP.record]": RecordTable,
+        "[templates.APP.record.upload]": UploadTable,
         "[templates.APP.stream_keys.KEY]": StreamKeysTable,
         "[[templates.APP.renditions]]": RenditionTable,
         "[[templates.APP.push]]": PushTable,

@@ -68,7 +68,7 @@ class HookAnswer:
 @message("hook-notice")
 @dataclass(frozen=True, slots=True)
 class HookNotice:
-    """A child reports the end of a session, or of a recording's file. Not answered."""
+    """A child reports the end of a session, a recording's file or its upload. Not answered."""
 
     event: HookEvent
     subject: HookSubject
@@ -78,3 +78,4 @@ class HookNotice:
     reason: str
     findings: tuple[Notice, ...] = ()  # of the publisher's doctor, at the end
     file: str = field(default="", repr=False)  # of a recording; its path holds the key
+    object: str = field(default="", repr=False)  # that it is in a bucket, likewise

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Final
 
 from common.config.settings import Listen, Settings
-from common.extras import WEBRTC, is_installed
+from common.extras import S3, WEBRTC, is_installed
 from common.srt import installed as libsrt
 
 HEARTBEAT_S: Final = 1.0
@@ -59,6 +59,7 @@ class ChildKind:
     fetches: bool = False  # connects to other servers, and is told their URLs
     pushes: bool = False  # and is told whom streams are sent to
     records: bool = False  # it writes to the directories of `[templates.APP.record]`
+    uploads: bool = False  # it copies what is there to buckets, and has the credentials for that
     calls_hooks: bool = False  # and is told the secrets that sign what it sends
     # A process with all imports done waits to be its next child (`common/process/standby.py`).
     has_standby: bool = False
@@ -88,6 +89,12 @@ def _whip_count(settings: Settings) -> int:
     """One where it can be: its publishers come by way of `web`."""
     is_wanted = settings.listen_whip is not None and settings.web.is_enabled
     return int(is_wanted and is_installed(WEBRTC))
+
+
+def _upload_count(settings: Settings) -> int:
+    """One where it can be."""
+    is_wanted = any(template.recording.is_uploaded for template in settings.templates)
+    return int(is_wanted and is_installed(S3))
 
 
 # In the order of a clean end: who only looks, then publishers, so that workers and players get all
@@ -266,6 +273,17 @@ KINDS: Final[dict[str, ChildKind]] = {
             sockets=("tags",),
         ),
         ChildKind(
+            "upload",
+            module="egress.upload",
+            libraries=(),
+            parses_strangers=True,  # what a bucket's server answers
+            death_costs="the file on its way to a bucket is sent anew; streams notice nothing",
+            count=_upload_count,
+            is_sandboxed=True,
+            uploads=True,
+            max_descriptors=512,
+        ),
+        ChildKind(
             "relay",
             module="egress.relay",
             libraries=(),
@@ -397,6 +415,11 @@ def admits(kind: str) -> bool:
 def records(kind: str) -> bool:
     """True of a kind that writes streams to files."""
     return kind in KINDS and KINDS[kind].records
+
+
+def uploads(kind: str) -> bool:
+    """True of a kind that copies recordings to buckets."""
+    return kind in KINDS and KINDS[kind].uploads
 
 
 def has_devices(kind: str) -> bool:

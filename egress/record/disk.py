@@ -10,18 +10,21 @@ import errno
 import fcntl
 import functools
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from common.config.recording import Recording
 from common.mp4.boxes import HEADER_BYTES, whole_bytes
-from egress.record.names import Kept, finished_name, is_finished, is_part, to_remove
+from egress.record.names import Kept, finished_name, is_finished, is_part, mark_of, to_remove
 from egress.record.recorder import Begin, Command, Finish, Write
 
 MAX_WAITING: Final = 32 << 20  # bytes of one recording that no thread has taken
 TOO_SLOW: Final = "the disk is too slow"
 LEFT: Final = "its process ended"
+NEARLY_FULL: Final = 0.05  # of a disk is free
 
 
 class Finished(NamedTuple):
@@ -39,14 +42,16 @@ class Done(NamedTuple):
     written: int = 0  # bytes
     finished: Sequence[Finished] = ()
     problem: str = ""  # why the file is over; commands behind that were not carried out
+    lost: int = 0  # files that were removed before they were uploaded: the disk is nearly full
 
 
 class Files:
     """One recording's files; its commands are carried out in order, one call at a time."""
 
-    def __init__(self, app: Path, keep_bytes: Callable[[], int]) -> None:
-        """`app`: where all files of its app are; `keep_bytes`: how much of them is kept."""
-        self._app, self._keep_bytes = app, keep_bytes
+    def __init__(self, app: Path, rule: Callable[[], Recording]) -> None:
+        """`app`: where all files of its app are; `rule`: how much of them is kept."""
+        self._app, self._rule = app, rule
+        self._lost = 0
         self._fd: int | None = None
         self._path = Path()
         self._size = 0
@@ -54,6 +59,7 @@ class Files:
     def run(self, commands: Sequence[Command]) -> Done:
         """Carry out commands; in a thread."""
         written, finished = 0, []
+        self._lost = 0
         try:
             for command in commands:
                 match command:
@@ -68,8 +74,8 @@ class Files:
             with contextlib.suppress(OSError):
                 finished += self._finish(0.0, problem)
             self._drop()
-            return Done(written, finished, problem)
-        return Done(written, finished)
+            return Done(written, finished, problem, self._lost)
+        return Done(written, finished, lost=self._lost)
 
     def _begin(self, path: Path) -> None:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -102,7 +108,7 @@ class Files:
         final = finished_name(self._path)
         self._path.rename(final)
         self._drop()
-        _remove_oldest(self._app, self._keep_bytes())
+        self._lost += _remove_oldest(self._app, self._rule())
         return [Finished(final, self._size, seconds, reason)]
 
     def _drop(self) -> None:
@@ -192,13 +198,20 @@ def _below(folder: Path, is_wanted: Callable[[str], bool]) -> Iterator[Path]:
         yield from (Path(root, name) for name in names if is_wanted(name))
 
 
-def _remove_oldest(app: Path, keep_bytes: int) -> None:
-    if not keep_bytes:
-        return
+def _remove_oldest(app: Path, rule: Recording) -> int:
+    """Remove what is too much; how many of these were still to be uploaded."""
+    if not rule.keep_bytes:
+        return 0
     files = []
     for path in _below(app, is_finished):
         with contextlib.suppress(OSError):
-            files.append(Kept(path, path.stat().st_size))
-    for file in to_remove(files, keep_bytes):
+            is_needed = rule.is_uploaded and not mark_of(path).exists()
+            files.append(Kept(path, path.stat().st_size, is_needed))
+    lost, disk = 0, shutil.disk_usage(app)
+    is_nearly_full = disk.free < NEARLY_FULL * disk.total
+    for file in to_remove(files, rule.keep_bytes, is_nearly_full=is_nearly_full):
         with contextlib.suppress(OSError):
             file.path.unlink()
+            lost += file.is_needed
+            mark_of(file.path).unlink(missing_ok=True)
+    return lost

@@ -2,6 +2,7 @@
 
 `DIRECTORY/APP/KEY/RENDITION/20261130T230507.123Z.mp4`, by the moment at which the file began (UTC),
 so that names sort by age. While a file is written it ends in `.part.mp4`; each prefix of it plays.
+Beside one that is in its app's bucket lies a mark, `….mp4.uploaded`.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from urllib.parse import quote
 
 FINISHED: Final = ".mp4"
 PART: Final = ".part.mp4"
+MARK: Final = ".uploaded"
 MAX_NAME: Final = 200  # characters of a folder's name; file systems take 255 bytes
 _STAMP: Final = r"\d{8}T\d{6}\.\d{3}Z"
 _FINISHED_NAME: Final = re.compile(_STAMP + re.escape(FINISHED))
@@ -25,6 +27,7 @@ class Kept(NamedTuple):
 
     path: Path
     size: int
+    is_needed: bool = False  # it is still to be copied to a bucket
 
 
 def folder(directory: str, app: str, key: str, rendition: str) -> Path:
@@ -58,16 +61,28 @@ def is_finished(name: str) -> bool:
     return _FINISHED_NAME.fullmatch(name) is not None
 
 
-def to_remove(files: Sequence[Kept], keep_bytes: int) -> list[Kept]:
+def mark_of(path: Path) -> Path:
+    """What lies beside a recording that is in its bucket."""
+    return path.with_name(path.name + MARK)
+
+
+def is_mark(name: str) -> bool:
+    """Whether a file of this name is such a mark."""
+    return name.endswith(MARK) and is_finished(name.removesuffix(MARK))
+
+
+def to_remove(files: Sequence[Kept], keep_bytes: int, *, is_nearly_full: bool) -> list[Kept]:
     """The oldest ones, until the others are no larger than this together; 0: none.
 
-    The newest one stays, however large it is.
+    The newest one stays, however large it is; so does what is needed, until the disk is nearly
+    full. Even then those that are not needed go first.
     """
     if not keep_bytes:
         return []
     total, removed = sum(file.size for file in files), []
-    for file in sorted(files, key=lambda file: (file.path.name, str(file.path)))[:-1]:
-        if total <= keep_bytes:
+    by_age = sorted(files, key=lambda file: (file.path.name, str(file.path)))[:-1]
+    for file in sorted(by_age, key=lambda file: file.is_needed):
+        if total <= keep_bytes or (file.is_needed and not is_nearly_full):
             break
         removed.append(file)
         total -= file.size

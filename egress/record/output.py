@@ -47,7 +47,7 @@ class Feed:
         self.app, self.key = split_stream_id(self.stream_id)
         where = folder(rule.directory, self.app, self.key, self.name)
         self.recorder = Recorder(self.stream_id, self.name, rule, where, context.clock())
-        files = Files(app_folder(rule.directory, self.app), lambda: self.recorder.rule.keep_bytes)
+        files = Files(app_folder(rule.directory, self.app), lambda: self.recorder.rule)
         self.queue = FileQueue(files, output.executor, self._on_done)
         self.session = secrets.token_urlsafe(SESSION_BYTES)
         self._rendition: Rendition | None = None
@@ -106,6 +106,9 @@ class Feed:
         elif self.recorder.state is RecordState.RECORDING is not before:
             label = stream_label(self.stream_id)
             log.info("recording begins stream=%s rendition=%s", label, self.name)
+        if done.lost:
+            self._output.lost += done.lost
+            log.error("recordings removed before their upload app=%s files=%d", self.app, done.lost)
         for finished in done.finished:
             self.recorder.files += 1
             self._output.files += 1
@@ -145,6 +148,7 @@ class RecordOutput(AssignedOutput):
         self.notify = notify
         self.lines = PeerLines()
         self.bytes = self.files = 0  # that this process has written
+        self.lost = 0  # files that it removed before they were uploaded
         self._directories = directories
         self.executor = ThreadPoolExecutor(THREADS, "record")
         self._feeds: dict[Place, Feed] = {}
@@ -171,7 +175,8 @@ class RecordOutput(AssignedOutput):
         recorders = [feed.recorder for feed in self._feeds.values()]
         states = [recorder.state for recorder in recorders]
         counts = {f"record {state}": states.count(state) for state in RecordState}
-        return counts | {"recorded bytes": self.bytes, "recorded files": self.files}
+        own = {"recorded bytes": self.bytes, "recorded files": self.files}
+        return counts | own | {"recorded lost": self.lost}
 
     def serves(self) -> bool:
         return bool(self._feeds)

@@ -5,8 +5,6 @@ from common.process.signals import hold_signals
 hold_signals()
 
 import argparse  # noqa: E402
-import ssl  # noqa: E402
-from pathlib import Path  # noqa: E402
 
 from common.ipc.child import (  # noqa: E402
     ChildProcess,
@@ -16,22 +14,11 @@ from common.ipc.child import (  # noqa: E402
     run_child,
 )
 from common.ipc.kinds import KINDS  # noqa: E402
+from common.process.host_files import lookup_files  # noqa: E402
 from common.process.sandbox import SandboxPaths  # noqa: E402
 
 KIND = KINDS["pull"]
-# To find hosts by their names, and to know their certificates.
-NAMES = ("resolv.conf", "hosts", "host.conf", "nsswitch.conf", "gai.conf", "services", "ssl")
-RESOLVED = Path("/run/systemd/resolve")
-
-
-def files() -> tuple[Path, ...]:
-    """What it reads beside its own code."""
-    known = ssl.get_default_verify_paths()
-    certificates = (known.openssl_cafile, known.openssl_capath)
-    return (*(Path("/etc", name) for name in NAMES), RESOLVED, *map(Path, certificates))
-
-
-SANDBOX = Sandbox(SandboxPaths(read=files(), connects=True), modules=("ingest.pull.run",))
+SANDBOX = Sandbox(SandboxPaths(read=lookup_files(), connects=True), modules=("ingest.pull.run",))
 
 
 def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:

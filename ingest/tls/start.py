@@ -14,6 +14,7 @@ from common.ipc.child import (
 from common.ipc.child_arguments import listen_address
 from common.ipc.kinds import KINDS
 from common.ipc.listener_transfer import add_listeners, inherited
+from common.process.host_files import directories
 from common.process.sandbox import SandboxPaths
 
 # What the name of a host to listen on is looked up in.
@@ -51,15 +52,6 @@ def named(text: str) -> tuple[str, Path]:
     if not (name and equals and file):
         raise argparse.ArgumentTypeError(f"no NAME=FILE: {text}")
     return name, Path(file)
-
-
-def directories(*files: Path) -> tuple[Path, ...]:
-    """Return where the files are, and where those are that they are links to.
-
-    A file that is replaced is another one for the sandbox, its directory is not.
-    """
-    found = [path for file in files for path in (file.absolute().parent, file.resolve().parent)]
-    return tuple(dict.fromkeys(found))
 
 
 def main(kind: str, serves: str, description: str | None) -> NoReturn:

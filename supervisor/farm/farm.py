@@ -50,6 +50,7 @@ from supervisor.farm.forwarding.hook_forwarding import HookForwarding
 from supervisor.farm.forwarding.pushes import Pushes
 from supervisor.farm.forwarding.recordings import Recordings
 from supervisor.farm.forwarding.route_reports import RouteReports
+from supervisor.farm.forwarding.uploads import Uploads
 from supervisor.farm.forwarding.url_uses import UrlUses
 from supervisor.farm.host_load import host_load
 from supervisor.farm.ingests import Ingests
@@ -88,6 +89,7 @@ class Farm:  # long: the one table of who decides what, and in which order
         summaries, self._api = self.state.summaries, ApiRequests(self.state)
         self._hooks, self._url_uses = HookForwarding(self.state), UrlUses(self.state)
         self.pushes, self.recordings = Pushes(self.state), Recordings(self.state)
+        self.uploads = Uploads(self.state)
         self._address_totals = {"ingest": AddressTotals(), "viewers": AddressTotals()}
         self.drain = FarmDrain(self.state, self.admission)
         self._machines: tuple[Machine, ...] = (
@@ -123,6 +125,7 @@ class Farm:  # long: the one table of who decides what, and in which order
             **self._hooks.handlers,
             **self.pushes.handlers,
             **self.recordings.handlers,
+            **self.uploads.handlers,
             **self._routes.remote.handlers,
             UrlsUsed: self._url_uses.on_used,
         }

@@ -22,7 +22,7 @@ from common.ipc.kinds import KINDS
 from common.process import crash_report
 from common.process.crash_report import CrashReport
 from supervisor.processes import run_dir as run_directory
-from supervisor.processes.launch import LaunchSpec
+from supervisor.processes.launch import LaunchSpec, inherited_environ
 from supervisor.processes.lifecycle import (
     MAX_BACKOFF_S,
     VITAL_BACKOFF_S,
@@ -329,7 +329,8 @@ class Children:
             if ahead is not None:
                 child.process = Process.watch(ahead, on_exit)
             else:
-                child.process = Process.spawn(command, {**os.environ, **environ}, on_exit)
+                own = inherited_environ(os.environ, spec.child.kind)
+                child.process = Process.spawn(command, own | environ, on_exit)
         except OSError as error:
             reason = error.strerror or str(error)
             self._loop.call_soon(self._handle, child, SpawnFailed(reason))

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from common.config.settings import Listen, Settings
 from common.ipc.child_arguments import identity_arguments
@@ -12,6 +13,11 @@ from common.ipc.kinds import KINDS, ChildKind
 from common.process.log_lines import LogFormat
 from supervisor.commands.banner import address_text
 from supervisor.processes.worker_counts import software_workers
+
+# What Amazon's tools read; no other kind of child has a use for it.
+BUCKET_CREDENTIALS: Final = frozenset(
+    ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+)
 
 # What runs a child of a kind; tests run toys.
 Program = Callable[[str], Sequence[str]]
@@ -114,6 +120,13 @@ def _files(kind: ChildKind, settings: Settings) -> list[str]:
     if kind.records:
         for directory in dict.fromkeys(t.recording.directory for t in settings.templates):
             argv += ["--directory", directory] if directory else []
+    if kind.uploads:
+        rules = [t.recording for t in settings.templates if t.recording.is_uploaded]
+        for directory in dict.fromkeys(rule.directory for rule in rules):
+            argv += ["--directory", directory]
+        files = [f for rule in rules for f in (rule.upload.credentials_file, rule.upload.ca_file)]
+        for file in dict.fromkeys(filter(None, files)):
+            argv += ["--file", file]
     if kind.ends_tls:
         argv += ["--certificate", settings.tls.certificate]
         argv += ["--key", settings.tls.key or settings.tls.certificate]
@@ -123,6 +136,16 @@ def _files(kind: ChildKind, settings: Settings) -> list[str]:
         cluster = settings.cluster
         argv += ["--certificate", cluster.cert, "--key", cluster.key, "--trusted", cluster.ca]
     return argv
+
+
+def inherited_environ(environ: Mapping[str, str], kind: str) -> dict[str, str]:
+    """What a child has of the supervisor's environment: credentials of buckets if it uploads."""
+    return dict(environ) if KINDS[kind].uploads else without_credentials(environ)
+
+
+def without_credentials(environ: Mapping[str, str]) -> dict[str, str]:
+    """The same environment without credentials of buckets."""
+    return {name: value for name, value in environ.items() if name not in BUCKET_CREDENTIALS}
 
 
 def child_environ(child: ChildId) -> dict[str, str]:

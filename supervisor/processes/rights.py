@@ -49,6 +49,7 @@ from common.ipc.push_messages import PushReport
 from common.ipc.record_messages import RecordReport
 from common.ipc.socket_peers import BY_ORDER, SENDERS
 from common.ipc.status_messages import ChildFloods
+from common.ipc.upload_messages import UploadReport
 
 NO_BOOT_ID: Final = BootId("")  # of one that nobody connects to: it would be in its sockets' names
 
@@ -74,10 +75,11 @@ _SENT_BY: Final[Mapping[type, Set[str]]] = {
     Positions: _SERVING,
     UrlsUsed: _ADMITTING,
     HookQuestion: _ADMITTING,
-    HookNotice: _ADMITTING | {"record"},
+    HookNotice: _ADMITTING | {"record", "upload"},
     HookAnswer: frozenset({"hooks"}),
     PushReport: frozenset({"push"}),
     RecordReport: frozenset({"record"}),
+    UploadReport: frozenset({"upload"}),
     OwnerWanted: frozenset({"relay"}),
     HostReach: frozenset({"relay"}),
     HostReachWanted: frozenset({"cluster"}),

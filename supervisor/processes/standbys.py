@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from common.process.standby import OPTION, order
+from supervisor.processes.launch import without_credentials
 
 log = logging.getLogger("tfarm.supervisor.processes.standbys")
 
@@ -95,7 +96,7 @@ class Standbys:
         try:
             popen = subprocess.Popen(
                 [*key.program, OPTION],
-                env={**os.environ, **dict(key.environ)},
+                env=without_credentials(os.environ) | dict(key.environ),
                 stdin=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,

@@ -25,7 +25,7 @@ END_S: Final = 15.0  # from an orderly end to the exit: then the next one's turn
 # is wrong with a version shows where it costs least. The API last: it has no successor beside it.
 ORDER: Final = (
     *("audio", "sound", "hooks", "encoder", "worker"),
-    *("egress", "web", "rtc", "push", "record", "relay", "srt", "pull", "whip", "ingest"),
+    *("egress", "web", "rtc", "push", "record", "upload", "relay", "srt", "pull", "whip", "ingest"),
     *("tls", "https", "cluster", "api"),
 )
 

@@ -20,6 +20,7 @@ def row(app: str, key: str) -> dict[str, Any]:
 def document() -> dict[str, Any]:
     found = farm_document([row(app, key) for app, key in NAMES])
     found["streams"][0]["reason"] = f"made way by live/{SECRET} for tv/news"
+    found["streams"][0]["recordings"] = [{"rendition": "source", "file": f"/r/live/{SECRET}/1.mp4"}]
     found["decisions"] = [
         row(app, key) | {"at_unix": 1.0, "text": f"ended for live/{SECRET}"} for app, key in NAMES
     ]

@@ -60,6 +60,7 @@ def with_cluster(figures: FarmFigures) -> FarmFigures:
 
 
 RECORDED = {"record recording": 3, "record failed": 1, "recorded bytes": 9, "recorded files": 2}
+UPLOADED = {"upload retrying": 1, "uploaded files": 4, "failed uploads": 3, "oldest s": 70}
 
 
 def with_protocols(figures: FarmFigures) -> FarmFigures:
@@ -70,6 +71,7 @@ def with_protocols(figures: FarmFigures) -> FarmFigures:
         ChildFigures("srt:0", "srt", "b1", True, 0, 1, 0.0, packets, []),
         ChildFigures("push:0", "push", "b2", True, 0, 1, 0.0, pushes, []),
         ChildFigures("record:0", "record", "b4", True, 0, 1, 0.0, RECORDED, []),
+        ChildFigures("upload:0", "upload", "b5", True, 0, 1, 0.0, UPLOADED, []),
         ChildFigures("pull:0", "pull", "b3", True, 0, 1, 0.0, {"pull running": 4}, []),
     ]
     return figures._replace(children=[*figures.children, *children])
@@ -85,6 +87,10 @@ def test_who_calls_by_srt_and_who_is_called(whole: Any) -> None:
     assert value(found, "pushes", state="retrying") == 1
     assert value(found, "pulls", state="running") == 4
     assert value(found, "recordings", state="failed") == 1
+    assert value(found, "uploads", state="retrying") == 1
+    assert value(found, "uploads_oldest_seconds") == 70
+    assert value(found, "uploaded_files_total") == 4
+    assert value(found, "failed_uploads_total") == 3
 
 
 def exposed(figures: FarmFigures, accept: str = "", **options: Any) -> tuple[str, str]:

@@ -202,6 +202,16 @@ rotate_after = "15m"
 rotate_size = "1GiB"
 keep = "100GiB"
 keys = ["cam1"]
+[templates.live.record.upload]
+bucket = "recordings"
+endpoint = "https://s3.example.org:9000"
+region = "eu-central-1"
+prefix = "farm1/"
+credentials = "/etc/tfarm/s3-credentials"
+ca_file = "/etc/tfarm/s3-ca.pem"
+path_style = false
+rate = "200M"
+delete_after_upload = true
 [templates.relay]
 renditions = []
 [[pull]]

@@ -171,6 +171,7 @@ def farm_document(streams: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
         "bans": [],
         "pulls": [],
         "push_rules": [],
+        "uploads": [],
         "refused": {},
         "refusals": [],
         "decisions": [],

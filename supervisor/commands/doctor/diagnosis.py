@@ -74,6 +74,8 @@ class Findings:
     lacks_webrtc: bool = False  # it is configured, and its packages are not installed
     webrtc_problem: str = ""  # they are, and cannot be used
     lacks_libsrt: bool = False  # likewise
+    buckets: tuple[str, ...] = ()  # that recordings are copied to
+    bucket_problems: tuple[str, ...] = ()  # in words
     cluster: str = ""  # the host's name in it; "": it is alone
     etcd_versions: tuple[str, ...] = ()  # of the members that answer
     cluster_problems: tuple[str, ...] = ()  # in words, with what to do
@@ -102,6 +104,7 @@ def document(found: Findings) -> Json:
             "problem": found.driver_problem,
         },
         "tls": {"certificate": found.certificate, "problem": found.certificate_problem},
+        "buckets": {"names": list(found.buckets), "problems": list(found.bucket_problems)},
         "cluster": {
             "host": found.cluster,
             "etcd": list(found.etcd_versions),
@@ -140,6 +143,8 @@ def text(found: Findings) -> str:
     if found.certificate:
         problem = found.certificate_problem
         lines.append(f"TLS: {problem or f'the certificate {found.certificate} is good'}")
+    if found.buckets and not found.bucket_problems:
+        lines.append(f"Recordings: {', '.join(found.buckets)} takes files")
     if found.cluster:
         lines.append(f"Cluster: host {found.cluster}, {_cluster(found)}")
     for device in found.devices:
@@ -214,6 +219,7 @@ def advice(found: Findings) -> Iterator[str]:
         )
     if found.lacks_libsrt:
         yield f"listen.srt: nobody can publish by SRT without its library: {libsrt.INSTALL_WORDS}"
+    yield from found.bucket_problems
     if found.certificate_problem:
         yield (
             f"TLS: {found.certificate_problem}: put a certificate and its key where "

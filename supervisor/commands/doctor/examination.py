@@ -13,13 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from common.access.exposure import exposure
+from common.config.recording import Upload
 from common.config.settings import Settings
-from common.extras import WEBRTC, is_installed
+from common.extras import S3, WEBRTC, install_words, is_installed
 from common.ipc.identity import CPU
 from common.media.units import VideoCodec
 from common.process import sandbox
@@ -65,14 +66,7 @@ def examine(
     cluster = ClusterFindings()
     if settings.cluster.is_enabled:
         cluster = examine_cluster(settings.cluster, time.time(), is_farm_running=is_farm_running)
-    devices = [
-        replace(
-            device,
-            streams=_streams(device, settings, cores),
-            lacking=_lacking(device, settings),
-        )
-        for device in devices
-    ]
+    devices = [_with_use(device, settings, cores) for device in devices]
     return Findings(
         version=VERSION,
         python=platform.python_version(),
@@ -94,6 +88,8 @@ def examine(
         and not is_installed(WEBRTC),
         webrtc_problem=_webrtc_problem(timeout_s) if settings.webrtc.is_enabled else "",
         lacks_libsrt=settings.listen_srt is not None and not libsrt.is_there(),
+        buckets=tuple(dict.fromkeys(upload.shown for upload in _uploads(settings))),
+        bucket_problems=_bucket_problems(settings, timeout_s),
         pip=f"{sys.executable} -m pip",
         cluster=settings.cluster.host if settings.cluster.is_enabled else "",
         etcd_versions=cluster.versions,
@@ -115,6 +111,27 @@ def _webrtc_problem(timeout_s: float) -> str:
     command = [sys.executable, "-P", "-m", "common.process.extras_trial", WEBRTC]
     answer = ask_child(command, visible_gpu(""), timeout_s)
     return str(answer.get("problem", "")) or str(answer.get("error", ""))
+
+
+def _uploads(settings: Settings) -> list[Upload]:
+    """Where recordings are copied to, each bucket once."""
+    rules = [template.recording for template in settings.templates]
+    return list(dict.fromkeys(rule.upload for rule in rules if rule.is_uploaded))
+
+
+def _bucket_problems(settings: Settings, timeout_s: float) -> tuple[str, ...]:
+    """Which buckets take no files, and why."""
+    uploads = _uploads(settings)
+    if uploads and not is_installed(S3):
+        return (f"recordings are not uploaded: {install_words(S3)}",)
+    found = []
+    for upload in uploads:
+        arguments = json.dumps(asdict(upload))
+        command = [sys.executable, "-P", "-m", "egress.upload.trial", arguments]
+        answer = ask_child(command, visible_gpu(""), timeout_s)
+        if problem := str(answer.get("problem", "")) or str(answer.get("error", "")):
+            found.append(f"the bucket {upload.shown} takes no files: {problem}")
+    return tuple(found)
 
 
 def takes_tls(settings: Settings) -> bool:
@@ -142,6 +159,12 @@ def _problem(certificate: Path, key: Path, now_unix: float) -> str:
     except (OSError, ValueError) as error:
         return why_not(error, certificate, key)
     return f"the certificate {certificate} {complaint}" if complaint else ""
+
+
+def _with_use(device: DeviceFinding, settings: Settings, cores: int) -> DeviceFinding:
+    """A device with what it takes of the templates."""
+    streams, lacking = _streams(device, settings, cores), _lacking(device, settings)
+    return replace(device, streams=streams, lacking=lacking)
 
 
 def _lacking(device: DeviceFinding, settings: Settings) -> tuple[str, ...]:

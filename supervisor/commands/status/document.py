@@ -30,6 +30,7 @@ from supervisor.commands.status.free_rows import free_rows
 from supervisor.commands.status.pushes import push_row, push_rule_rows
 from supervisor.commands.status.recordings import recording_row
 from supervisor.commands.status.remote_rows import remote_rows
+from supervisor.commands.status.uploads import upload_rows
 from supervisor.farm.admission.free_streams import FreeStreams
 from supervisor.farm.admission.readiness import why_no_room
 from supervisor.farm.farm import Farm
@@ -112,6 +113,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         ],
         "pulls": remote_rows(farm),
         "push_rules": push_rule_rows(state.settings),
+        "uploads": upload_rows(state.settings, farm.uploads.of_apps()),
         "waiting": state.waiting(),
         "queued": farm.admission.queued,
         "closed": farm.admission.closed,

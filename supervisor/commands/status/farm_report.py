@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from common.access.exposure import exposure, publishers_addresses
-from common.extras import WEBRTC, install_words, is_installed
+from common.extras import S3, WEBRTC, install_words, is_installed
 from common.ipc.control_messages import DeviceInfo
 from common.ipc.figures import FarmFigures
 from common.ipc.identity import ChildId
@@ -86,6 +86,9 @@ class FarmReport:
             log.info("no viewers by WebRTC install=%s", install_words(WEBRTC))
         if self._launcher.settings.listen_whip is not None and not is_installed(WEBRTC):
             log.warning("no publishers by WHIP install=%s", install_words(WEBRTC))
+        is_uploaded = any(t.recording.is_uploaded for t in self._launcher.settings.templates)
+        if is_uploaded and not is_installed(S3):
+            log.warning("no uploads of recordings install=%s", install_words(S3))
         if self._launcher.settings.listen_srt is not None and not libsrt.is_there():
             log.warning("no publishers by SRT install=%s", libsrt.INSTALL_WORDS)
 

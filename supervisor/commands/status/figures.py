@@ -58,7 +58,7 @@ STAGES: Final = frozenset(
 )
 TOTAL: Final = "total:"
 COUNTING: Final = frozenset(
-    {"hooks", "cluster", "relay", "srt", "pull", "push", "record"}
+    {"hooks", "cluster", "relay", "srt", "pull", "push", "record", "upload"}
 )  # kinds whose own counters are metrics
 
 

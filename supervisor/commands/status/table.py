@@ -25,6 +25,7 @@ from supervisor.commands.status.stream_selection import (
     problems,
     select,
 )
+from supervisor.commands.status.uploads import upload_lines
 from supervisor.commands.terminal.layout import (
     Cell,
     Column,
@@ -120,6 +121,7 @@ def _page(status: Json, now_unix: float, width: int, shown: Shown) -> Page:
     bottom = [
         *_processes(status, width),
         *remote_lines(status.get("pulls", []), now_unix, width),
+        *upload_lines(status.get("uploads", []), width),
         *_refusals(status["refusals"], width, is_all=shown.renditions or False),
         *_decisions(status["decisions"], width),
     ]

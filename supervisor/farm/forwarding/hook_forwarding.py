@@ -6,18 +6,23 @@ child answers: a worker that a stranger has taken over lets nobody in.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from common.config.hooks import HookEvent
 from common.ipc.hook_messages import HookAnswer, HookNotice, HookQuestion, HookVerdict
 from common.ipc.identity import ChildId
-from common.ipc.kinds import admits, records
+from common.ipc.kinds import admits, records, uploads
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.state import FarmState
 
 HOOKS = "hooks"
+# Which kinds tell of files, by event.
+OF_FILES: Final[Mapping[HookEvent, Callable[[str], bool]]] = {
+    HookEvent.RECORDED: records,
+    HookEvent.UPLOADED: uploads,
+}
 MAX_KEPT = 2_000  # notices
 ABSENT = "the hooks process is not running"
 
@@ -63,11 +68,11 @@ class HookForwarding:
         return [Send(answer.child, answer)]
 
     def on_notice(self, child: ChildId, notice: HookNotice, _: float) -> list[Action]:
-        """A child reports an end. The record child is told of no hooks: that is looked up here."""
-        if notice.event is HookEvent.RECORDED:
+        """A child reports an end. Who has files is told of no hooks: that is looked up here."""
+        if notice.event in OF_FILES:
             template = self._state.settings.template(notice.subject.app)
             is_wanted = template is not None and template.hooks.takes(notice.event)
-            if not is_wanted or not records(child.kind):
+            if not is_wanted or not OF_FILES[notice.event](child.kind):
                 return []
         elif not admits(child.kind):
             return []

@@ -26,7 +26,7 @@ from common.config.ladder import (
 )
 from common.config.limits import StreamLimits
 from common.config.pushes import PushRule
-from common.config.recording import Recording
+from common.config.recording import Recording, Upload
 from common.config.settings import (
     DEFAULT_RENDITIONS,
     ClusterSettings,
@@ -158,6 +158,15 @@ FULL_RENDITIONS = (
 )
 
 
+FULL_UPLOAD = Upload(
+    *("recordings", "https://s3.example.org:9000", "eu-central-1", "farm1/"),
+    *("/etc/tfarm/s3-credentials", "/etc/tfarm/s3-ca.pem"),
+    is_path_style=False,
+    rate_bps=200_000_000,
+    deletes=True,
+)
+
+
 def test_every_key_of_a_template_reaches_its_setting() -> None:
     live, relay = config.parse(tomllib.loads(FULL)).templates
     assert (live.gop_ms, live.hold_ms, live.wait_ms) == (1000, 0, 2500)
@@ -189,7 +198,11 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
     url = "srt://media.example:9000?streamid=publish:live/{key}&passphrase=0123456789"
     assert live.pushes == (PushRule(url, "720p", ("cam1",)),)
     where, made = "/var/lib/tfarm/recordings", ("720p", "source")
-    assert live.recording == Recording(where, made, 900.0, 1 << 30, 100 << 30, ("cam1",))
+    assert live.recording == Recording(
+        where, made, 900.0, 1 << 30, 100 << 30, ("cam1",), FULL_UPLOAD
+    )
+    assert live.recording.is_uploaded
+    assert not relay.recording.is_uploaded
     assert not relay.recording.takes("cam1")
     assert (relay.name, relay.renditions) == ("relay", ())
     assert live.signing == Signing((("k1", "0123456789abcdef"),), 5.0)
@@ -220,6 +233,9 @@ OF_AV1 = (
 )
 PUSH = '[[templates.live.push]]\nurl="srt://h:9000"\nrendition="source"\n'
 RECORD = '[templates.live.record]\ndirectory = "/r"\n'
+UPLOAD = RECORD + "[templates.live.record.upload]\n"
+BUCKET = 'bucket = "abc"\n'
+AT_UPLOAD = "templates.live.record.upload"
 RENDITION = '[[templates.live.renditions]]\nname="a"\nwidth=640\nheight=360\nbitrate="1M"\n'
 CLUSTER = '[cluster]\nname = "a"\nsecret_file = "/s"\netcd = ["http://e:1"'
 ENDPOINTS = ", ".join(f'"http://e:{port}"' for port in range(2, 11))
@@ -429,6 +445,19 @@ FAULTS = [
     (RECORD + "rotate_size = 1000", "templates.live.record.rotate_size", "at least 1MiB"),
     (RECORD + "keep = -1", "templates.live.record.keep", "between 0B"),
     (RECORD + 'keys = ["a b"]', "templates.live.record.keys[0]", "letters"),
+    (UPLOAD + 'bucket = "b/c"', f"{AT_UPLOAD}.bucket", "the name of a bucket"),
+    (UPLOAD + 'region = "eu"', f"{AT_UPLOAD}.bucket", "must be there"),
+    (UPLOAD + BUCKET + 'endpoint = "s3.example"', f"{AT_UPLOAD}.endpoint", "https://HOST"),
+    (UPLOAD + BUCKET + 'endpoint = "http://h/b"', f"{AT_UPLOAD}.endpoint", "no path"),
+    (UPLOAD + BUCKET + 'endpoint = "http://u:p@h"', f"{AT_UPLOAD}.endpoint", "without user"),
+    (UPLOAD + BUCKET + 'region = "EU 1"', f"{AT_UPLOAD}.region", "a region"),
+    (UPLOAD + BUCKET + 'prefix = "/a"', f"{AT_UPLOAD}.prefix", "with / between"),
+    (UPLOAD + BUCKET + 'prefix = "a/../b"', f"{AT_UPLOAD}.prefix", "with / between"),
+    (UPLOAD + BUCKET + 'credentials = "c"', f"{AT_UPLOAD}.credentials", "an absolute path"),
+    (UPLOAD + BUCKET + 'ca_file = "c"', f"{AT_UPLOAD}.ca_file", "an absolute path"),
+    (UPLOAD + BUCKET + "rate = -1", f"{AT_UPLOAD}.rate", "a bitrate"),
+    (UPLOAD + BUCKET + "path_style = 1", f"{AT_UPLOAD}.path_style", "true or false"),
+    (UPLOAD + BUCKET + "parts = 1", f"{AT_UPLOAD}.parts", "no known key"),
     (PUSH.replace("srt:", "http:"), "templates.live.push[0].url", "must begin with srt://"),
     (PUSH.replace(":9000", ""), "templates.live.push[0].url", "srt://HOST:PORT"),
     (PUSH.replace("source", "99p"), "templates.live.push[0].rendition", "no such rendition"),

@@ -17,7 +17,7 @@ from common.config.ladder import Rendition, Template
 from common.config.limits import StreamLimits
 from common.config.model import SECTIONS, File, Reading
 from common.config.pushes import PushRule
-from common.config.recording import Recording
+from common.config.recording import Recording, Upload
 from common.config.reference import tables
 from common.config.settings import Calibration, Pull, Settings
 from common.config.stream_keys import StreamKeys
@@ -35,6 +35,7 @@ WITHOUT_A_KEY = {
     (Template, "signing"),  # likewise
     (Template, "hooks"),  # likewise
     (Template, "recording"),  # likewise
+    (Recording, "upload"),  # likewise
     (StreamKeys, "limits"),  # likewise
     (Template, "needs_stream_key"),  # comes of the streams' keys
     (Pull, "is_added"),  # comes of a request
@@ -63,6 +64,7 @@ def test_every_setting_has_its_key_and_no_key_is_for_nothing() -> None:
         Pull,
         PushRule,
         Recording,
+        Upload,
         Reading,
     )
     settings = {(owner, field.name) for owner in owners for field in dataclasses.fields(owner)}

@@ -36,6 +36,7 @@ BEYOND_A_SCHEMA = (
     "be there",
     "has no pictures",
     "at least 1MiB",
+    "no path and no query",
     "an absolute path",
     "between 0s and 1s",
     "between 1 and 240",
@@ -89,6 +90,7 @@ def test_the_full_file_of_the_tests_has_every_key_with_a_value_that_is_not_its_d
         "[templates.APP.signing]": live["signing"],
         "[templates.APP.hooks]": live["hooks"],
         "[templates.APP.record]": live["record"],
+        "[templates.APP.record.upload]": live["record"]["upload"],
         "[[templates.APP.renditions]]": dict(
             pair for one in live["renditions"] for pair in one.items()
         ),

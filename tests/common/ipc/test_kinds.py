@@ -73,6 +73,7 @@ def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
         "web": 1,
         "push": 0,
         "record": 0,
+        "upload": 0,
         "relay": 0,
         "rtc": int(is_installed(WEBRTC)),
         "sound": 1,
@@ -138,6 +139,7 @@ def test_publishers_end_first_then_players_and_last_who_passes_on_what_they_are_
         "sound",
         "push",
         "record",
+        "upload",
         "relay",
         "egress",
         "hooks",
@@ -154,7 +156,8 @@ def test_only_the_api_gives_commands_for_an_operator_and_none_that_ends_the_farm
 
 def test_who_has_a_codec_or_ends_tls_is_in_a_sandbox() -> None:
     for kind in KINDS.values():
-        needs_one = bool(kind.libraries) or kind.ends_tls or kind.speaks_srt or kind.records
+        needs_one = bool(kind.libraries) or kind.ends_tls or kind.speaks_srt
+        needs_one = needs_one or kind.records or kind.uploads
         assert kind.is_sandboxed == needs_one, kind.name
         assert kind.parses_strangers or kind.name == "encoder"
 

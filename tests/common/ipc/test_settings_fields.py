@@ -9,7 +9,7 @@ from common.config.hooks import Hooks
 from common.config.ladder import Rendition, Template
 from common.config.limits import StreamLimits
 from common.config.pushes import PushRule
-from common.config.recording import Recording
+from common.config.recording import Recording, Upload
 from common.config.settings import (
     ApiSettings,
     Calibration,
@@ -81,7 +81,10 @@ FIELDS = {
     StreamLimits: "size fps bitrate_bps reference_frames duration_s publishers players",
     StreamKeys: "publish play limits",
     PushRule: "url rendition keys is_added",
-    Recording: "directory renditions rotate_s rotate_bytes keep_bytes keys",
+    Recording: "directory renditions rotate_s rotate_bytes keep_bytes keys upload",
+    Upload: (
+        "bucket endpoint region prefix credentials_file ca_file is_path_style rate_bps deletes"
+    ),
     Rendition: (
         "name width height bitrate_bps fps profile preset vbv_ms cost rate_control maxrate_bps fit "
         "codec when quality"

@@ -10,7 +10,9 @@ from egress.record.names import (
     finished_name,
     folder,
     is_finished,
+    is_mark,
     is_part,
+    mark_of,
     part_name,
     to_remove,
 )
@@ -45,7 +47,7 @@ def test_names_sort_by_age(one: float, other: float) -> None:
 @given(st.lists(st.integers(0, 100), max_size=20), st.integers(0, 500))
 def test_the_newest_that_fit_stay_and_the_newest_of_all_always(sizes: list[int], keep: int) -> None:
     files = [Kept(Path(f"/r/a/{at:04}.mp4"), size) for at, size in enumerate(sizes)]
-    removed = to_remove(files[::-1], keep)
+    removed = to_remove(files[::-1], keep, is_nearly_full=False)
     left = files[len(removed) :]
     assert removed == files[: len(removed)]  # the oldest ones
     if not keep:
@@ -55,3 +57,27 @@ def test_the_newest_that_fit_stay_and_the_newest_of_all_always(sizes: list[int],
     assert len(left) <= 1 or sum(file.size for file in left) <= keep
     if removed:  # not one more than is needed
         assert removed[-1].size + sum(file.size for file in left) > keep
+
+
+@given(st.lists(st.booleans(), max_size=12), st.integers(1, 200), st.booleans())
+def test_what_is_needed_goes_last_and_only_where_there_is_no_room(
+    needed: list[bool], keep: int, is_nearly_full: bool
+) -> None:
+    files = [Kept(Path(f"/r/a/{at:04}.mp4"), 20, one) for at, one in enumerate(needed)]
+    removed = to_remove(files, keep, is_nearly_full=is_nearly_full)
+    lost = [file for file in removed if file.is_needed]
+    assert is_nearly_full or not lost
+    if lost:
+        spared = [file for file in files[:-1] if not file.is_needed and file not in removed]
+        assert not spared
+    if is_nearly_full and files:
+        assert 20 * (len(files) - len(removed)) <= max(keep, 20)
+
+
+def test_a_mark_lies_beside_its_recording() -> None:
+    path = Path("/r/live/cam1/source/20251130T105320.000Z.mp4")
+    assert mark_of(path).parent == path.parent
+    assert is_mark(mark_of(path).name)
+    assert not is_finished(mark_of(path).name)
+    assert not is_mark(path.name)
+    assert not is_mark("notes.txt.uploaded")

@@ -245,3 +245,12 @@ def test_a_host_of_a_cluster_says_what_other_hosts_would_refuse() -> None:
     assert "1 member of etcd answers (3.4.23), 1 problem" in text(bad)
     assert "cluster: the CA /ca.pem ended" in list(advice(bad))
     assert document(bad)["cluster"]["problems"] == ["the CA /ca.pem ended"]
+
+
+def test_a_bucket_that_takes_no_files_is_to_be_seen_to() -> None:
+    good = replace(HOST, buckets=("https://h/b",))
+    assert "Recordings: https://h/b takes files" in text(good)
+    bad = replace(good, bucket_problems=("the bucket https://h/b takes no files: no",))
+    assert "takes no files: no" in "\n".join(advice(bad))
+    assert "Recordings:" not in text(bad)
+    assert document(bad)["buckets"]["problems"] == ["the bucket https://h/b takes no files: no"]

@@ -10,11 +10,15 @@ from common.access.bans import Ban
 from common.access.refusal import RefusalReason
 from common.access.refusals import Attempted, RefusalStatus
 from common.config.pushes import PushRule
+from common.config.recording import Recording, Upload
+from common.config.settings import Settings
 from common.ipc.identity import StreamId
 from common.ipc.remote_status import RemoteState, RemoteStatus
 from common.ipc.status_messages import Notice
+from common.ipc.upload_messages import UploadState, UploadStatus
 from supervisor.commands.status.free_rows import free_rows
 from supervisor.commands.status.pushes import push_rule_rows
+from supervisor.commands.status.uploads import upload_rows
 from supervisor.farm.admission.free_streams import FreeStreamsByApp
 from supervisor.farm.state import SessionLimit
 from supervisor.hardware.gpu_watch import GpuUse
@@ -74,6 +78,10 @@ def test_every_field_is_on_the_page_and_no_other(rig: Rig) -> None:
     rule = PushRule("rtmp://h/live/k", "source")
     templates = (replace(rig.farm.state.settings.templates[0], pushes=(rule,)),)
     found["push_rules"] = push_rule_rows(replace(rig.farm.state.settings, templates=templates))
+    recording = Recording("/r", upload=Upload("b"))
+    copied = replace(rig.farm.state.settings.templates[0], recording=recording)
+    uploaded = replace(Settings(), templates=(copied,))
+    found["uploads"] = upload_rows(uploaded, (UploadStatus("live", "b", UploadState.IDLE),))
     found["free_streams"] = free_rows(FreeStreamsByApp(rig.farm.state).look("", rig.now))
     found["devices"][0]["engines"] = {"decode": 0.1}
     found["devices"][0]["use"] = USE

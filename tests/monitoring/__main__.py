@@ -57,7 +57,10 @@ listen = "127.0.0.1:0"
 [templates.live]
 {ladder}
 push = [{{ url = "rtmp://127.0.0.1:1/live/{{key}}", rendition = "180p" }}]
-record = {{ directory = "{recordings}", rotate_after = "2s" }}
+[templates.live.record]
+directory = "{recordings}"
+rotate_after = "2s"
+upload = {{ bucket = "abc", endpoint = "http://127.0.0.1:1" }}
 [templates.guarded]
 {ladder}
 publish_keys = ["a-key-of-some-length"]

@@ -166,6 +166,32 @@ CASES: Final = (
         "farm:9180: notices to hooks were lost",
     ),
     Case(
+        "TfarmPushesFail",
+        # called again meanwhile
+        *_both("tfarm_pushes", 'state="retrying"', "2 0 2 2x60", "0 1 0x60"),
+        "farm:9180: 2 renditions do not reach others' servers",
+    ),
+    Case(
+        "TfarmRecordingsFail",
+        *_both("tfarm_recordings", 'state="failed"', "3x60", "0x60"),
+        "farm:9180: 3 renditions are not recorded",
+    ),
+    Case(
+        "TfarmUploadsFail",
+        *_both("tfarm_uploads", 'state="retrying"', "1x60", "1x10 0x60"),
+        "farm:9180: buckets of 1 apps take no recordings",
+    ),
+    Case(
+        "TfarmUploadsBehind",
+        *_both("tfarm_uploads_oldest_seconds", "", "3660x60", "3599x60"),
+        "farm:9180: a recording has waited for its upload for 1h 1m 0s",
+    ),
+    Case(
+        "TfarmRecordingsRemoved",
+        *_both("tfarm_recorded_lost_files_total", "", "0+1x60", "4x60"),
+        "farm:9180: recordings were removed before their upload",
+    ),
+    Case(
         "TfarmSoundApart",
         *_both("tfarm_stream_av_skew_seconds", 'app="live",stream="live/1"', "-0.75x60", "0.1x60"),
         "farm:9180: sound of live/1 comes 750ms apart from its pictures",

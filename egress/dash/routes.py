@@ -16,9 +16,10 @@ from common.http.statuses import HEADERS
 from egress.dash.contents import presentation
 from egress.dash.mpd import CONTENT_TYPE, date, description
 from egress.hls.live import Hls, Track
+from egress.hls.output import DASH
 from egress.hls.playlists import SOUND
 from egress.hls.reload import Wanted
-from egress.hls.routes import DASH, READING, HlsRequests
+from egress.hls.routes import READING, HlsRequests
 from egress.hls.sessions import Session
 from egress.hls.window import Window
 from egress.web.answers import Refused, cors

@@ -4,21 +4,25 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
+from math import ceil
 from typing import Final
 
 from common.config.ladder import SOURCE
 from common.config.settings import WebSettings
 from common.ipc.identity import StreamId
 from egress.hls.numbering import Earlier
+from egress.hls.readiness import GRACE_S, due_s, first_asked, lacks
 from egress.hls.reload import Wanted
 from egress.hls.sessions import Session
-from egress.hls.stream import GRACE_S, SOUND, HlsStream, TrackState
+from egress.hls.stream import SOUND, HlsStream, TrackState
 from egress.hls.window import WindowLimits
 from egress.output import OutputContext
 from egress.streams.stream import Stream, StreamState
 
 UNUSED_S: Final = 10.0  # that a stream is cut for nobody: he may come back
 ENDED_S: Final = 30.0  # that the end of a stream can be asked for
+IDLE_TARGETS: Final = 2  # target durations without a request: a viewer has left
+MIN_IDLE_S: Final = 3.0
 LOOK_S: Final = 0.1  # between looks whether enough of a stream is there
 ASK_AGAIN_S: Final = 2.0
 MAX_WAITING_OF_ONE: Final = 64  # requests of a viewer, whom a player lets wait with four
@@ -84,6 +88,7 @@ class LiveStreams:
                 expired = track.blocked.expired(now)
                 self.expired += len(expired)
                 _answer(expired, found=False)
+            hls.rest_unasked(now, idle_s(hls))
         for stream_id, hls in tuple(self._streams.items()):
             if count(stream_id) or stream_id in self._changes:
                 self._used_s[stream_id] = now
@@ -101,9 +106,19 @@ class LiveStreams:
         for stream_id in tuple(self._changes):
             self._wake(stream_id)
 
-    async def open(self, stream_id: StreamId, names: Sequence[str], wait_s: float) -> Hls:
+    def ask_all(self, stream_id: StreamId) -> None:
+        """Somebody may go to any rendition of a stream at any time: have all of them made."""
+        hls = self._streams.get(stream_id)
+        if hls is not None:
+            for name in hls.listed:
+                hls.ask(name, self._context.clock())
+
+    async def open(
+        self, stream_id: StreamId, names: Sequence[str], wait_s: float, *, takes_all: bool = False
+    ) -> Hls:
         """The stream, with something to play in these tracks, none named: the listed ones.
 
+        Of those on demand, where none is named, one is made if none is; with `takes_all` all are.
         It waits until most of them can be played. Raises NotThere.
         """
         until_s = self._context.clock() + wait_s
@@ -112,13 +127,15 @@ class LiveStreams:
             now = self._context.clock()
             hls = self._current(stream_id)
             if hls is not None:
-                # of a stream's very first segment nothing is listed before it is whole
-                until_s = max(until_s, hls.opened_s + hls.gop_ms / 1000 + GRACE_S)
                 hls.follow(with_source=SOURCE in names)
                 if any(name != SOUND and name not in hls.stream.renditions for name in names):
                     raise NotThere(_what_lacks(hls, names))
-                wanted = names or hls.listed
-                if wanted and not hls.lacks(wanted, now):
+                wanted = names or (hls.listed if takes_all else first_asked(hls))
+                for name in wanted:
+                    hls.ask(name, now)
+                # of a stream's very first segment nothing is listed before it is whole
+                until_s = max(until_s, due_s(hls, wanted))
+                if wanted and not lacks(hls, wanted, now, to_list=not names and not takes_all):
                     return hls
                 if any(hls.is_playable(name) for name in wanted):
                     first_s = first_s if first_s is not None else now
@@ -229,6 +246,11 @@ class LiveStreams:
     def _wake(self, stream_id: StreamId) -> None:
         if stream_id in self._changes:
             _answer(self._changes.pop(stream_id), found=True)
+
+
+def idle_s(hls: Hls) -> float:
+    """How long a viewer may ask for nothing, and a rendition not be asked for."""
+    return max(MIN_IDLE_S, IDLE_TARGETS * ceil(hls.gop_ms / 1000) + 1)
 
 
 def _answer(waiting: Iterable[Waiting], *, found: bool) -> None:

@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from math import ceil
 from typing import Final
 
 from common.access.peer_address import host_of, subscriber
@@ -17,7 +16,7 @@ from common.ipc.identity import StreamId
 from common.process.log import PeerLines, more, stream_label
 from egress.admission import SessionAsker
 from egress.hls.homes import begin_of_tokens
-from egress.hls.live import LiveStreams
+from egress.hls.live import MIN_IDLE_S, LiveStreams, idle_s
 from egress.hls.sessions import Session, Sessions, new_token
 from egress.output import Audience, OutputContext, ViewerStatus
 from egress.streams.stream import Stream
@@ -25,8 +24,7 @@ from egress.streams.stream import Stream
 log = logging.getLogger("tfarm.egress.hls.output")
 
 PROTOCOL: Final = "hls"
-IDLE_TARGETS: Final = 2  # target durations without a request: a viewer has left
-MIN_IDLE_S: Final = 3.0
+DASH: Final = "dash"
 MAX_ENDED: Final = 10_000  # tokens of those whom the operator has ended
 
 
@@ -111,6 +109,9 @@ class HlsOutput:
         """Look for requests that have waited for too long, and for who has left."""
         for session in self.sessions.expire(now, self._idle_s):
             self._on_left(session, "it does not ask any more")
+        for session in self.sessions:
+            if session.protocol == DASH:
+                self.streams.ask_all(session.stream_id)
         self.streams.check(now, self.sessions.count)
         for key in [key for key in self._sent if key[0] not in self.streams]:
             del self._sent[key]
@@ -171,5 +172,4 @@ class HlsOutput:
 
     def _idle_s(self, session: Session) -> float:
         hls = self.streams.find(session.stream_id)
-        target_s = ceil(hls.gop_ms / 1000) if hls is not None else 1
-        return max(MIN_IDLE_S, IDLE_TARGETS * target_s + 1)
+        return idle_s(hls) if hls is not None else MIN_IDLE_S

@@ -61,6 +61,7 @@ class QuickHls:
                 return None
             session.rendition = name
         session.seen_s = output.now()
+        hls.ask(name, session.seen_s)
         track, directives = hls.tracks[name], query[len(session.query) :]
         if file == _PLAYLIST:
             return self._playlist(session, hls, track, directives)

@@ -30,7 +30,7 @@ from egress.entrance import Entrance
 from egress.hls.answers import PLAYLIST, kind_of_init, kind_of_media, playlist_body
 from egress.hls.homes import Homes
 from egress.hls.live import Hls, NotThere, Track
-from egress.hls.output import PROTOCOL, HlsOutput
+from egress.hls.output import DASH, PROTOCOL, HlsOutput
 from egress.hls.playlists import SOUND
 from egress.hls.reload import Verdict, judge, judge_part, parse_wanted
 from egress.hls.sessions import Session, is_token
@@ -42,7 +42,6 @@ from egress.web.routes import Handler, Route, WebContext
 
 TOKEN: Final = "session"
 BY: Final = "by"  # what a viewer watches by, where that is not HLS
-DASH: Final = "dash"
 _OWN: Final = (TOKEN, BY, "rendition", "start")  # of the query; players' own begin with _HLS_
 READING: Final = ("GET", "HEAD")  # HEAD: the same without the body (RFC 9110, 9.3.2)
 TOO_LONG: Final = "what was asked for has not come in time; ask again"
@@ -167,6 +166,7 @@ class HlsRequests:
             if found is None or not found.is_playable(name):
                 found = await self._open(session, (name,), 1.0)
             hls = found
+            hls.ask(name, output.now())
             if name != SOUND and name not in session.renditions:
                 self._let_see(request, session, name)
         session.seen_s = output.now()
@@ -286,7 +286,10 @@ class HlsRequests:
     async def _open(self, session: Session, names: tuple[str, ...], wait_s: float) -> Hls:
         session.waiting += 1
         try:
-            return await self._output.streams.open(session.stream_id, names, wait_s)
+            takes_all = session.protocol == DASH
+            return await self._output.streams.open(
+                session.stream_id, names, wait_s, takes_all=takes_all
+            )
         except NotThere as error:
             raise Refused(404, str(error)) from error
         finally:

@@ -1,8 +1,10 @@
 """A stream's tracks while somebody watches: each rendition's pictures, and the sound once. Pure.
 
-Every rendition is subscribed to. The sound comes with each of them, and what came already is
-dropped. Another configuration begins another segment, behind a discontinuity that all tracks have
-at the same number, since players line tracks up by them (draft-pantos-hls-rfc8216bis, 6.2.4).
+Renditions are subscribed to, `feeds.py` says which. The sound comes with each of them, and what
+came already is dropped. Another configuration begins another segment, behind a discontinuity that
+all tracks have at the same number, since players line tracks up by them
+(draft-pantos-hls-rfc8216bis, 6.2.4). A rendition on demand that was made before, and is made again,
+is listed from there on, with the numbers that stream time gives: it has no discontinuity.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,27 +13,25 @@ from typing import Final, Generic, TypeVar
 from common.config.ladder import SOURCE
 from common.config.ladder import Rendition as Declared
 from common.errors import ProtocolError
+from common.ipc.media_messages import HEADER
 from common.media.units import AudioConfig, AudioUnit, VideoConfig, VideoUnit
 from common.mp4.init_segment import is_known
 from egress.cues.date_ranges import CuePoints
 from egress.hls import playlists
+from egress.hls.feeds import Feeds
 from egress.hls.numbering import Earlier, Numbering
 from egress.hls.parts import Part
 from egress.hls.reload import BlockedRequests
 from egress.hls.tracks import MAX_FILLED_MS, PictureTrack, SoundTrack
 from egress.hls.window import Window, WindowLimits
-from egress.sound.carried import FMP4, CarriedSound, carried
 from egress.sound.coded import SoundForms
-from egress.streams.rendition import Rendition
 from egress.streams.stream import Stream
-from egress.streams.subscribers import Start
 from egress.streams.tag import AUDIO, VIDEO, Config, Tag
 
 SOUND: Final = playlists.SOUND
 DEFAULT_SOUND_BPS: Final = 160_000  # before any is measured
 _OVER_TARGET: Final = 1.25  # a segment's rate to the encoder's, before any is measured
-SOUND_GRACE_S: Final = 0.3  # for the first word of sound: it comes from elsewhere
-GRACE_S: Final = 1.0  # for the other tracks, once one can be played
+CATCH_UP_MS: Final = 3_000  # beyond a GOP: what is older is of before a rendition rested
 
 R = TypeVar("R")
 
@@ -45,6 +45,7 @@ class TrackState(Generic[R]):
         self.blocked: BlockedRequests[R] = BlockedRequests()
         self.cutting: PictureTrack | SoundTrack | None = None
         self.configs: dict[str, PictureTrack | SoundTrack] = {}  # of the window's `inits`
+        self.is_resting = False  # nobody watches it: it is not made, and not cut
         # Whether it can be played, as of which version of the window and of the stream's tracks.
         self.playable: tuple[tuple[int, int], bool] = ((-1, -1), False)
         self._text: dict[bool, tuple[int, str]] = {}  # by whether it skips; of which version
@@ -66,32 +67,7 @@ class TrackState(Generic[R]):
         return text
 
 
-class RenditionFeed(Generic[R]):
-    """A `Subscriber` of one rendition: it gives what comes to its `HlsStream`."""
-
-    def __init__(self, hls: "HlsStream[R]", rendition: Rendition) -> None:
-        self.hls = hls
-        self.rendition = rendition
-        self._taker = carried(self, rendition.stream_id, FMP4, hls.forms)
-
-    def begin(self) -> None:
-        self.rendition.subscribe(self._taker, Start.FIRST)
-
-    def close(self) -> None:
-        self.rendition.unsubscribe(self._taker)
-        if isinstance(self._taker, CarriedSound):
-            self._taker.close()
-
-    def on_config(self, config: Config, /) -> None:
-        self.hls.configure(self.rendition.name, config)
-
-    def on_units(self, tags: Sequence[Tag], /) -> None:
-        self.hls.take(self.rendition.name, tags)
-
-    def on_end(self, reason: str, /) -> None:
-        self.hls.rendition_ended(self.rendition.name)
-
-
+# long: its tracks have their numbers, their discontinuities and their sound in common
 class HlsStream(Generic[R]):
     """One stream; `R` is what the caller lets wait in `TrackState.blocked`."""
 
@@ -117,7 +93,7 @@ class HlsStream(Generic[R]):
         self._track_changes = 0  # it grows with whatever track comes or goes
         self.unreadable = 0  # units
         self.problems: dict[str, str] = {}  # renditions that have no track, and why
-        self._feeds: dict[str, RenditionFeed[R]] = {}
+        self.feeds = Feeds(self, stream, forms)
         self._on_change = on_change
         self.numbering = Numbering(self.gop_ms, before)
         self._headers: dict[str, bytes] = {}  # in force, by track
@@ -129,31 +105,43 @@ class HlsStream(Generic[R]):
     # ---- the stream ---------------------------------------------------------------------------
 
     def follow(self, *, with_source: bool = False) -> None:
-        """Subscribe to every rendition that is there now and was not."""
-        for name, rendition in tuple(self.stream.renditions.items()):
-            feed = self._feeds.get(name)
-            if feed is not None and feed.rendition is rendition:
-                continue
-            is_unasked = name == SOURCE and not with_source and self.stream.transcoded
-            if is_unasked or rendition.is_sound_alone:  # which is the track of the sound
-                continue
-            if feed is not None:
-                self.rendition_ended(name)
+        """Take every rendition that is there now and was not, but for those on demand."""
+        for name in self.feeds.news(with_source=with_source):
+            if self.feeds.knows(name):
+                self.feeds.forget(name)
+                self._end_track(name)
                 self._headers.pop(name, None)
                 self.tracks.pop(name, None)
                 self._track_changes += 1
-            feed = self._feeds[name] = RenditionFeed(self, rendition)
-            feed.begin()
+            self.feeds.note(name)
+            if not self.feeds.is_on_demand(name):
+                self.feeds.begin(name)
+        for name in self.stream.renditions:
+            if self.feeds.is_on_demand(name) and name not in self.tracks:
+                self._describe(name)
 
     def leave(self) -> None:
-        """Subscribe to nothing any more: nobody watches, or it is over."""
-        feeds, self._feeds = self._feeds, {}
-        for feed in feeds.values():
-            feed.close()
-        for name, track in self.tracks.items():
-            if not track.window.has_ended:
-                track.window.end()
-                self._on_change(self, name)
+        """Take nothing any more: nobody watches, or it is over."""
+        self.feeds.end_all()
+        for name in self.tracks:
+            self._end_track(name)
+
+    def ask(self, name: str, now: float) -> None:
+        """Somebody watches a rendition: have it made and cut, if it is one on demand."""
+        if self.feeds.ask(name, now):
+            self._cut_anew(name)
+            self.feeds.begin(name)
+
+    def rest_unasked(self, now: float, idle_s: float) -> None:
+        """Take those on demand no more that nobody has asked for as long."""
+        for name in self.feeds.unasked(now - idle_s):
+            track = self.tracks.get(name)
+            if track is not None and not len(track.blocked):
+                self.feeds.end(name)
+                if track.cutting is not None:
+                    track.take(track.cutting.finish())
+                track.is_resting = True
+                self._track_changes += 1
 
     @property
     def has_ended(self) -> bool:
@@ -161,16 +149,38 @@ class HlsStream(Generic[R]):
         return all(track.window.has_ended for track in self.tracks.values())
 
     def rendition_ended(self, name: str) -> None:
-        """A rendition is over; with the last of them the sound is."""
-        self._feeds.pop(name, None)
-        names = [name] if self._feeds else [name, SOUND]
-        for each in names:
-            track = self.tracks.get(each)
-            if track is not None and not track.window.has_ended:
-                if track.cutting is not None:
-                    track.take(track.cutting.finish())
-                track.window.end()
-                self._on_change(self, each)
+        """A rendition is over; with the last of them all that rests, and the sound, is."""
+        self.feeds.forget(name)
+        for each in [name] if self.feeds or self.feeds.may_go_on else (name, *self.tracks):
+            self._end_track(each)
+
+    def _end_track(self, name: str) -> None:
+        track = self.tracks.get(name)
+        if track is not None and not track.window.has_ended:
+            if track.cutting is not None:
+                track.take(track.cutting.finish())
+            track.window.end()
+            self._on_change(self, name)
+
+    def _describe(self, name: str) -> None:
+        """Say what a rendition is that is not made now, by what its worker told of it."""
+        header = self.stream.renditions[name].video_header
+        if header and self.stream.epoch_ms is not None:
+            self.configure(name, Config(video=Tag(VIDEO, "", 0, 0, HEADER, header)))
+            if name in self.tracks and name not in self.feeds:
+                self.tracks[name].is_resting = True
+
+    def _cut_anew(self, name: str) -> None:
+        """A rendition that has rested is taken again: list what is made from now on alone."""
+        track = self.tracks.get(name)
+        if track is None or not isinstance(track.cutting, PictureTrack):
+            return
+        track.is_resting = False
+        self._track_changes += 1
+        track.window.begin_anew()
+        from_ms = None if self._last_ms is None else self._last_ms - self.gop_ms - CATCH_UP_MS
+        made = track.cutting.again(self.gop_ms, self.limits.part_s, from_ms)
+        track.cutting = track.configs[made.init_id] = made
 
     # ---- media --------------------------------------------------------------------------------
 
@@ -235,7 +245,20 @@ class HlsStream(Generic[R]):
     def listed(self) -> list[str]:
         """The renditions of the multivariant playlist: the transcoded ones, where there are any."""
         names = self.stream.transcoded or (SOURCE,)
-        return [name for name in names if name in self._feeds and name not in self.problems]
+        return [
+            name
+            for name in names
+            if name not in self.problems and (name in self.feeds or self._is_described(name))
+        ]
+
+    @property
+    def undescribed(self) -> list[str]:
+        """The renditions on demand of which it is not known yet what they are."""
+        return [
+            name
+            for name in self.stream.transcoded
+            if self.feeds.is_on_demand(name) and name not in {*self.tracks, *self.problems}
+        ]
 
     @property
     def has_sound(self) -> bool:
@@ -253,24 +276,24 @@ class HlsStream(Generic[R]):
         if track.playable[0] != key:
             # players begin so far behind the end, and shaka 5.2 throws where that is before all
             is_long = window.listed_s >= self._hold_back()
-            is_playable = window.has_media and window.has_segment and is_long
+            is_cut = not track.is_resting and window.has_media
+            is_playable = is_cut and window.has_segment and is_long
             track.playable = key, window.has_ended or is_playable
         return track.playable[1]
 
     def is_there(self, name: str) -> bool:
         """Whether viewers are told of a track: in the playlist of all, and in DASH's description.
 
-        A rendition is once it can be played. The sound is as soon as any is cut, since who is told
-        of a stream without sound does not hear it later; `lacks` waits until it can be played.
+        A rendition is once it can be played, one on demand always. The sound is as soon as any is
+        cut, since who is told of a stream without sound does not hear it later.
         """
-        return self.has_sound if name == SOUND else name in self.tracks and self.is_playable(name)
+        if name == SOUND:
+            return self.has_sound
+        return self._is_described(name) or (name in self.tracks and self.is_playable(name))
 
-    def lacks(self, names: Sequence[str], now: float) -> bool:
-        """Whether some of these tracks, or the sound, cannot be played yet, and will be soon."""
-        may_come = not self._is_sound_known and now < self.opened_s + SOUND_GRACE_S
-        if not self.is_playable(SOUND) and (SOUND in self.tracks or may_come):
-            return True
-        return not all(self.is_playable(name) for name in names)
+    def _is_described(self, name: str) -> bool:
+        """Whether a rendition on demand is known well enough to be listed, made or not."""
+        return self.feeds.is_on_demand(name) and name in self.tracks
 
     def media(self, name: str, *, skips: bool = False) -> str:
         """The playlist of a track; it has to be there."""
@@ -291,7 +314,7 @@ class HlsStream(Generic[R]):
     # ---- inside -------------------------------------------------------------------------------
 
     @property
-    def _is_sound_known(self) -> bool:
+    def is_sound_known(self) -> bool:
         """Whether ingest has said if there is sound: that comes in front of its pictures."""
         source = self.stream.renditions.get(SOURCE)
         return source is not None and VIDEO in source.gop_buffer.last_dts_ms
@@ -350,6 +373,7 @@ class HlsStream(Generic[R]):
             window = Window(
                 self.gop_ms, seconds, self.limits, self.numbering.discontinuities, base_msn=base_msn
             )
+            window.begins_on_grid = self.feeds.is_on_demand(name)
             track = self.tracks[name] = TrackState(name, window)
             self._track_changes += 1
         track.cutting = made
@@ -390,7 +414,8 @@ class HlsStream(Generic[R]):
 
     def _reports(self, name: str) -> Iterator[playlists.Report]:
         for other, track in self.tracks.items():
-            if other != name and track.window.has_media and not track.window.has_ended:
+            is_made = not track.is_resting and not track.window.has_ended
+            if other != name and is_made and track.window.has_media:
                 yield playlists.report(other, track.window)
 
 

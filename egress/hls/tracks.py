@@ -41,10 +41,11 @@ class PictureTrack:
         first_msn: int = 0,
         base_msn: int = 0,
         fps: Fraction | None = None,
+        from_ms: int | None = None,
     ) -> None:
         """`target`: that of the configuration before; `fps`: where the record says none.
 
-        `first_msn`, `base_msn`: as `PartCutter` has them.
+        `first_msn`, `base_msn`: as `PartCutter` has them. `from_ms`: what is older is left out.
 
         Raises ProtocolError for a record that can't be read, KeyError for a codec that MP4 does not
         take here.
@@ -59,6 +60,8 @@ class PictureTrack:
         target = target or picture_target(self.fps, part_s)
         self.cutter = PartCutter(VIDEO_SCALE, gop_ms, target, first_msn, base_msn=base_msn)
         self._first_msn = first_msn
+        self._base_msn = base_msn
+        self._from_ms = from_ms
         self._pictures = Pictures()
         self._has_begun = False
         self.has_captions = False  # of CEA-608 or 708
@@ -70,11 +73,29 @@ class PictureTrack:
         if not self._has_begun:
             if not unit.is_key or self.cutter.msn_at(unit.dts_ms) < self._first_msn:
                 return []
+            if self._from_ms is not None and unit.dts_ms < self._from_ms:
+                return []
             self._has_begun = True
         if not self.has_captions:
             self.has_captions = bool(self._captions_in(unit.data, self._length_size))
         self._pictures.add(unit)
         return self.cutter.add(self._pictures.take())
+
+    def again(self, gop_ms: int, part_s: float, from_ms: int | None) -> "PictureTrack":
+        """One that begins anew with the same configuration, behind the segments of this one."""
+        first_msn = max(self._first_msn, self.cutter.begun_msn + 1)
+        made = PictureTrack(
+            self.config,
+            gop_ms,
+            part_s,
+            target=self.cutter.target,
+            first_msn=first_msn,
+            base_msn=self._base_msn,
+            fps=self.fps,
+            from_ms=from_ms,
+        )
+        made.has_captions = self.has_captions
+        return made
 
     def finish(self) -> list[Part]:
         """What is left: nothing follows."""

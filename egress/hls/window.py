@@ -114,6 +114,7 @@ class Window:
         self.target_duration = max(1, -(-gop_ms // 1000))  # the playlists': it never changes
         self.limits = limits
         self.discontinuities = discontinuities
+        self.begins_on_grid = False  # what its first segment lacks is listed as a gap
         self.version = 0  # it grows with whatever changes
         self.has_ended = False
         self.size = 0  # bytes
@@ -159,6 +160,13 @@ class Window:
             self._segments[-1].whole_s = now_s
             self._complete(self._segments[-1])
             self.version += 1
+
+    def begin_anew(self) -> None:
+        """List no more what there is: what comes next does not go on from it."""
+        self.end_segment()
+        while self._segments:
+            self._unlist(self._segments.popleft())
+        self.version += 1
 
     def end(self) -> None:
         """Nothing follows at all."""
@@ -248,6 +256,8 @@ class Window:
         begin_s = first_s
         if last is not None and msn not in self.discontinuities:
             begin_s = max(self._segments[-1].end_s, self._begin_s(msn))
+        elif last is None and self.begins_on_grid:
+            begin_s = self._begin_s(msn)
         segment = Segment(msn, begin_s, init_id=self._init_id)
         self._append(segment)
         self._list_gap(segment, segment.begin_s, first_s)

@@ -1,22 +1,24 @@
 """A farm that makes renditions only while somebody watches them."""
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from tests.kit.clients import Player, Publisher, frames
 from tests.kit.clips import ClipSpec
-from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.farm import WEB_CONFIG, Farm
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
 
 MakeClip = Callable[[ClipSpec], Path]
 SPEC = ClipSpec(seconds=6.0)
-CONFIG = DEFAULT_CONFIG.replace(
+CONFIG = WEB_CONFIG.replace(
     "[templates.live]\n", '[templates.live]\nrenditions_when = "watched"\nlinger = "500ms"\n', 1
 )
 
@@ -53,3 +55,24 @@ def test_what_is_played_is_made_whole_and_nothing_else(farm: Farm, clip: MakeCli
             for player in both:
                 player.join(30)
         assert [player.error for player in both] == [None, None]
+
+
+def test_hls_names_all_renditions_and_has_that_made_which_is_asked_for(
+    farm: Farm, clip: MakeClip
+) -> None:
+    (address,) = farm.status()["listen"]["web"]
+
+    def ask(path: str) -> str:
+        with urlopen(f"http://{address}/live/cam/{path}", timeout=15) as response:
+            return str(response.read().decode())
+
+    with Publisher(farm.url("cam"), clip(SPEC), loop=True):
+        until(lambda: states(farm) == COLD, 20, "nothing is made")
+        listed = ask("index.m3u8")
+        (own,) = re.findall(r"240p/index\.m3u8\S*", listed)
+        assert "144p/index.m3u8" in listed
+        first = ask(own)
+        assert re.search(r"#EXTINF:1\.0", first), "there is a whole segment"
+        assert states(farm)["240p"] == "made"
+        until(lambda: bool(ask(own)) and states(farm)["144p"] == "cold", 20, "one is enough")
+        assert "#EXT-X-ENDLIST" not in ask(own)

@@ -45,7 +45,9 @@ class HlsRig:
         names: Sequence[str] = NAMES,
         limits: WindowLimits = LIMITS,
         epoch_ms: int | None = 0,
+        template: Template = TEMPLATE,
     ) -> None:
+        self.template = template
         self.epoch_ms = epoch_ms
         self.names = tuple(names)
         self.generation = 1
@@ -68,11 +70,18 @@ class HlsRig:
         self.hls.follow()
         return self.hls
 
-    def headers(self, which: str = "a", names: Sequence[str] | None = None) -> None:
-        """The configurations of the renditions' pictures."""
+    def headers(
+        self, which: str = "a", names: Sequence[str] | None = None, *, is_resting: bool = False
+    ) -> None:
+        """The configurations of the renditions' pictures; `is_resting`: these are not made."""
         for name in names or self.names:
             message = RenditionOpen(
-                STREAM, Generation(self.generation), name, self._numbers[name], RENDITION_VIDEO
+                STREAM,
+                Generation(self.generation),
+                name,
+                self._numbers[name],
+                RENDITION_VIDEO,
+                is_resting=is_resting,
             )
             self.stream.take(message, (b"", HEADERS[which]), 0.0)
 
@@ -157,7 +166,7 @@ class HlsRig:
         return StreamOpen(
             STREAM,
             Generation(self.generation),
-            TEMPLATE,
+            self.template,
             self.names,
             epoch_ms=self.epoch_ms,
         )

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from egress.hls import playlists
 from egress.hls.playlists import CONTENT_TYPE
+from egress.hls.readiness import lacks
 from egress.hls.reload import Verdict, judge, judge_part, parse_wanted
 from egress.hls.variants import multivariant
 from egress.hls.window import Window
@@ -50,7 +51,7 @@ class RigServer:
     def _playlist(self, name: str, query: dict[str, str], now: float) -> Response | None:
         hls = self.rig.hls
         if not name:
-            if hls.lacks(hls.listed, now):
+            if lacks(hls, hls.listed, now):
                 return None
             return _text(multivariant(hls, hls.listed))
         wanted = parse_wanted(query.get("_HLS_msn"), query.get("_HLS_part"))

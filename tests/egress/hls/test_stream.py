@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from common.config.ladder import SOURCE
 from egress.hls.playlists import for_viewer
+from egress.hls.readiness import lacks
 from egress.hls.stream import SOUND
 from tests.kit.egress import STREAM
 from tests.kit.hls_playlist import Broken, MediaPlaylist, read_media
@@ -32,14 +33,14 @@ def test_each_rendition_and_the_sound_are_tracks_of_the_same_segments() -> None:
             (3, False),
             (4, False),
         ]
-    assert not rig.hls.lacks(rig.hls.listed, 9.0)
+    assert not lacks(rig.hls, rig.hls.listed, 9.0)
     assert rig.hls.listed == list(NAMES)
 
 
 def test_a_playlist_waits_for_the_first_whole_segment() -> None:
-    assert playing(4_000, 5_900).hls.lacks(NAMES, 9.0)
+    assert lacks(playing(4_000, 5_900).hls, NAMES, 9.0)
     rig = playing(4_000, 6_400)
-    assert not rig.hls.lacks(NAMES, 9.0)
+    assert not lacks(rig.hls, NAMES, 9.0)
     text = rig.hls.media("720p")
     assert '#EXT-X-PART:DURATION=0.32002,URI="3.0.m4s\0",INDEPENDENT=YES' in text
     assert '#EXT-X-PRELOAD-HINT:TYPE=PART,URI="3.1.m4s\0"' in text
@@ -52,24 +53,24 @@ def test_a_playlist_waits_for_the_first_whole_segment_of_sound() -> None:
         rig.headers()
         rig.sound_header()
         rig.play(4_000, end_ms, sound_late_ms=300)
-        lacks = rig.hls.lacks(NAMES, 9.0)
-        assert lacks or rig.hls.is_playable(SOUND), end_ms
-        found.add(lacks)
+        must_wait = lacks(rig.hls, NAMES, 9.0)
+        assert must_wait or rig.hls.is_playable(SOUND), end_ms
+        found.add(must_wait)
     assert found == {True, False}
 
 
 def test_a_playlist_is_at_least_as_long_as_players_keep_from_its_end() -> None:
     rig = playing(5_500, 6_700)
     assert rig.hls.tracks["720p"].window.segments[0].is_complete
-    assert rig.hls.lacks(NAMES, 9.0), "they would begin in front of it"
+    assert lacks(rig.hls, NAMES, 9.0), "they would begin in front of it"
     rig.play(6_700, 7_400)
-    assert not rig.hls.lacks(NAMES, 9.0)
+    assert not lacks(rig.hls, NAMES, 9.0)
 
 
 def test_the_first_viewer_of_a_stream_that_runs_waits_for_nothing() -> None:
     rig = playing(2_000, 10_900)
     hls = rig.cut_anew()
-    assert not hls.lacks(hls.listed, 0.0)
+    assert not lacks(hls, hls.listed, 0.0)
     for name, track in hls.tracks.items():
         *whole, current = track.window.segments
         found = [(each.msn, each.is_complete) for each in whole]
@@ -82,10 +83,10 @@ def test_the_first_viewer_of_a_stream_that_runs_waits_for_nothing() -> None:
 
 def test_a_stream_without_sound_is_known_by_its_source() -> None:
     rig = playing(2_000, 6_900, has_sound=False)
-    assert rig.cut_anew().lacks(NAMES, 0.0), "the sound may still come"
+    assert lacks(rig.cut_anew(), NAMES, 0.0), "the sound may still come"
     rig.headers(names=[SOURCE])
     rig.picture(SOURCE, 6_000, is_key=True)
-    assert not rig.hls.lacks(NAMES, 0.0)
+    assert not lacks(rig.hls, NAMES, 0.0)
 
 
 def test_a_segment_can_be_played_after_its_init() -> None:
@@ -224,7 +225,7 @@ def test_a_stream_without_renditions_lists_its_source() -> None:
     rig.headers(names=(SOURCE,))
     rig.play(4_000, 6_500, names=(SOURCE,), has_sound=False)
     assert rig.hls.listed == [SOURCE]
-    assert not rig.hls.lacks(rig.hls.listed, 9.0)
+    assert not lacks(rig.hls, rig.hls.listed, 9.0)
 
 
 def test_a_picture_has_the_unix_time_at_which_it_came() -> None:
@@ -337,8 +338,8 @@ def test_sound_that_begins_later_than_the_pictures_is_silent_until_then() -> Non
     rig = HlsRig()
     rig.headers()
     rig.play(4_000, 6_400, has_sound=False)
-    assert rig.hls.lacks(NAMES, 0.2)  # it may be on its way
-    assert not rig.hls.lacks(NAMES, 0.4)
+    assert lacks(rig.hls, NAMES, 0.2)  # it may be on its way
+    assert not lacks(rig.hls, NAMES, 0.4)
     rig.sound_header()
     rig.play(6_400, 6_900)
     segment = rig.hls.tracks[SOUND].window.segment(2)

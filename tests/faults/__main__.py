@@ -8,7 +8,17 @@ than its limit allows. Each fault is a function of a module beside this one that
 import sys
 from collections.abc import Callable
 
-from tests.faults import browsers, connections, encoders, kills, media, overload, processes, scene
+from tests.faults import (
+    browsers,
+    connections,
+    encoders,
+    kills,
+    media,
+    on_demand,
+    overload,
+    processes,
+    scene,
+)
 from tests.faults.scene import Result
 from tests.kit.measured_table import MeasuredTable, holds, with_note
 
@@ -24,6 +34,10 @@ FAULTS: tuple[Callable[[], Result], ...] = (
     processes.kill_ingest,
     processes.kill_one_egress,
     processes.kill_one_ingest,
+    on_demand.demand_worker,
+    on_demand.demand_supervisor,
+    on_demand.demand_egress,
+    on_demand.demand_ingest,
     kills.kill_at_random,
     encoders.kill_encoder,
     encoders.stop_encoder,

@@ -40,8 +40,8 @@ def usual_wait_s(scene: Scene, keys: list[str], since_s: float) -> float:
     return statistics.median(seen.longest_wait_s for seen in scene.seen(keys, since_s))
 
 
-def kill_worker() -> Result:
-    with Scene() as scene:
+def kill_worker(scene: Scene | None = None) -> Result:
+    with scene or Scene() as scene:
         worker, hit = _worker_with_streams(scene)
         pid = scene.pid(worker)
         at = time.monotonic()
@@ -139,8 +139,8 @@ def kill_worker_of_the_absent() -> Result:
     return row
 
 
-def kill_supervisor() -> Result:
-    with Scene() as scene:
+def kill_supervisor(scene: Scene | None = None) -> Result:
+    with scene or Scene() as scene:
         supervisor = scene.farm.process
         assert supervisor is not None
         before = {p.pid for p in scene.farm.processes()} - {supervisor.pid}
@@ -192,8 +192,8 @@ def _sockets(run_dir: Path) -> set[str]:
     return {name for name in found if "control" not in name}
 
 
-def kill_egress() -> Result:
-    with Scene() as scene:
+def kill_egress(scene: Scene | None = None) -> Result:
+    with scene or Scene() as scene:
         pid = scene.pid("egress")
         sent = {key: p.losses for key, p in scene.load.publishers.items()}
         at = time.monotonic()
@@ -283,8 +283,8 @@ def _peer_ports(pid: int) -> set[int]:
     return {peer.port for peer in peers if peer}
 
 
-def kill_ingest() -> Result:
-    with Scene() as scene:
+def kill_ingest(scene: Scene | None = None) -> Result:
+    with scene or Scene() as scene:
         pid = scene.pid("ingest")
         at = time.monotonic()
         os.kill(pid, signal.SIGKILL)

@@ -204,7 +204,14 @@ class Scene:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.stack.__exit__(kind, error, traceback)
+        try:
+            if kind is None:
+                self.settle()
+        finally:
+            self.stack.__exit__(kind, error, traceback)
+
+    def settle(self) -> None:
+        """Look at the farm once more before it ends."""
 
     def _build(self) -> None:
         document = config(

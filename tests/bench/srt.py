@@ -61,7 +61,7 @@ def run(bench: Bench) -> None:
             bench.say(f"srt: the line lost {proxy.lost} of {proxy.sent} datagrams")
         until(lambda: not farm.streams(), 30, "the first publisher has left")
         with publisher(clip, port):
-            farm.wait_stream("cam", timeout=20)
+            until(lambda: "cam" in farm.streams(), 20, "it is published")
             time.sleep(SETTLE_S)
             shares = [_share(farm) for _ in range(max(1, bench.runs // 2))]
         name = f"the srt child at {CLIP.bitrate_bps / 1e6:g} Mbit/s, with demuxing"
@@ -70,7 +70,7 @@ def run(bench: Bench) -> None:
 
 def _missing(farm: Farm, seconds: float) -> int:
     """How many pictures do not come, from when the connection has settled on."""
-    farm.wait_stream("cam", timeout=20)
+    until(lambda: "cam" in farm.streams(), 20, "it is published")
     time.sleep(SETTLE_S)
 
     def enough(recording: Recording) -> bool:

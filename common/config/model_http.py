@@ -141,6 +141,13 @@ class WebTable(Table):
         "what each rendition's window of HLS takes at most, whatever `window` says",
         NEW_STREAMS,
     )
+    obs_config: Annotated[bool, Boolean()] = key(
+        WebSettings,
+        "has_obs_config",
+        "serve [OBS's configuration](obs.md#multitrack-video) for multitrack video, at "
+        "`/APP/obs/config`: a streamer's OBS is told which renditions to encode",
+        NOW,
+    )
 
 
 class WebrtcTable(Table):

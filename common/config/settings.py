@@ -153,6 +153,7 @@ class WebSettings:
     window_s: float = 12.0  # how far back HLS can be asked for
     window_bytes: int = 64 * 1024 * 1024  # of one rendition, at most
     processes: int = 1  # that share the address
+    has_obs_config: bool = False  # OBS is told what to encode
 
 
 @dataclass(frozen=True, slots=True)

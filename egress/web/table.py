@@ -15,6 +15,7 @@ from egress.hls.quick import QuickHls
 from egress.hls.routes import hls_routes
 from egress.output import Output, OutputContext
 from egress.web.flv import flv_routes
+from egress.web.obs import obs_routes
 from egress.web.page import page_routes
 from egress.web.routes import Route, WebContext
 from egress.web.whep import whep_routes
@@ -25,6 +26,7 @@ WEB_OUTPUTS: Sequence[Callable[[OutputContext], Output]] = (HlsOutput,)
 
 # What can be asked. One line each; of two that fit, the first counts.
 ROUTES: Sequence[Callable[[WebContext], Sequence[Route]]] = (
+    obs_routes,  # before streams: one may have the key `obs`
     page_routes,
     flv_routes,
     whep_routes,

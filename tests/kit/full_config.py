@@ -88,6 +88,7 @@ trusted_proxies = ["203.0.113.0/24"]
 part = "250ms"
 window = "1m"
 window_size = "8MiB"
+obs_config = true
 [webrtc]
 enabled = false
 listen = "0.0.0.0:8190"

@@ -105,9 +105,9 @@ def test_every_key_reaches_its_setting() -> None:
     assert api.max_viewers == 21
     assert found.listen_http == Listen("0.0.0.0", 8081)
     assert found.listen_https == Listen("0.0.0.0", 8444)
-    assert found.web == WebSettings(
-        False, 22, 23, ("https://example.org",), ("203.0.113.0/24",), 0.25, 60.0, 8 * 1024**2, 2
-    )
+    origins, proxies = ("https://example.org",), ("203.0.113.0/24",)
+    sizes = 0.25, 60.0, 8 * 1024**2
+    assert found.web == WebSettings(False, 22, 23, origins, proxies, *sizes, 2, True)
     assert found.webrtc == WebrtcSettings(
         False, Listen("0.0.0.0", 8190), ("203.0.113.7", "2001:db8::7"), 24
     )
@@ -286,6 +286,7 @@ FAULTS = [
         'one of "always", "watched"',
     ),
     ("[templates.live]\nlinger = 10", "templates.live.linger", "unit"),
+    ("[web]\nobs_config = 2", "web.obs_config", "true or false"),
     ("[templates.live]\nmultitrack_video = 2", "templates.live.multitrack_video", "true or false"),
     ("[templates.live]\nexpected_use = 0", "templates.live.expected_use", "between 0.01 and 1"),
     (

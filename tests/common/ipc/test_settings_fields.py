@@ -45,7 +45,7 @@ FIELDS = {
     ),
     WebSettings: (
         "is_enabled max_connections max_viewers cors_origins "
-        "trusted_proxies part_s window_s window_bytes processes"
+        "trusted_proxies part_s window_s window_bytes processes has_obs_config"
     ),
     ClusterSettings: (
         "name host secret_file etcd etcd_ca etcd_cert etcd_key etcd_user etcd_password_file ttl_s "

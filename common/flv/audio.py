@@ -13,10 +13,11 @@ from enum import IntEnum
 from typing import Generic, NamedTuple
 
 from common.codecs.mpeg_audio import mpeg_audio_ms
-from common.codecs.table import AUDIO_CODECS
-from common.errors import FlvError
+from common.codecs.table import AUDIO_CODECS, describe_audio
+from common.errors import FlvError, ProtocolError
 from common.flv.extended import (
     FurtherTrack,
+    Track,
     codec_name,
     extended_header,
     fourcc_name,
@@ -24,6 +25,8 @@ from common.flv.extended import (
     track_zero,
 )
 from common.media.units import FLV_ONLY, AudioCodec, AudioConfig, AudioUnit, D, Data
+
+MAX_CONFIG_BYTES = 1024  # sent to every player; a program config element and comment have 300
 
 _EXTENDED = 9  # the format number that says "extended header"
 _AAC_HEADER = 0xAF  # AAC, 44.1 kHz, 16 bit, stereo, whatever the stream is
@@ -197,9 +200,28 @@ def further_audio_tracks(payload: D) -> Sequence[FurtherTrack]:
         return ()
     packet_type, at = extended_header(payload, _ExtendedPacket.MOD_EX)
     return [
-        FurtherTrack(track.track_id, codec_name(_FOURCC_CODECS, track.fourcc), len(track.data))
+        FurtherTrack(
+            track.track_id,
+            codec_name(_FOURCC_CODECS, track.fourcc),
+            len(track.data),
+            _form_of(track),
+        )
         for track in further_tracks(payload, at, packet_type, _ExtendedPacket.MULTITRACK)
     ]
+
+
+def _form_of(track: Track[D]) -> str:
+    """What a track's sequence header says; empty: it is none, or cannot be read."""
+    if track.packet_type != _ExtendedPacket.SEQUENCE_START or len(track.data) > MAX_CONFIG_BYTES:
+        return ""
+    codec = _FOURCC_CODECS.get(track.fourcc)
+    known = AUDIO_CODECS.get(codec) if codec is not None else None
+    if known is None:
+        return ""
+    try:
+        return describe_audio(known.parse_config(bytes(track.data)))
+    except ProtocolError:
+        return ""
 
 
 def aac_sequence_header(asc: bytes) -> bytes:

@@ -122,6 +122,7 @@ class FurtherTrack:
     track_id: int
     codec: str  # "H.264", or its FourCC
     size: int  # in bytes
+    form: str = ""  # what its sequence header says of sound, for people; empty: this is none
 
 
 def codec_name(codecs: Mapping[bytes, VideoCodec | AudioCodec], fourcc: bytes) -> str:

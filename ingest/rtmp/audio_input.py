@@ -17,6 +17,7 @@ from common.codecs.table import describe_audio
 from common.errors import FlvError, OpusError
 from common.flv import amf0
 from common.flv.audio import (
+    MAX_CONFIG_BYTES,
     AudioBody,
     AudioFormat,
     AudioPacket,
@@ -30,8 +31,6 @@ from common.media.units import AudioCodec, AudioConfig, AudioUnit, Data, MediaKi
 from ingest.rtmp.missing_header import MissingHeader
 from ingest.streams.clock.source_times import SourceTimes
 from ingest.streams.media_events import AudioHeaderMade, AudioOmitted, Dropped, TrackOmitted
-
-MAX_CONFIG_BYTES = 1024  # sent to every player; a program config element and comment have 300
 
 MAX_EARLY_FRAMES, MAX_EARLY_BYTES = 256, 256 * 1024  # kept for their header
 
@@ -214,7 +213,7 @@ def _without_adts(frames: Sequence[memoryview]) -> list[memoryview]:
 
 def _omitted(tracks: Sequence[FurtherTrack], now: float) -> list[AudioResult]:
     return [
-        TrackOmitted(MediaKind.AUDIO, track.track_id, track.codec, track.size, now)
+        TrackOmitted(MediaKind.AUDIO, track.track_id, track.codec, track.size, now, track.form)
         for track in tracks
     ]
 

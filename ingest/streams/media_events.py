@@ -45,6 +45,7 @@ class TrackOmitted:
     codec: str  # for people
     size: int  # in bytes
     received_s: float
+    form: str = ""  # "AAC-LC 44.1 kHz 1ch", where the part says it
 
     @property
     def name(self) -> str:

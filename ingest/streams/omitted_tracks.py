@@ -15,6 +15,7 @@ class OmittedTracks:
 
     def __init__(self) -> None:
         self._tracks: dict[tuple[str, str], Throughput] = {}
+        self._forms: dict[tuple[str, str], str] = {}  # of tracks that said theirs
 
     def __bool__(self) -> bool:
         return bool(self._tracks)
@@ -27,15 +28,18 @@ class OmittedTracks:
             if len(self._tracks) >= MAX_TRACKS:
                 return False
             track = self._tracks[key] = Throughput()
+        if part.form:
+            self._forms[key] = part.form
         is_first = not track.frames
         track.count(1, part.size, part.received_s)
         return is_first
 
     def descriptions(self, now: float) -> tuple[str, ...]:
-        """`video track 1 (H.264, 4.0 Mbit/s)`, each."""
+        """`video track 1 (H.264, 4.0 Mbit/s)`, each; of sound its form, if it was said."""
         return tuple(
-            f"{name} ({codec}, {track.bits_per_second(now) / 1e6:.1f} Mbit/s)"
-            for (name, codec), track in self._tracks.items()
+            f"{key[0]} ({self._forms.get(key) or key[1]}, "
+            f"{track.bits_per_second(now) / 1e6:.1f} Mbit/s)"
+            for key, track in self._tracks.items()
         )
 
     def words(self, now: float) -> str:

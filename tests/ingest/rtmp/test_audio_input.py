@@ -190,6 +190,27 @@ def test_a_track_of_an_unknown_codec_is_named_by_its_fourcc() -> None:
     assert results == [TrackOmitted(MediaKind.AUDIO, 2, "'abcd'", 6, NOW)]
 
 
+@pytest.mark.parametrize(
+    ("header", "codec", "form"),
+    [
+        (b"\x95\x00mp4a\x01\x12\x08\x56\xe5\x00", "AAC", "AAC-LC 44.1 kHz 1ch"),  # FFmpeg 9
+        (b"\x95\x00Opus\x01" + STEREO_HEAD, "Opus", "Opus 48 kHz 2ch"),
+        (b"\x95\x00mp4a\x01", "AAC", ""),
+        (b"\x95\x00mp4a\x01\x17", "AAC", ""),
+        (b"\x95\x00mp4a\x01\x12\x08" + bytes(1024), "AAC", ""),
+        (b"\x95\x00OpusxOpusHead", "Opus", ""),
+        (b"\x95\x00fLaC\x01fLaC", "FLAC", ""),
+        (b"\x95\x04mp4a\x01\x01\x01\x00\x00\x00\x04", "AAC", ""),  # its channels' order
+    ],
+)
+def test_a_further_tracks_header_says_what_sound_it_is(
+    header: bytes, codec: str, form: str
+) -> None:
+    (part,) = Demuxer(Timeline()).audio(0, header, NOW)
+    assert isinstance(part, TrackOmitted)
+    assert (part.codec, part.form) == (codec, form)
+
+
 def test_of_a_message_of_many_tracks_the_first_is_taken_and_the_others_counted() -> None:
     parts = b"".join(
         bytes((track,)) + size.to_bytes(3, "big") + RAW[:size] for track, size in ((0, 6), (1, 4))

@@ -24,6 +24,18 @@ def test_each_track_is_named_with_its_rate() -> None:
     assert omitted.words(4.0).count(", ") == 5
 
 
+def test_a_track_of_sound_is_named_by_its_form_once_it_has_said_it() -> None:
+    omitted = OmittedTracks()
+    for frame in range(200):
+        form = "AAC-LC 44.1 kHz 1ch" if frame == 50 else ""
+        omitted.count(TrackOmitted(MediaKind.AUDIO, 1, "AAC", 500, frame / 50, form))
+        omitted.count(TrackOmitted(MediaKind.AUDIO, 2, "AAC", 500, frame / 50))
+    assert omitted.descriptions(4.0) == (
+        "audio track 1 (AAC-LC 44.1 kHz 1ch, 0.2 Mbit/s)",
+        "audio track 2 (AAC, 0.2 Mbit/s)",
+    )
+
+
 def test_no_more_are_told_apart_than_real_senders_have() -> None:
     omitted = OmittedTracks()
     for track in range(1, 256):

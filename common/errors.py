@@ -93,6 +93,10 @@ class TransportStreamError(ProtocolError):
     """A transport stream is none, or one that nothing here can read."""
 
 
+class SpliceError(ProtocolError):
+    """A section of SCTE-35 that is none, or is broken."""
+
+
 class LinkError(ProtocolError):
     """A frame or message that no host of a cluster may send to another."""
 

@@ -37,9 +37,11 @@ VIDEO_CONFIG: Final = "video-config"  # the codec's configuration record
 AUDIO_CONFIG: Final = "audio-config"  # likewise; empty for codecs that have none
 VIDEO: Final = "video"  # a unit's data as `common.media.units` has them
 AUDIO: Final = "audio"  # likewise
-DATA: Final = "data"  # a data message
+DATA: Final = "data"  # a data message; of the codec `SCTE35` a section of that
 LOST: Final = "lost"  # why pictures are missing here, in ASCII: those behind may refer to them
 KINDS: Final = frozenset((METADATA, VIDEO_CONFIG, AUDIO_CONFIG, VIDEO, AUDIO, DATA, LOST))
+
+SCTE35: Final = "scte35"  # its splice is `composition_ms` behind it
 
 KEY: Final = 1  # flag of a picture: the publisher says that it is a keyframe
 

@@ -3,7 +3,8 @@
 ISO/IEC 13818-1, 2.4.3. Of the first program the first track of pictures is taken, and of sound the
 first that can be served, else the first; others are counted. A gap in a track's continuity
 counters costs the PES packet that it is in, and is told. A PES packet of a known length comes out
-with its last byte, one without (pictures) when the next one of its track begins.
+with its last byte, one without (pictures) when the next one of its track begins. Sections of
+SCTE-35 come out as they are, each once however often it is repeated in a row.
 
 Nothing that is read raises but what ends a stream: `TransportStreamError` says why.
 """
@@ -19,6 +20,8 @@ PACKET_BYTES: Final = 188
 SYNC: Final = 0x47
 MAX_PES_BYTES: Final = 16 * 1024 * 1024
 MAX_FOREIGN_BYTES: Final = 64 * 1024  # in a row that are no packets
+MAX_SPLICE_BYTES: Final = 4096  # of a section of SCTE-35
+MAX_SPLICE_PIDS: Final = 4
 TIME_BITS: Final = 33  # of the 90 kHz clock
 _PAT_PID, _NULL_PID = 0x0000, 0x1FFF
 _PES_START: Final = b"\x00\x00\x01"
@@ -39,6 +42,14 @@ class PesPacket:
 
 
 @dataclass(frozen=True, slots=True)
+class SpliceSection:
+    """A section of SCTE-35; nobody has looked whether it is whole."""
+
+    data: bytes
+    received_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class PacketsLost:
     """A track has a gap here."""
 
@@ -55,13 +66,15 @@ class TracksChosen:
     omitted: int = 0
 
 
-TsEvent = PesPacket | PacketsLost | TracksChosen
+TsEvent = PesPacket | PacketsLost | SpliceSection | TracksChosen
 
 
 @dataclass(slots=True)
 class _Section:
-    """A table that is being put together."""
+    """A table, or a section of SCTE-35, that is being put together."""
 
+    max_bytes: int = MAX_SECTION_BYTES
+    is_splices: bool = False
     parts: bytearray = field(default_factory=bytearray)
     last: bytes = b""  # the one read last, which comes again and again
 
@@ -120,7 +133,7 @@ class TransportStream:
             if pid in tracks:
                 self._track_packet(data, at, tracks[pid], now)
             elif pid in self._sections:
-                self._section_packet(data, at, pid)
+                self._section_packet(data, at, pid, now)
                 tracks = self._tracks
             self.packets += 1
             at += PACKET_BYTES
@@ -237,7 +250,7 @@ class TransportStream:
 
     # ---- tables -------------------------------------------------------------------------------
 
-    def _section_packet(self, data: bytes, at: int, pid: int) -> None:
+    def _section_packet(self, data: bytes, at: int, pid: int, now: float) -> None:
         fourth = data[at + 3]
         begin, end = at + 4, at + PACKET_BYTES
         if fourth & 0x20:
@@ -254,14 +267,17 @@ class TransportStream:
         if len(parts) < 3:
             return
         size = 3 + ((parts[1] & 0x0F) << 8 | parts[2])
-        if size > MAX_SECTION_BYTES:
+        if size > known.max_bytes:
             parts.clear()
         elif len(parts) >= size:
             section = bytes(parts[:size])
             parts.clear()
             if section != known.last:
                 known.last = section
-                self._read(pid, section)
+                if known.is_splices:
+                    self._events.append(SpliceSection(section, now))
+                else:
+                    self._read(pid, section)
 
     def _read(self, pid: int, section: bytes) -> None:
         try:
@@ -283,6 +299,8 @@ class TransportStream:
 
     def _choose_tracks(self, tracks: list[Track]) -> None:
         video = next((track for track in tracks if track.is_video), None)
+        splices = [track.pid for track in tracks if track.is_sections][:MAX_SPLICE_PIDS]
+        tracks = [track for track in tracks if not track.is_sections]
         sounds = [track for track in tracks if not track.is_video]
         served = [track for track in sounds if track.codec in self._served]
         audio = next(iter(served or sounds), None)
@@ -292,7 +310,18 @@ class TransportStream:
             if pid not in known:
                 self._finish(pes)
         self._tracks = {track.pid: known.get(track.pid) or _Pes(track) for track in chosen}
+        self._choose_splices(splices)
         self._events.append(TracksChosen(video, audio, len(tracks) - len(chosen)))
+
+    def _choose_splices(self, pids: list[int]) -> None:
+        sections = {pid: self._sections[pid] for pid in (_PAT_PID, self._map_pid)}
+        for pid in pids:
+            before = self._sections.get(pid)
+            if pid not in sections:
+                is_known = before is not None and before.is_splices
+                made = _Section(MAX_SPLICE_BYTES, is_splices=True)
+                sections[pid] = before if is_known and before is not None else made
+        self._sections = sections
 
 
 def _time(data: bytes, at: int) -> int:

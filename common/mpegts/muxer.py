@@ -1,9 +1,9 @@
 """Units to packets of a transport stream, for every receiver of a rendition at once. Pure.
 
 ISO/IEC 13818-1, 2.4.3. One program, of a track of pictures and one of sound. Its tables stand
-before each keyframe, so that a receiver begins there, and where a track changes. The clock
-(PCR) goes with the pictures, `LEAD_MS` before their DTS; between pictures that are far apart it
-goes alone.
+before each keyframe, so that a receiver begins there, and where a track changes. Sections of
+SCTE-35 have a track of their own from the first one on. The clock (PCR) goes with the pictures,
+`LEAD_MS` before their DTS; between pictures that are far apart it goes alone.
 """
 
 import struct
@@ -14,8 +14,10 @@ from common.media.units import AudioConfig, AudioUnit, VideoConfig, VideoUnit
 from common.mpegts.demuxer import PACKET_BYTES, SYNC, TIME_BITS
 from common.mpegts.elementary import Elementary, picture_writer, sound_writer
 from common.mpegts.program import PAT_TABLE, PMT_TABLE, section_crc
+from common.scte35 import section as scte35
 
 PMT_PID, VIDEO_PID, AUDIO_PID = 0x1000, 0x100, 0x101  # FFmpeg's
+SPLICE_PID: Final = 0x1F0
 PROGRAM: Final = 1
 LEAD_MS: Final = 150  # of the clock, before a picture's DTS
 BEGIN_MS: Final = 1000  # of the time that stands in the stream, at stream time 0
@@ -25,6 +27,8 @@ _PAYLOAD: Final = PACKET_BYTES - 4
 _TIMES: Final = 1 << TIME_BITS
 _TICKS: Final = 90  # a millisecond
 _MAX_PES: Final = 0xFFFF
+# 13818-1, 2.6.8: whoever looks for SCTE-35 looks for this in the program's map (SCTE 35, 8.1).
+_SPLICES_ARE_THERE: Final = bytes((0x05, len(scte35.IDENTIFIER))) + scte35.IDENTIFIER
 _HAS_PCR, _IS_RANDOM = 0x10, 0x40
 
 
@@ -52,6 +56,11 @@ class _Track:
             found.append(self._packet(heads[0][:3], data[at:]))
         return found
 
+    def section_packets(self, section: bytes) -> list[bytes]:
+        """The packets of a section, what is left of the last one stuffed (2.4.4)."""
+        data = b"\x00" + section
+        return self.packets(data.ljust(-(-len(data) // _PAYLOAD) * _PAYLOAD, b"\xff"))
+
     def field_alone(self, field: bytes) -> bytes:
         """A packet without payload, which does not count (2.4.3.3)."""
         body = field.ljust(_PAYLOAD - 1, b"\xff")
@@ -75,6 +84,8 @@ class Muxer:
         self.has_start = False  # tables have gone out for what is configured
         self._tables, self._map = _Track(0), _Track(PMT_PID)
         self._video, self._audio = _Track(VIDEO_PID), _Track(AUDIO_PID)
+        self._splices = _Track(SPLICE_PID)
+        self._has_splices = False
         self._pictures: Elementary | None = None
         self._sound: Elementary | None = None
         self._version = -1
@@ -93,10 +104,22 @@ class Muxer:
             self._sound = sound_writer(audio) if audio is not None else None
         except ProtocolError:
             self._sound = None
+        self._look_at_map()
+
+    def _look_at_map(self) -> None:
         body = self._map_body()
         if body != self._pmt:
             self._pmt, self._version = body, self._version + 1 & 0x1F
             self.has_start = False
+
+    def splice(self, section: bytes, at_ms: int) -> list[bytes]:
+        """The packets of a section of SCTE-35, whose splice is at `at_ms` of stream time."""
+        if not self._has_splices:
+            self._has_splices = True
+            self._look_at_map()
+        found = self.tables() if not self.has_start else []
+        section = scte35.at_time(section, _ticks(at_ms))
+        return found + self._splices.section_packets(section)
 
     def tables(self) -> list[bytes]:
         """The packets of the tables."""
@@ -142,11 +165,14 @@ class Muxer:
         tracks = [(VIDEO_PID, self._pictures), (AUDIO_PID, self._sound)]
         there = [(pid, track) for pid, track in tracks if track is not None]
         clock = there[0][0] if there else 0x1FFF
-        parts = [struct.pack(">HH", 0xE000 | clock, 0xF000)]
+        info = _SPLICES_ARE_THERE if self._has_splices else b""
+        parts = [struct.pack(">HH", 0xE000 | clock, 0xF000 | len(info)), info]
         for pid, track in there:
             size = 0xF000 | len(track.descriptors)
             parts.append(struct.pack(">BHH", track.stream_type, 0xE000 | pid, size))
             parts.append(track.descriptors)
+        if self._has_splices:
+            parts.append(struct.pack(">BHH", scte35.STREAM_TYPE, 0xE000 | SPLICE_PID, 0xF000))
         return b"".join(parts)
 
 

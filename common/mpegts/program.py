@@ -1,7 +1,8 @@
 """The tables of a transport stream: which programs there are, and what is in one. Pure.
 
 PAT and PMT are ISO/IEC 13818-1, 2.4.4; their CRC is in annex A. Opus is private data there, named
-by a registration descriptor, as FFmpeg and GStreamer write it.
+by a registration descriptor, as FFmpeg and GStreamer write it. SCTE-35 comes in sections of its own
+(ANSI/SCTE 35, clause 8), a track that is neither picture nor sound.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ PMT_TABLE: Final = 0x02
 _REGISTRATION, _DVB_AC3, _DVB_EAC3, _DVB_EXTENSION = 0x05, 0x6A, 0x7A, 0x7F
 _OPUS_CHANNELS = 0x80  # the extension's tag of Opus' channels
 _PRIVATE = 0x06
+SPLICES: Final = "scte35"  # as a track's codec
+_SPLICES_TYPE: Final = 0x86  # which on Blu-ray discs, known by a registration, is DTS-HD
+_DISC: Final = b"HDMV"
 
 # By stream type (13818-1 table 2-34, ATSC A/53): whether it is a picture, and its codec. Codecs of
 # `common.media.units` have their names there, others one for people.
@@ -57,6 +61,11 @@ class Track:
     codec: str
     record: bytes = b""  # OpusHead
 
+    @property
+    def is_sections(self) -> bool:
+        """Whether sections come on it, no PES packets."""
+        return self.codec == SPLICES
+
 
 def section_crc(data: bytes) -> int:
     """CRC_32 (annex A): 0 over a section that is whole."""
@@ -81,14 +90,19 @@ def read_pmt(section: bytes) -> tuple[int, list[Track]]:
     """A program's number and its tracks, those of a known kind alone. Raises."""
     body = _body(section, PMT_TABLE, 12)
     number = body[3] << 8 | body[4]
-    at = 12 + ((body[10] & 0x0F) << 8 | body[11])
+    begin = 12 + ((body[10] & 0x0F) << 8 | body[11])
+    is_disc = (_REGISTRATION, _DISC) in _descriptors(body[12:begin])
+    at = begin
     tracks: list[Track] = []
     while at + 5 <= len(body) and len(tracks) < MAX_TRACKS:
         stream_type = body[at]
         pid = (body[at + 1] & 0x1F) << 8 | body[at + 2]
         size = (body[at + 3] & 0x0F) << 8 | body[at + 4]
         at += 5
-        track = _track(pid, stream_type, body[at : at + size])
+        if stream_type == _SPLICES_TYPE and not is_disc:
+            track: Track | None = Track(pid, False, SPLICES)
+        else:
+            track = _track(pid, stream_type, body[at : at + size])
         if track is not None:
             tracks.append(track)
         at += size

@@ -1,4 +1,4 @@
-"""Cue points of a stream: what a publisher says by `onCuePoint`, and how HLS playlists have it.
+"""Cue points of a stream, and splices by SCTE-35: out of its data messages, into HLS and DASH.
 
 Nothing here does IO, or knows who watches.
 """

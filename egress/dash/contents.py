@@ -4,15 +4,22 @@ The first period begins with stream time, wherever cutting began: so every proce
 describes the same, and FFmpeg, which takes a period's start for 0 (`calc_cur_seg_no` of its
 libavformat/dashdec.c), asks for the right numbers. `timeShiftBufferDepth` says how far back there
 is something. Another period begins with each discontinuity, at the segment that all tracks have it
-at. A period stays described for as long as one of its segments is listed.
+at. A period stays described for as long as one of its segments is listed, and an event until it is
+over.
 """
 
+import json
+import math
+import zlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import TypeVar
 
-from egress.dash.mpd import Period, Pictures, Presentation, Sound
+from common.scte35.section import Way
+from egress.cues.cue_point import CuePoint
+from egress.cues.splice_point import SplicePoint
+from egress.dash.mpd import Event, Period, Pictures, Presentation, Sound
 from egress.hls.playlists import SOUND
 from egress.hls.stream import HlsStream, TrackState
 from egress.hls.tracks import PictureTrack, SoundTrack
@@ -70,7 +77,54 @@ def _period(
             rate, channels = made.config.sample_rate, made.config.channels
             language = made.config.language
             sound = Sound(name, init_id, made.codec, hls.peak_bps(name), rate, channels, language)
-    return Period(first_msn, end_msn, pictures, sound)
+    splices, cues = _events(hls, tracks, first_msn, end_msn)
+    return Period(first_msn, end_msn, pictures, sound, splices, cues)
+
+
+def _events(
+    hls: HlsStream[R], tracks: dict[str, TrackState[R]], first_msn: int, end_msn: int | None
+) -> tuple[list[Event], list[Event]]:
+    """A period's splices and cue points; of those before all segments, the breaks that last."""
+    gop_ms, base_msn = hls.gop_ms, hls.numbering.base_msn
+    begin_ms = (first_msn - base_msn) * gop_ms
+    end_ms = math.inf if end_msn is None else (end_msn - base_msn) * gop_ms
+    firsts = [_first(track.window) for track in tracks.values()]
+    listed_ms = max(begin_ms, (min(firsts, default=0) - base_msn) * gop_ms)
+    splices: list[Event] = []
+    for one in hls.cues.splices.breaks:
+        if one.end_ms < listed_ms:
+            continue
+        points = [one.begin] if one.end is None else [one.begin, one.end]
+        splices += [_splice(point) for point in points if begin_ms <= point.at_ms < end_ms]
+    cues = [
+        Event(cue.dts_ms, _number(text := _text(cue), cue.dts_ms), b"", text, _ms(cue.duration_s))
+        for cue in hls.cues.between(listed_ms / 1000, end_ms / 1000)
+    ]
+    return splices, cues
+
+
+def _splice(point: SplicePoint) -> Event:
+    number = _number(point.section.hex(), point.at_ms)
+    duration_ms = _ms(point.duration_s) if point.splice.way is Way.OUT else None
+    return Event(point.at_ms, number, point.section, "", duration_ms)
+
+
+def _text(cue: CuePoint) -> str:
+    """A cue point as JSON, without what cannot be said in it."""
+    values = {
+        key: value
+        for key, value in cue.entries
+        if not isinstance(value, float) or math.isfinite(value)
+    }
+    return json.dumps(values)  # ASCII, so no control character is in it
+
+
+def _number(text: str, at_ms: int) -> int:
+    return zlib.crc32(f"{at_ms} {text}".encode())
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else round(1000 * seconds)
 
 
 def _init_id(track: TrackState[R], first_msn: int, end_msn: int | None) -> str:

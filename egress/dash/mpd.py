@@ -6,10 +6,14 @@ was 0: so players know each
 segment's address and time without asking again, and a description changes with what is published
 alone. A period is what has one configuration.
 
+What happens in a period, splices by SCTE-35 and cue points, is in event streams (5.10.2); a splice
+has its section in base64 (SCTE 214-1, 6.7.4). Their times are from the period's begin.
+
 `$Number$.m4s` can be asked for as soon as its first part is there, and then comes as it is made:
 `availabilityTimeOffset` says so, for players that want low latency.
 """
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +29,9 @@ DELAY_SEGMENTS: Final = 3  # behind the newest, for players that take whole segm
 LATENCY_PARTS: Final = 3  # for those that take parts: as many behind, and …
 LATENCY_S: Final = 0.5  # … this
 TIME_URI: Final = "../../time"  # of `/APP/KEY/index.mpd`: the clock by which its times are told
+SPLICES: Final = "urn:scte:scte35:2014:xml+bin"
+CUES: Final = "urn:tfarm:onCuePoint"
+_SIGNAL: Final = "http://www.scte.org/schemas/35/2016"
 _H264: Final = "avc1"
 _SET_IDS: Final = ("1", "3", "4")  # of pictures, a set each codec; 2 is the sound's
 _CHANNELS: Final = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
@@ -59,6 +66,17 @@ class Sound:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """Something at one moment: a splice's section, or what else is told as text."""
+
+    at_ms: int  # stream time
+    number: int  # of 32 bits; the same one for the same event
+    section: bytes = b""
+    text: str = ""
+    duration_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Period:
     """What has one configuration, from a segment on."""
 
@@ -66,6 +84,8 @@ class Period:
     end_msn: int | None  # the first one that is not of it; None: it goes on
     pictures: Sequence[Pictures]
     sound: Sound | None
+    splices: Sequence[Event] = ()
+    cues: Sequence[Event] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +176,9 @@ def _period(found: Presentation, period: Period, query: str) -> list[str]:
         length_ms = (period.end_msn - period.first_msn) * found.gop_ms
         attributes["duration"] = duration(length_ms / 1000)
     lines = [_tag("Period", attributes, is_open=True)]
+    for scheme, events in ((SPLICES, period.splices), (CUES, period.cues)):
+        if events:
+            lines += _events(scheme, events, begin_ms)
     clock = [
         _tag(
             "ProducerReferenceTime",
@@ -182,6 +205,23 @@ def _period(found: Presentation, period: Period, query: str) -> list[str]:
         lines += _sound(found, period, period.sound, clock, query)
     lines.append("</Period>")
     return lines
+
+
+def _events(scheme: str, events: Sequence[Event], begin_ms: int) -> list[str]:
+    stream = {"schemeIdUri": scheme, "timescale": str(SCALE)}
+    lines = [_tag("EventStream", stream, is_open=True)]
+    for event in events:
+        attributes = {"presentationTime": str(max(0, event.at_ms - begin_ms))}
+        if event.duration_ms is not None:
+            attributes["duration"] = str(event.duration_ms)
+        attributes["id"] = str(event.number)
+        if event.text:
+            attributes["messageData"] = event.text
+        lines.append(_tag("Event", attributes, is_open=bool(event.section)))
+        if event.section:
+            binary = b64encode(event.section).decode()
+            lines += [f'<Signal xmlns="{_SIGNAL}"><Binary>{binary}</Binary></Signal>', "</Event>"]
+    return [*lines, "</EventStream>"]
 
 
 def _by_codec(pictures: Sequence[Pictures]) -> list[list[Pictures]]:

@@ -1,7 +1,8 @@
 """A rendition's tags as the pieces of a transport stream that viewers get, made once for all. Pure.
 
 It is given what the rendition gives to a subscriber, in that order. What changes goes on in the
-same stream, whose tables say it: only pictures that a transport stream does not carry end it.
+same stream, whose tables say it: only pictures that a transport stream does not carry end it. Of
+data messages SCTE-35 goes on, each section as often as it came.
 """
 
 from collections.abc import Sequence
@@ -11,9 +12,10 @@ from common.errors import ProtocolError
 from common.ipc.view_answer import ViewAnswer, framed
 from common.media.units import AudioConfig, AudioUnit, VideoConfig, VideoUnit
 from common.mpegts.muxer import Muxer
+from egress.cues.splice_point import splice_point
 from egress.http.from_units import Piece
 from egress.http.responses import chunk
-from egress.streams.tag import AUDIO, VIDEO, Config, Tag
+from egress.streams.tag import AUDIO, DATA, VIDEO, Config, Tag
 
 PROTOCOL: Final = "srt"  # as status has it: nobody else is sent these
 
@@ -69,6 +71,9 @@ class TsPieces:
     def _packets(self, tag: Tag) -> list[bytes]:
         if self.problem:
             return []
+        if tag.type == DATA:
+            splice = splice_point(tag.body, tag.dts_ms)
+            return self._muxer.splice(splice.section, splice.at_ms) if splice is not None else []
         try:
             unit = tag.unit()
             if isinstance(unit, VideoUnit) or (isinstance(unit, AudioUnit) and unit.data):

@@ -20,7 +20,7 @@ from fractions import Fraction
 from common.codecs.h264_access_units import MessageFacts
 from common.codecs.table import codec_of_record
 from common.errors import FlvError
-from common.flv import amf0
+from common.flv import ad_cue, amf0
 from common.flv.extended import FurtherTrack
 from common.flv.on_metadata import NAME, declared_size, metadata_members
 from common.flv.video import (
@@ -206,7 +206,8 @@ class Demuxer:
         if name is not None and name[0] == NAME:
             # Passed on as data it would be every rendition's metadata: each has its own.
             return Dropped(MediaKind.DATA, "unreadable metadata")
-        return DataUnit(self._times.data(timestamp, now).dts_ms, payload, now)
+        dts_ms = self._times.data(timestamp, now).dts_ms
+        return DataUnit(dts_ms, ad_cue.moved(payload, timestamp, dts_ms), now)
 
 
 def _omitted(tracks: Sequence[FurtherTrack], now: float) -> list[TrackOmitted]:

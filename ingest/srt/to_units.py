@@ -3,7 +3,8 @@
 Pictures get lengths in place of start codes; their parameter sets stay in band, where ingest finds
 them. AAC comes out of its ADTS frames, which may go over the borders of PES packets, Opus out of
 its control headers. Times are milliseconds from the first one, which is `FIRST_MS`: what begins
-ahead of it, such as sound, is not below 0 then.
+ahead of it, such as sound, is not below 0 then. Sections of SCTE-35 have the time of the picture
+that came last, and say how far behind that their splice is.
 """
 
 from collections.abc import Sequence
@@ -13,12 +14,15 @@ from typing import Final
 from common.codecs.aac import ADTS_SYNC, adts_header_bytes, config_of_adts
 from common.codecs.h264 import join_avcc, split_annexb
 from common.codecs.opus import RATE, packet_samples
-from common.errors import AvcError, OpusError, TransportStreamError
+from common.errors import AvcError, OpusError, SpliceError, TransportStreamError
 from common.ipc.unit_messages import (
     AUDIO,
     AUDIO_CONFIG,
+    DATA,
     KEY,
     LOST,
+    MAX_COMPOSITION_MS,
+    SCTE35,
     VIDEO,
     UnitItem,
 )
@@ -27,11 +31,13 @@ from common.mpegts.demuxer import (
     TIME_BITS,
     PacketsLost,
     PesPacket,
+    SpliceSection,
     TracksChosen,
     TransportStream,
     TsEvent,
 )
 from common.mpegts.program import Track
+from common.scte35 import section as scte35
 
 FIRST_MS: Final = 1000
 TICKS: Final = 90_000  # a second
@@ -55,10 +61,15 @@ class Clock:
         if self._first is None:
             self._first = time
         last = self._last.get(pid, max(self._last.values(), default=self._first))
-        half = 1 << (TIME_BITS - 1)
-        unwrapped = last + (time - last + half) % (1 << TIME_BITS) - half
-        self._last[pid] = unwrapped
+        unwrapped = self._last[pid] = last + _difference(time, last)
         return unwrapped
+
+    def near(self, time: int) -> int | None:
+        """Unwrap a time that is of no track, by the last one of any; None: there is none."""
+        if not self._last:
+            return None
+        last = max(self._last.values())
+        return last + _difference(time, last)
 
     def ms(self, ticks: float) -> int:
         """Milliseconds of an unwrapped time."""
@@ -75,6 +86,7 @@ class StreamUnits:
         self.stream = TransportStream(SERVED_AUDIO)
         self._clock = Clock()
         self._video_stamp_ms = FIRST_MS
+        self._has_pictures = False  # some have come
         self._sound = b""  # a part of an ADTS frame
         self._sound_ticks: float | None = None  # when the next frame is
         self._config = b""  # of the sound, as it was reported
@@ -107,6 +119,8 @@ class StreamUnits:
                     self._opus(event)
             elif isinstance(event, PacketsLost):
                 self._lost(event)
+            elif isinstance(event, SpliceSection):
+                self._splice(event)
             else:
                 self._choose(event)
 
@@ -150,6 +164,7 @@ class StreamUnits:
 
     def _picture(self, pes: PesPacket) -> None:
         composition_ms = 0
+        self._has_pictures = True
         if pes.dts is not None and pes.pts is not None:
             ticks = self._clock.ticks(pes.track.pid, pes.dts)
             shown = ticks + _difference(pes.pts, pes.dts)
@@ -214,6 +229,23 @@ class StreamUnits:
             self._put(item, packet)
             ticks += _opus_ticks(packet)
 
+    def _splice(self, event: SpliceSection) -> None:
+        """Pass a section on, for ingest to judge; none before the first picture."""
+        pre_roll_ms = 0
+        try:
+            splice = scte35.parse(event.data)
+        except SpliceError:
+            splice = None
+        if not self._has_pictures or (splice is not None and splice.is_idle):
+            return
+        if splice is not None and splice.pts is not None:
+            ticks = self._clock.near(splice.pts)
+            if ticks is not None:
+                pre_roll_ms = self._clock.ms(ticks) - self._video_stamp_ms
+        if abs(pre_roll_ms) < MAX_COMPOSITION_MS:
+            item = UnitItem(DATA, SCTE35, self._video_stamp_ms, pre_roll_ms, 0, event.received_s)
+            self._put(item, event.data)
+
 
 def split_opus(data: bytes) -> Sequence[bytes]:
     """The packets behind their control headers, as far as they can be read."""
@@ -246,9 +278,10 @@ def _opus_ticks(packet: bytes) -> int:
         return 0
 
 
-def _difference(pts: int, dts: int) -> int:
+def _difference(time: int, before: int) -> int:
+    """From one time to another, which may be unwrapped, the short way around."""
     half = 1 << (TIME_BITS - 1)
-    return (pts - dts + half) % (1 << TIME_BITS) - half
+    return (time - before + half) % (1 << TIME_BITS) - half
 
 
 def _next_adts(data: bytes, at: int) -> tuple[int, int]:

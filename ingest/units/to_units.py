@@ -11,7 +11,8 @@ from fractions import Fraction
 from common.codecs.aac import frame_ms
 from common.codecs.h264_access_units import MessageFacts
 from common.codecs.table import AUDIO_CODECS
-from common.errors import FlvError, ProtocolError
+from common.errors import FlvError, ProtocolError, SpliceError
+from common.flv import ad_cue
 from common.flv.on_metadata import declared_size, metadata_members
 from common.ipc.unit_messages import (
     AUDIO,
@@ -19,6 +20,7 @@ from common.ipc.unit_messages import (
     DATA,
     KEY,
     METADATA,
+    SCTE35,
     VIDEO,
     VIDEO_CONFIG,
     PublishTimed,
@@ -35,6 +37,7 @@ from common.media.units import (
     VideoCodec,
     VideoUnit,
 )
+from common.scte35 import section as scte35
 from ingest.streams.clock.source_times import SourceTimes
 from ingest.streams.clock.timeline import Timeline
 from ingest.streams.media_events import (
@@ -146,10 +149,23 @@ class UnitReader:
         if item.kind == METADATA:
             return self._metadata(payload)
         if item.kind == DATA:
-            stamp = self._times.data(item.stamp_ms & _STAMP_MASK, received_s)
-            return [DataUnit(stamp.dts_ms, payload, received_s)]
+            return [self._data(item, payload, received_s)]
         reason = payload[:MAX_REASON].decode("ascii", "replace")
         return [Dropped(MediaKind.VIDEO, "lost on the way", reason, breaks_references=True)]
+
+    def _data(self, item: UnitItem, payload: bytes, received_s: float) -> DataUnit | Dropped:
+        """A data message; SCTE-35 becomes one, whose time is the stream's."""
+        dts_ms = self._times.data(item.stamp_ms & _STAMP_MASK, received_s).dts_ms
+        if item.codec != SCTE35:
+            return DataUnit(dts_ms, ad_cue.moved(payload, item.stamp_ms, dts_ms), received_s)
+        try:
+            splice = scte35.parse(payload)
+        except SpliceError as error:
+            return _dropped(MediaKind.DATA, "unreadable SCTE-35", str(error))
+        if splice.is_encrypted:
+            return _dropped(MediaKind.DATA, "encrypted SCTE-35")
+        body = ad_cue.encode(payload, splice, dts_ms, item.composition_ms)
+        return DataUnit(dts_ms, body, received_s)
 
     def _configured(self, item: UnitItem, record: bytes) -> Sequence[MediaEvent]:
         if item.codec not in SERVED_AUDIO:

@@ -37,6 +37,7 @@ HARNESSES: Mapping[str, Harness] = MappingProxyType(
             media_targets.av1_record,
             media_targets.av1_unit,
             media_targets.aac_config,
+            media_targets.splice_section,
             media_targets.transport_stream,
             bus_targets.bus_envelope,
             bus_targets.addresses,

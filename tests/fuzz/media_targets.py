@@ -1,5 +1,6 @@
 """Fuzzing targets: FLV, AVC and AAC, and the demuxer over all of them."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import suppress
 from uuid import UUID
@@ -8,7 +9,15 @@ from common.codecs import aac, av1, h265, h265_sps
 from common.codecs import h264 as avc
 from common.codecs.h264_sps import parse_sps
 from common.codecs.table import VIDEO_CODECS
-from common.errors import Av1Error, AvcError, FlvError, HevcError, TransportStreamError
+from common.errors import (
+    Av1Error,
+    AvcError,
+    FlvError,
+    HevcError,
+    SpliceError,
+    TransportStreamError,
+)
+from common.flv import ad_cue
 from common.flv import audio as flv_audio
 from common.flv import video as flv_video
 from common.flv.audio import AudioPacket, is_audio_sequence_header, parse_audio
@@ -31,6 +40,8 @@ from common.media.units import (
     VideoUnit,
 )
 from common.mpegts.demuxer import PACKET_BYTES, SYNC
+from common.mpegts.program import section_crc
+from common.scte35 import section as scte35
 from common.sei.messages import MAX_MESSAGES
 from common.sei.user_data import MAX_PICTURE_BYTES, user_data_in, user_data_unit
 from ingest.rtmp.to_units import Demuxer
@@ -297,6 +308,28 @@ def av1_unit(data: bytes) -> None:
     if unit.sequence_header:
         with suppress(Av1Error):
             av1.sequence_header_of(unit.sequence_header)
+
+
+def splice_section(data: bytes) -> None:
+    """A section, given the length and checksum that it should have; it can be set to any time."""
+    recipe = Recipe(data)
+    ticks = recipe.number(5) % scte35.TIMES
+    made = bytearray(recipe.rest()[:-4])
+    if len(made) >= 3:
+        size = min(len(made) + 1, 0xFFF)
+        made[1:3] = (made[1] & 0xF0 | size >> 8, size & 0xFF)
+    section = bytes(made) + section_crc(bytes(made)).to_bytes(4, "big")
+    try:
+        splice = scte35.parse(section)
+    except SpliceError:
+        assert scte35.at_time(section, ticks) == section
+        return
+    moved = scte35.parse(scte35.at_time(section, ticks))
+    assert moved == (splice if splice.pts is None else dataclasses.replace(splice, pts=ticks))
+    body = ad_cue.encode(section, splice, 0, 0)
+    found = ad_cue.read(body)
+    assert (found is None) == (len(body) > ad_cue.MAX_BODY_BYTES)
+    assert found is None or found.section == section
 
 
 def transport_stream(data: bytes) -> None:

@@ -35,6 +35,7 @@ from common.rtp.h264 import packetise
 from common.rtp.header import PACK, VERSION
 from common.sei.user_data import user_data_unit
 from common.webrtc import stun
+from tests.kit.scte35_writer import INSERTION, PLACEMENT_END, PLACEMENT_START, insertion
 from tests.kit.sdp import CHROMIUM, SMALL
 from tests.kit.ts_writer import (
     AAC,
@@ -43,6 +44,8 @@ from tests.kit.ts_writer import (
     HEVC,
     OPUS,
     PRIVATE,
+    SPLICE_PID,
+    SPLICES,
     VIDEO_PID,
     TsWriter,
     adts,
@@ -108,10 +111,17 @@ def _transport_stream() -> bytes:
             ts.pes(AUDIO_PID, adts(b"two")[5:], 1920),
             ts.pes(VIDEO_PID, start + _SLICE, 7200, 3600, is_bounded=False),
             ts.tables(((VIDEO_PID, HEVC, b""), (AUDIO_PID, PRIVATE, OPUS))),
+            ts.tables(((VIDEO_PID, HEVC, b""), (SPLICE_PID, SPLICES, b""))),
             ts.pes(VIDEO_PID, start + _VPS, 7200),
+            ts.packets(SPLICE_PID, insertion(7, 9_000), is_section=True),
             ts.pes(AUDIO_PID, b"\x7f\xe0\x03\xfcxy", 7200),
         )
     )
+
+
+def _splice_sections() -> list[bytes]:
+    two = insertion(7, 5, components=2)
+    return [bytes(5) + one for one in (INSERTION, PLACEMENT_START, PLACEMENT_END, two)]
 
 
 def zeros(size: int) -> bytes:
@@ -148,6 +158,7 @@ def seeds() -> dict[str, list[bytes]]:
         "hevc_record": [_HEVC.encode(), _HEVC.encode()[:22] + b"\0"],
         "hevc_sps": [_HEVC_SPS],
         "av1_record": [_AV1.encode(), _AV1.encode()[:4]],
+        "splice_section": _splice_sections(),
         "transport_stream": [b"\x00" + _transport_stream(), b"\x51" + _transport_stream()],
         "av1_unit": [_KEY_FRAME, b"\x12\0" + _KEY_FRAME + b"\x7a\1a", b"\x30\x90\x0a"],
         "aac_config": [

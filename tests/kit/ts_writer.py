@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from common.mpegts.demuxer import PACKET_BYTES
 from common.mpegts.program import section_crc
 
-PMT_PID, VIDEO_PID, AUDIO_PID = 0x1000, 0x100, 0x101
-H264, HEVC, AAC, PRIVATE = 0x1B, 0x24, 0x0F, 0x06
+PMT_PID, VIDEO_PID, AUDIO_PID, SPLICE_PID = 0x1000, 0x100, 0x101, 0x1F0
+H264, HEVC, AAC, PRIVATE, SPLICES = 0x1B, 0x24, 0x0F, 0x06, 0x86
 OPUS = bytes((0x05, 4)) + b"Opus" + bytes((0x7F, 2, 0x80, 2))  # descriptors
 
 

@@ -14,12 +14,14 @@ from common.mpegts.demuxer import (
     PACKET_BYTES,
     PacketsLost,
     PesPacket,
+    SpliceSection,
     TracksChosen,
     TransportStream,
     TsEvent,
 )
 from common.mpegts.program import Track
-from tests.kit.ts_writer import AAC, AUDIO_PID, H264, VIDEO_PID, TsWriter
+from tests.kit.scte35_writer import INSERTION, PLACEMENT_START, section
+from tests.kit.ts_writer import AAC, AUDIO_PID, H264, SPLICE_PID, SPLICES, VIDEO_PID, TsWriter
 
 STREAMS = ((VIDEO_PID, H264, b""), (AUDIO_PID, AAC, b""))
 VIDEO, AUDIO = Track(VIDEO_PID, True, "h264"), Track(AUDIO_PID, False, "aac")
@@ -171,3 +173,37 @@ def test_broken_bytes_end_nothing_but_the_stream(changes: list[tuple[int, int]],
     with suppress(TransportStreamError):
         stream.feed(bytes(data[cut:]), 1.0)
         stream.flush()
+
+
+def splices_of(events: Sequence[TsEvent]) -> list[bytes]:
+    return [event.data for event in events if isinstance(event, SpliceSection)]
+
+
+def test_sections_of_scte_35_come_out_once_each_and_are_no_track() -> None:
+    writer = TsWriter()
+    streams = ((SPLICE_PID, SPLICES, b""), *STREAMS)
+    long = section(0xFF, bytes(3000))
+    data = writer.tables(streams)
+    for one in (INSERTION, INSERTION, long, PLACEMENT_START, INSERTION):
+        data += writer.packets(SPLICE_PID, one, is_section=True)
+        data += writer.tables(streams)
+    events = TransportStream().feed(data, 5.0)
+    assert events[0] == TracksChosen(VIDEO, AUDIO)
+    assert splices_of(events) == [INSERTION, long, PLACEMENT_START, INSERTION]
+    assert SpliceSection(INSERTION, 5.0) in events
+
+
+def test_sections_of_scte_35_end_with_their_track() -> None:
+    writer = TsWriter()
+    data = writer.tables(((SPLICE_PID, SPLICES, b""), *STREAMS)) + writer.tables(STREAMS)
+    data += writer.packets(SPLICE_PID, INSERTION, is_section=True)
+    assert splices_of(TransportStream().feed(data, 5.0)) == []
+
+
+def test_a_section_of_scte_35_with_a_hole_costs_nothing_else() -> None:
+    writer = TsWriter()
+    data = writer.tables(((SPLICE_PID, SPLICES, b""), *STREAMS))
+    whole = writer.packets(SPLICE_PID, section(0xFF, bytes(500)), is_section=True)
+    data += whole[:PACKET_BYTES]
+    data += writer.packets(SPLICE_PID, INSERTION, is_section=True)
+    assert splices_of(TransportStream().feed(data, 5.0)) == [INSERTION]

@@ -20,9 +20,17 @@ from common.media.units import (
     VideoConfig,
     VideoUnit,
 )
-from common.mpegts.demuxer import PACKET_BYTES, PesPacket, TracksChosen, TransportStream
+from common.mpegts.demuxer import (
+    PACKET_BYTES,
+    PesPacket,
+    SpliceSection,
+    TracksChosen,
+    TransportStream,
+)
 from common.mpegts.muxer import AUDIO_PID, BEGIN_MS, LEAD_MS, VIDEO_PID, Muxer
+from common.scte35.section import parse
 from tests.kit.coded_tracks import coded_track
+from tests.kit.scte35_writer import insertion, section
 
 SPS, PPS = (
     bytes.fromhex("6742c00adb0bb201100000030010000003003c8c4a65"),
@@ -172,3 +180,22 @@ def test_whatever_the_sizes_all_comes_back(
         ((dts + BEGIN_MS) * 90 % wrap, (pts + BEGIN_MS) * 90 % wrap) for dts, pts, _ in sent
     ]
     assert [pes.data.count(b"\xaa") for pes in found] == [size for _, _, size in sent]
+
+
+def test_a_splice_has_a_track_from_the_first_one_on_and_the_stream_s_time() -> None:
+    muxer = a_muxer()
+    long = section(0xFF, bytes(400))
+    data = b"".join(muxer.add(picture(0, is_key=True)))
+    data += b"".join(muxer.splice(insertion(7, 5), 4_000) + muxer.splice(insertion(7, 9), 8_000))
+    data += b"".join(muxer.splice(long, 8_000) + muxer.add(picture(40)))
+    assert not len(data) % PACKET_BYTES
+    stream = TransportStream(("aac",))
+    events = [*stream.feed(data, 0.0), *stream.flush()]
+    assert not stream.lost
+    found = [event.data for event in events if isinstance(event, SpliceSection)]
+    assert [parse(one).pts for one in found[:2]] == [(at + BEGIN_MS) * 90 for at in (4_000, 8_000)]
+    assert found[2] == long
+    assert sum(isinstance(event, PesPacket) for event in events) == 2
+    assert b"\x05\x04CUEI" in data
+    plain = a_muxer()
+    assert b"CUEI" not in b"".join(plain.add(picture(0, is_key=True)))

@@ -66,9 +66,18 @@ def test_opus_has_the_header_that_it_has_elsewhere(code: int, channels: int) -> 
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    assert read_pmt(pmt((0x86, b""), (0x06, b"\x59\x08"), (0x1B, b"")))[1] == [
+    assert read_pmt(pmt((0x85, b""), (0x06, b"\x59\x08"), (0x1B, b"")))[1] == [
         Track(258, True, "h264")
     ]
+
+
+def test_scte_35_is_a_track_of_sections_but_on_a_disc() -> None:
+    whole = pmt((0x86, b""), (0x1B, b""))
+    assert read_pmt(whole)[1] == [Track(256, False, "scte35"), Track(257, True, "h264")]
+    assert [track.is_sections for track in read_pmt(whole)[1]] == [True, False]
+    info = REGISTRATION + b"HDMV"
+    body = bytes(4) + whole[3:10] + struct.pack(">H", 0xF000 | len(info)) + info + whole[14:-4]
+    assert read_pmt(section(2, body[4:]))[1] == [Track(257, True, "h264")]
 
 
 @pytest.mark.parametrize("data", [b"", b"\x02\xb0\x00", pmt((0x1B, b""))[:-1] + b"\x00"])

@@ -1,15 +1,21 @@
 """egress/dash/contents.py: a stream as HLS has it, described for DASH."""
 
+import json
+from base64 import b64decode
 from fractions import Fraction
 from xml.etree import ElementTree
 
 import pytest
 
+from common.flv import ad_cue
+from common.flv.amf0 import encode
+from common.scte35.section import parse
 from egress.dash.contents import presentation
 from egress.dash.mpd import description
 from egress.hls.window import WindowLimits
 from tests.kit.hls_rig import LIMITS, NAMES, UNIX_S, HlsRig
 from tests.kit.mp4_reader import read_movie
+from tests.kit.scte35_writer import insertion
 
 NAMESPACE = "{urn:mpeg:dash:schema:mpd:2011}"
 
@@ -142,3 +148,32 @@ def test_the_end_is_told() -> None:
 
 def test_nothing_yet_is_nothing_described() -> None:
     assert presentation(HlsRig().hls, NAMES).periods == []
+
+
+def test_splices_and_cue_points_are_event_streams_of_their_period() -> None:
+    made = rig(7_000)
+    out, back = insertion(7, 5, duration=10 * 90_000), insertion(7, 6, is_out=0)
+    for ms, data in ((6_000, out), (6_500, back)):
+        made.tell(ms, ad_cue.encode(data, parse(data), 0, 2_000))
+    made.tell(6_700, encode("onCuePoint", {"name": 'a "b" <c>', "break_duration_sec": 3.0}))
+    made.play(7_000, 9_000)
+    root = ElementTree.fromstring(description(presentation(made.hls, NAMES), UNIX_S + 9.0))
+    splices, cues = root.iter(NAMESPACE + "EventStream")
+    assert splices.get("schemeIdUri") == "urn:scte:scte35:2014:xml+bin"
+    assert splices.get("timescale") == cues.get("timescale") == "1000"
+    events = list(splices)
+    times = [(event.get("presentationTime"), event.get("duration")) for event in events]
+    assert times == [("8000", "10000"), ("8500", None)]
+    binary = "{http://www.scte.org/schemas/35/2016}Binary"
+    texts = [next(event.iter(binary)).text or "" for event in events]
+    assert [b64decode(text) for text in texts] == [out, back]
+    assert len({event.get("id") for event in events}) == 2
+    (cue,) = cues
+    assert (cue.get("presentationTime"), cue.get("duration")) == ("6700", "3000")
+    assert json.loads(cue.get("messageData") or "") == {
+        "name": 'a "b" <c>',
+        "break_duration_sec": 3.0,
+    }
+    made.play(9_000, 40_000)
+    text = description(presentation(made.hls, NAMES), UNIX_S + 40.0)
+    assert "EventStream" not in text

@@ -2,14 +2,22 @@
 
 import pytest
 
+from common.flv import ad_cue
 from common.ipc.media_messages import HEADER, KEY
 from common.ipc.view_answer import ViewAnswer, framed
-from common.mpegts.demuxer import PACKET_BYTES, PesPacket, TracksChosen, TransportStream
+from common.mpegts.demuxer import (
+    PACKET_BYTES,
+    PesPacket,
+    SpliceSection,
+    TracksChosen,
+    TransportStream,
+)
 from common.mpegts.muxer import BEGIN_MS
+from common.scte35.section import parse
 from egress.http.channel import Channel
 from egress.http.responses import content
 from egress.streams.subscribers import Start
-from egress.streams.tag import AUDIO, VIDEO, Config, Tag
+from egress.streams.tag import AUDIO, DATA, VIDEO, Config, Tag
 from egress.ts.from_units import TsPieces
 from tests.kit.egress import made_tag
 from tests.kit.http_viewer import (
@@ -20,6 +28,7 @@ from tests.kit.http_viewer import (
     sound_tag,
     video_header,
 )
+from tests.kit.scte35_writer import insertion
 
 
 def header(kind: int, body: bytes) -> Tag:
@@ -104,3 +113,15 @@ def test_a_viewer_by_a_channel_begins_with_the_gop_or_at_the_next_keyframe() -> 
     events = [*read.feed(stream, 0.0), *read.flush()]
     times = [event.dts for event in events if isinstance(event, PesPacket) and event.track.is_video]
     assert times == [(BEGIN_MS + at) * 90 for at in range(200, 480, 40)]
+
+
+def test_a_splice_goes_on_in_the_stream_at_its_time() -> None:
+    pieces = TsPieces()
+    pieces.configure(CONFIG)
+    body = ad_cue.encode(insertion(7, 5), parse(insertion(7, 5)), 0, 2_000)
+    tags = [picture_tag(0, key=True), made_tag(DATA, 40, 0, body), picture_tag(40)]
+    tags.append(made_tag(DATA, 60, 0, b"\x02\x00\x02hi"))
+    (piece,) = pieces.append(tags)
+    events = TransportStream(("aac",)).feed(bytes(content(piece.wire)), 0.0)
+    (found,) = (event for event in events if isinstance(event, SpliceSection))
+    assert parse(found.data).pts == (2_040 + BEGIN_MS) * 90

@@ -15,12 +15,15 @@ from common.codecs.h264_access_units import clean_nals
 from common.errors import TransportStreamError
 from common.ipc.unit_messages import UnitItem
 from ingest.srt.to_units import FIRST_MS, Clock, StreamUnits, split_opus
+from tests.kit.scte35_writer import INSERTION, NULL, insertion
 from tests.kit.ts_writer import (
     AAC,
     AUDIO_PID,
     H264,
     OPUS,
     PRIVATE,
+    SPLICE_PID,
+    SPLICES,
     VIDEO_PID,
     TsWriter,
     adts,
@@ -222,3 +225,30 @@ def test_all_that_ffmpeg_muxes_is_found_as_ffmpeg_finds_it() -> None:
         assert list(_nals(payload)) == split_annexb(picture)
     assert [b[0].stamp_ms - a[0].stamp_ms for a, b in pairwise(video)] == [40] * 24
     assert sum(item.kind == "audio" for item in items) == len(expected) - 25
+
+
+@pytest.mark.parametrize("start", [0, WRAP - 9_000, 12_345])
+def test_a_splice_says_how_far_it_is_from_the_picture_before(start: int) -> None:
+    ts = TsWriter()
+
+    def told(data: bytes) -> bytes:
+        return ts.packets(SPLICE_PID, data, is_section=True)
+
+    ahead, now = insertion(7, (start + 3600 + 180_000) % WRAP), insertion(7)
+    far, broken = insertion(7, (start + WRAP // 2) % WRAP), INSERTION[:-1] + b"x"
+    found = read(
+        ts.tables((*STREAMS, (SPLICE_PID, SPLICES, b""))),
+        told(INSERTION),
+        ts.pes(VIDEO_PID, IDR, start),
+        ts.pes(VIDEO_PID, SLICE, start + 3600),
+        *map(told, (ahead, now, far, broken, NULL)),
+        ts.pes(VIDEO_PID, SLICE, start + 7200),
+    )
+    assert [item.kind for item, _ in found] == ["video"] * 2 + ["data"] * 3 + ["video"]
+    at = FIRST_MS + 40
+    assert found[2:5] == [
+        (UnitItem("data", "scte35", at, 2_000, 0, 1.0), ahead),
+        (UnitItem("data", "scte35", at, 0, 0, 1.0), now),
+        (UnitItem("data", "scte35", at, 0, 0, 1.0), broken),
+    ]
+    assert found[5][0].stamp_ms == FIRST_MS + 80, "the splices' times are no track's"

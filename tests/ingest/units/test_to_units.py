@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.flv import ad_cue
 from common.ipc.unit_messages import KEY, KINDS, PublishTimed, UnitItem
 from common.media.clock import ClockReference
 from common.media.units import AudioConfig, AudioUnit, DataUnit, VideoConfig, VideoUnit
@@ -19,6 +20,7 @@ from ingest.streams.media_events import (
 )
 from ingest.units.to_units import UnitReader
 from tests.kit.ingest_ports import ASC, SPS_720, record
+from tests.kit.scte35_writer import INSERTION, section
 
 IDR = b"\x00\x00\x00\x02\x65\x88"
 SLICE = b"\x00\x00\x00\x02\x41\x88"
@@ -155,3 +157,32 @@ def test_nothing_raises_and_nothing_comes_from_the_future(
     events = read(to, HEADER, SOUND_HEADER, *items)
     arrivals = [one.received_s for one in events if isinstance(one, VideoUnit | AudioUnit)]
     assert all(at_s <= NOW for at_s in arrivals)
+
+
+def test_a_splice_becomes_a_data_message_in_the_stream_s_time() -> None:
+    to = reader(Timeline())
+    read(to, HEADER, picture(900_000, key=True), picture(900_040))
+    item = UnitItem("data", "scte35", 900_040, 2_500, 0, NOW)
+    (found,) = read(to, (item, INSERTION))
+    assert isinstance(found, DataUnit)
+    cue = ad_cue.read(found.data)
+    assert cue is not None
+    assert (cue.section, cue.pre_roll_s) == (INSERTION, 2.5)
+    assert cue.time_s == pytest.approx(found.dts_ms / 1000 + 2.5)
+    forwarded = UnitItem("data", "", 5_000, 0, 0, NOW)
+    (again,) = read(reader(Timeline()), (forwarded, found.data))
+    assert isinstance(again, DataUnit)
+    assert ad_cue.read(again.data) == ad_cue.AdCue(INSERTION, again.dts_ms / 1000 + 2.5, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (INSERTION[:-1] + b"x", "unreadable SCTE-35"),
+        (section(5, b"", is_encrypted=True), "encrypted SCTE-35"),
+    ],
+)
+def test_a_splice_that_cannot_be_read_is_dropped(data: bytes, reason: str) -> None:
+    (found,) = read(reader(), (UnitItem("data", "scte35", 0, 0, 0, NOW), data))
+    assert isinstance(found, Dropped)
+    assert found.reason == reason

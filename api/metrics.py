@@ -65,6 +65,7 @@ METRICS: Final = (
     _metric(
         "renditions", "Transcoded renditions, by state: made, starting or cold.", "app", "state"
     ),
+    _metric("renditions_low", "Renditions below their `quality_floor`.", "app", "rendition"),
     _metric("waiting_players", "Players that wait for a publisher.", "app"),
     _metric(
         "free_streams",
@@ -222,6 +223,8 @@ METRICS: Final = (
     _metric("stream_players", "Players of a rendition.", "app", "stream", "rendition"),
     _metric("stream_frames_per_second", "Pictures of a rendition.", "app", "stream", "rendition"),
     _metric("stream_bytes_per_second", "Bytes of a rendition.", "app", "stream", "rendition"),
+    _metric("rendition_ssim", "SSIM of its last measured keyframe.", "app", "stream", "rendition"),
+    _metric("rendition_psnr_db", "PSNR of its luma, in dB.", "app", "stream", "rendition"),
     _metric(
         "stream_delay_seconds",
         "From a picture's last byte to the end of the last player's "
@@ -264,6 +267,7 @@ def samples(
     """All samples of a farm; `has_streams`: single streams have series of their own."""
     found = _Samples()
     _add_farm(found, figures, is_current=is_current)
+    _add_low(found, figures)
     _add_totals(found, totals)
     _add_parts(found, figures)
     if has_streams:
@@ -332,6 +336,17 @@ def _add_farm(found: _Samples, figures: FarmFigures, *, is_current: bool) -> Non
     for stage, times in figures.stages_ms.items():
         for quantile, ms in zip(_QUANTILES, times, strict=False):
             found.add("stage_delay_slowest_seconds", ms / 1000, stage=stage, quantile=quantile)
+
+
+def _add_low(found: _Samples, figures: FarmFigures) -> None:
+    """Renditions below their floors, of those that have one."""
+    low: Counter[tuple[str, str]] = Counter()
+    for stream in figures.streams:
+        for rendition in stream.renditions:
+            if rendition.floor is not None:
+                low[stream.app, rendition.name] += rendition.is_low
+    for (app, name), count in low.items():
+        found.add("renditions_low", count, app=app, rendition=name)
 
 
 def _add_totals(found: _Samples, totals: Totals) -> None:
@@ -457,6 +472,7 @@ def _add_streams(found: _Samples, figures: FarmFigures) -> None:
     sent, rates = lines["stream_source_bytes_per_second"], lines["stream_source_frames_per_second"]
     queues, skews = lines["stream_queue_seconds"], lines["stream_av_skew_seconds"]
     players, delays = lines["stream_players"], lines["stream_delay_seconds"]
+    ssims, psnrs = lines["rendition_ssim"], lines["rendition_psnr_db"]
     made, sizes = lines["stream_frames_per_second"], lines["stream_bytes_per_second"]
     for stream in figures.streams[:MAX_STREAMS]:
         pairs = _pairs({"app": stream.app, "stream": stream.label})
@@ -467,11 +483,15 @@ def _add_streams(found: _Samples, figures: FarmFigures) -> None:
         queues.append(f"{{{pairs}}} {stream.queue_ms / 1000:.4f}")
         notices.append(f"{{{pairs}}} {stream.notices}")
         skews.append(f"{{{pairs}}} {stream.av_skew_ms / 1000:.3f}")
-        for name, playing, fps, bitrate_bps, delays_ms, *_ in stream.renditions:
+        for one in stream.renditions:
+            name, playing, fps, bitrate_bps, delays_ms, *_ = one
             of = f'{{{pairs},rendition="{_escaped(name)}"'
             players.append(f"{of}}} {playing}")
             made.append(f"{of}}} {fps:.2f}")
             sizes.append(f"{of}}} {bitrate_bps / 8:.0f}")
+            if one.ssim is not None and one.psnr_db is not None:
+                ssims.append(f"{of}}} {one.ssim:.5f}")
+                psnrs.append(f"{of}}} {one.psnr_db:.2f}")
             for quantile, ms in zip(_QUANTILES, delays_ms, strict=False):
                 delays.append(f'{of},quantile="{quantile}"}} {ms / 1000:.5f}')
 

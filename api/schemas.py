@@ -115,6 +115,12 @@ READINESS: Final = form(
 NOTICE: Final = form(
     "What is wrong with a source.", code=TEXT, words=TEXT, since_unix=NUMBER, is_fault=TRUTH
 )
+QUALITY: Final = form(
+    "How much the last measured keyframe is like the picture that it was made of.",
+    ssim=NUMBER,
+    psnr_db=NUMBER,
+    at_unix=NUMBER,
+)
 RENDITION: Final = form(
     "One rendition of a stream.",
     name=TEXT,
@@ -130,6 +136,9 @@ RENDITION: Final = form(
     dropped_to_players=COUNT,
     last_pts_ms=nullable(WHOLE),
     state=TEXT,
+    quality=nullable(QUALITY),
+    quality_floor=nullable(NUMBER),
+    is_low=TRUTH,
 )
 RENDITION_OF_STREAM: Final = RENDITION | {
     "properties": {"stream": TEXT, **RENDITION["properties"]},

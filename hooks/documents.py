@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from common.config.hooks import HookEvent
 from common.ipc.hook_messages import HookNotice, HookQuestion, HookSubject
 
 SIGNATURE = "Tfarm-Signature"
@@ -36,6 +37,8 @@ def body_of(event: HookQuestion | HookNotice, sequence: int, epoch: int, at_unix
             document["file"] = event.file
         if event.object:
             document["object"] = event.object
+        if event.event is HookEvent.QUALITY:
+            document["is_low"] = event.is_low
         if not event.subject.rendition:
             document["findings"] = [
                 {"code": found.code, "words": found.words, "is_fault": found.is_fault}

@@ -144,6 +144,7 @@ class Worker:
             "tags_dropped": self._sessions.egresses.dropped,
             "unreadable": self._counters["unreadable"] + self._listener.unreadable,
             "denied": self._listener.denied,
+            **self._sessions.measuring(),
         }
         return self._process.new_heartbeat(
             transcodes=self._status(),

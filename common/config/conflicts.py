@@ -193,6 +193,9 @@ def _of_template(template: Template, path: str) -> Iterator[Conflict]:
         if rendition.fps is not None and template.gop_ms * rendition.fps < 1000:
             problem = f"a frame lasts longer than the GOP of {template.gop_ms}ms"
             yield Conflict(f"{here}.fps", problem, (f"{path}.gop",))
+        if rendition.quality_floor is not None and not template.quality_every_ms:
+            problem = "is for streams whose quality is measured"
+            yield Conflict(f"{here}.quality_floor", problem, (f"{path}.quality_every",))
         yield from _of_rendition(rendition, here)
     yield from _of_codecs(template, path)
     if template.audio_only == SOURCE:

@@ -14,6 +14,7 @@ class HookEvent(StrEnum):
     ON_STOP = "on_stop"  # told
     RECORDED = "recorded"  # told: a file is finished
     UPLOADED = "uploaded"  # told: it is in the app's bucket
+    QUALITY = "quality"  # told: a rendition looks worse than its floor allows, or no more
 
     @property
     def is_question(self) -> bool:

@@ -42,6 +42,7 @@ class AwayPicture(StrEnum):
 
 
 DEFAULT_QUALITY = 23.0  # x264's own
+DEFAULT_QUALITY_EVERY_MS = 10_000
 
 
 class RateControl(StrEnum):
@@ -95,6 +96,7 @@ class Rendition:
     codec: VideoCodec = VideoCodec.H264  # of RENDITION_CODECS
     when: MadeWhen | None = None  # None: as the template
     quality: float | None = None  # of QUALITY: x264's CRF or NVENC's CQ; None: DEFAULT_QUALITY
+    quality_floor: float | None = None  # SSIM below which somebody is told; None: nobody is
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class Template:
     sei_uuids: tuple[str, ...] = ()
     recording: Recording = field(default_factory=Recording)
     multitrack_video: bool = True  # a publisher's video tracks may stand in for renditions
+    quality_every_ms: int = DEFAULT_QUALITY_EVERY_MS  # how often its SSIM is measured; 0: never
 
     @property
     def names_on_demand(self) -> frozenset[str]:
@@ -214,6 +217,8 @@ class RenditionFormat:
     maxrate_bps: int | None = None
     codec: VideoCodec = VideoCodec.H264
     quality: float | None = None
+    quality_floor: float | None = None
+    quality_every_ms: int = 0
 
     @property
     def target_quality(self) -> float | None:
@@ -403,6 +408,8 @@ def _fitted(
         maxrate_bps=None if maxrate is None else _bitrate(maxrate, share),
         codec=rendition.codec,
         quality=rendition.quality,
+        quality_floor=rendition.quality_floor,
+        quality_every_ms=template.quality_every_ms,
     )
 
 

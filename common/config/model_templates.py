@@ -142,6 +142,15 @@ class RenditionTable(Table):
         default=f"{DEFAULT_QUALITY:g}",
         example=23,
     )
+    quality_floor: Annotated[float, Number(0.01, 1)] = key(
+        Rendition,
+        "quality_floor",
+        "the least SSIM: below it status, the log and the hook say so, see `quality_every`. 0.95 "
+        "is good, 0.9 is visibly worse than the picture",
+        NEW_STREAMS,
+        default="none",
+        example=0.9,
+    )
     maxrate: Annotated[int, Bitrate(16_000, 400_000_000)] = key(
         Rendition,
         "maxrate_bps",
@@ -380,6 +389,14 @@ class TemplateTable(Table):
         default="none",
         example=["086f3693-b7b3-4f2c-9653-21492feee5b8"],
         schema={"maxItems": MAX_SEI_UUIDS},
+    )
+    quality_every: Annotated[int, Milliseconds(0, 3_600_000)] = key(
+        Template,
+        "quality_every_ms",
+        "how often a keyframe of each rendition is compared with the picture that it was made of, "
+        "as SSIM and PSNR; more seldom where that would take more than 1 % of what its encoding "
+        "takes. 0: never",
+        NEW_STREAMS,
     )
     limits: LimitsTable = tables()
     signing: SigningTable = tables()

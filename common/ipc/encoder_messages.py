@@ -120,3 +120,16 @@ class EncoderLost:
     rendition: int
     pts_ms: int
     reason: str
+
+
+@message("encoder-measured")
+@dataclass(frozen=True, slots=True)
+class EncoderMeasured:
+    """How much a keyframe is like the picture that it was made of."""
+
+    stream_id: StreamId
+    generation: Generation
+    opening: int
+    rendition: int
+    ssim: float
+    psnr_db: float

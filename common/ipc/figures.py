@@ -56,6 +56,10 @@ class RenditionFigures(NamedTuple):
     delays_ms: Sequence[float]  # p50 and p99 of the whole way; empty: not known
     players_by: Mapping[str, int] = MappingProxyType({})  # protocol; of `players`
     state: str = ""  # of one that is transcoded, as in `RenditionStatus`
+    ssim: float | None = None  # of its last measured keyframe; None: of none
+    psnr_db: float | None = None
+    floor: float | None = None  # the least SSIM, as configured
+    is_low: bool = False  # it has been less
 
 
 class StreamFigures(NamedTuple):
@@ -160,7 +164,7 @@ def _child(row: Sequence[Any]) -> ChildFigures:
 def _stream(row: Sequence[Any]) -> StreamFigures:
     stream = StreamFigures(*row[: len(StreamFigures._fields)])
     return stream._replace(
-        renditions=[RenditionFigures(*one[:7]) for one in stream.renditions],
+        renditions=[RenditionFigures(*one[:11]) for one in stream.renditions],
         received=Received(*stream.received[:4]) if stream.received else None,
         made=Made(*stream.made[:6]) if stream.made else None,
         served=[Served(*one[:4]) for one in stream.served],

@@ -79,3 +79,4 @@ class HookNotice:
     findings: tuple[Notice, ...] = ()  # of the publisher's doctor, at the end
     file: str = field(default="", repr=False)  # of a recording; its path holds the key
     object: str = field(default="", repr=False)  # that it is in a bucket, likewise
+    is_low: bool = False  # of QUALITY: the rendition looks worse than its floor allows

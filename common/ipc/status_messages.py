@@ -29,6 +29,15 @@ PASSED = "passed"  # the state of a rendition that is a track of the publisher
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """How much a rendition's last measured keyframe is like the picture that it was made of."""
+
+    ssim: float  # 1: the same
+    psnr_db: float
+    at_unix: float  # when it was measured
+
+
+@dataclass(frozen=True, slots=True)
 class RenditionStatus:
     """One rendition as its maker or its server counts it, since the stream's start there."""
 
@@ -47,6 +56,9 @@ class RenditionStatus:
     # By its maker: "made", "starting" or, as nobody plays it, "cold"; PASSED: it is a track of the
     # publisher.
     state: str = ""
+    quality: Quality | None = None  # by its maker; None: nothing is measured, or not yet
+    quality_floor: float | None = None  # the least SSIM, as configured
+    is_low: bool = False  # it has been less in the last measurements
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ from supervisor.farm.forwarding.audio_levels import AudioMeasuring
 from supervisor.farm.forwarding.captures import Captures
 from supervisor.farm.forwarding.hook_forwarding import HookForwarding
 from supervisor.farm.forwarding.pushes import Pushes
+from supervisor.farm.forwarding.quality_events import QualityEvents
 from supervisor.farm.forwarding.recordings import Recordings
 from supervisor.farm.forwarding.route_reports import RouteReports
 from supervisor.farm.forwarding.uploads import Uploads
@@ -88,6 +89,7 @@ class Farm:  # long: the one table of who decides what, and in which order
         self.remote_plays = self._routes.remote
         summaries, self._api = self.state.summaries, ApiRequests(self.state)
         self._hooks, self._url_uses = HookForwarding(self.state), UrlUses(self.state)
+        self._quality = QualityEvents(self.state)
         self.pushes, self.recordings = Pushes(self.state), Recordings(self.state)
         self.uploads = Uploads(self.state)
         self._address_totals = {"ingest": AddressTotals(), "viewers": AddressTotals()}
@@ -369,6 +371,7 @@ class Farm:  # long: the one table of who decides what, and in which order
         actions = self._session_audit.observe(worker, beat.transcodes, now)
         actions += self.degradation.observe(worker, beat.transcodes, now)
         actions += self.captures.observe(child, beat.transcodes, now)
+        actions += self._hooks.tell(self._quality.observe(child, beat.transcodes))
         if was_behind and not worker.is_overloaded:
             actions += self.room_came(now)
         load = host_load(worker, self.state.fleet)

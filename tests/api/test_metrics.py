@@ -27,6 +27,12 @@ from tests.kit.status_pages import farm_document, stream_row
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 __all__ = ["whole"]
+MEASURED = {
+    "state": "cold",
+    "quality": {"ssim": 0.87, "psnr_db": 33.1, "at_unix": 1_900.0},
+    "quality_floor": 0.9,
+    "is_low": True,
+}
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 COUNTS = (1, 2, *[0] * (len(DELAY_BOUNDS_S) - 2), 4)
@@ -142,7 +148,7 @@ def test_every_metric_is_given_where_there_is_something_to_say(whole: Any) -> No
     document["streams"] = [
         stream
         | {"stages_ms": {"decode": [1.0, 2.0], "total:480p": [30.0, 60.0]}, "av_skew_ms": 5}
-        | {"renditions": [one | {"state": "cold"} for one in stream["renditions"]]}
+        | {"renditions": [one | MEASURED for one in stream["renditions"]]}
     ]
     document["devices"] = [
         device
@@ -157,6 +163,22 @@ def test_every_metric_is_given_where_there_is_something_to_say(whole: Any) -> No
     parts = {histogram + end for end in ("_bucket", "_count", "_sum")}
     assert parts < given
     assert given - parts | {histogram} == {family.shown_name for family in METRICS}
+
+
+def test_renditions_below_their_floors_are_counted_of_those_that_have_one() -> None:
+    document = dict(farm_document())
+    document["streams"] = [
+        stream_row(key=key)
+        | {"renditions": [one | (MEASURED if is_low else {}) for one in stream_row()["renditions"]]}
+        for key, is_low in (("cam1", True), ("cam2", True), ("cam3", False))
+    ]
+    found = samples(figures_of(document))
+    assert value(found, "renditions_low", app="live", rendition="720p") == 2
+    names = [name for name, _ in found]
+    assert names.count(PREFIX + "rendition_ssim") == names.count(PREFIX + "rendition_psnr_db")
+    ssims = [found[one] for one in found if one[0] == PREFIX + "rendition_ssim"]
+    assert 0.87 in ssims
+    assert 0.9712 in ssims
 
 
 def test_a_histogram_is_summed_up_to_its_last_bucket() -> None:

@@ -20,6 +20,8 @@ from common.config.ladder import Ladder
 from tests.bench.gpu_clip import FPS, GOP, Clip
 from tests.kit.gpu_units import Nv12, as_nv12
 from worker.devices.software.encode import SoftEncoder
+from worker.devices.software.luma import luma_of
+from worker.quality.kept_luma import HostLuma
 
 PREPARE_S = 60.0  # at most: interpreters, pictures decoded and scaled
 _start: Barrier | None = None
@@ -37,6 +39,9 @@ class _Surface:
 
     def video_frame(self) -> av.VideoFrame:
         return self._frame
+
+    def kept_luma(self) -> HostLuma:
+        return HostLuma(luma_of(self._frame))
 
 
 def prepare(clip: Clip, ladder: Ladder) -> list[list[Nv12]]:

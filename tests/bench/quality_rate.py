@@ -23,6 +23,8 @@ from common.media.units import VideoCodec
 from tests.kit.coded_video import PLAIN_PICTURES
 from tests.kit.scale_reference import ssim
 from worker.devices.software.encode import SoftEncoder
+from worker.devices.software.luma import luma_of
+from worker.quality.kept_luma import HostLuma
 
 GOP_MS = 2_000
 LEAST = 0.20
@@ -43,6 +45,10 @@ class HostFrame:
     def video_frame(self) -> VideoFrame:
         self.frame.pts = self.pts_ms
         return self.frame
+
+    def kept_luma(self) -> HostLuma:
+        """Its frame is nobody's to write."""
+        return HostLuma(luma_of(self.frame))
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,15 @@ def test_a_notice_of_a_viewer_has_what_is_billed() -> None:
     assert "findings" not in document
 
 
+@pytest.mark.parametrize("is_low", [False, True])
+def test_a_notice_of_quality_says_whether_it_is_low(is_low: bool) -> None:
+    told = replace(notice(), event=HookEvent.QUALITY, is_low=is_low, reason="SSIM 0.850")
+    document = json.loads(body_of(told, 1, 0, 0.0))
+    assert (document["event"], document["is_low"]) == ("quality", is_low)
+    assert document["reason"] == "SSIM 0.850"
+    assert "is_low" not in json.loads(body_of(notice(), 1, 0, 0.0))
+
+
 def test_a_notice_of_a_publisher_has_what_the_doctor_found() -> None:
     ended = notice()
     subject = replace(ended.subject, rendition="")

@@ -17,6 +17,15 @@ from common.ipc.figures import (
 from common.process.log import stream_label
 
 
+def quality_of(rendition: Any) -> tuple[float | None, float | None, float | None, bool]:
+    """SSIM, PSNR, the floor, and whether it is below; of the source none."""
+    if rendition["name"] == SOURCE:
+        return None, None, None, False
+    quality = rendition["quality"] or {}
+    measured = quality.get("ssim"), quality.get("psnr_db")
+    return *measured, rendition["quality_floor"], rendition["is_low"]
+
+
 def figures_of(document: Mapping[str, Any]) -> FarmFigures:
     """What a supervisor would give beside this document, but for delays of processes."""
     slowest: dict[str, list[float]] = {}
@@ -83,6 +92,7 @@ def _stream(row: Mapping[str, Any]) -> StreamFigures:
                 row["stages_ms"].get(f"total:{rendition['name']}", ()),
                 rendition["players_by_protocol"],
                 rendition["state"] if rendition["name"] != SOURCE else "",
+                *quality_of(rendition),
             )
             for rendition in renditions
         ],

@@ -112,6 +112,7 @@ key = "/etc/tfarm/cluster/host-key.pem"
 ca = "/etc/tfarm/cluster/ca.pem"
 keep = "20s"
 [templates.live]
+quality_every = "15s"
 gop = "1s"
 hold = "0s"
 wait = "2.5s"
@@ -178,6 +179,7 @@ rc = "vbr"
 maxrate = "4M"
 fit = "short-side"
 when = "always"
+quality_floor = 0.9
 [[templates.live.renditions]]
 name = "small"
 width = 320

@@ -19,6 +19,9 @@ def rendition_row(name: str, width: int, height: int, **fields: Any) -> dict[str
         "codec": "" if name == "source" else "h264",
         "last_pts_ms": 30_000,
         "state": "made",
+        "quality": {"ssim": 0.9712, "psnr_db": 40.46, "at_unix": 1_900.0},
+        "quality_floor": None,
+        "is_low": False,
     }
     return row | fields
 

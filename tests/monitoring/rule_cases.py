@@ -192,6 +192,12 @@ CASES: Final = (
         "farm:9180: recordings were removed before their upload",
     ),
     Case(
+        "TfarmRenditionLow",
+        *_both("tfarm_renditions_low", 'app="live",rendition="720p"', "1x60", "0x60"),
+        "farm:9180: 1 streams of live look bad in 720p",
+        {"app": "live", "rendition": "720p"},
+    ),
+    Case(
         "TfarmSoundApart",
         *_both("tfarm_stream_av_skew_seconds", 'app="live",stream="live/1"', "-0.75x60", "0.1x60"),
         "farm:9180: sound of live/1 comes 750ms apart from its pictures",

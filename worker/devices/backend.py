@@ -25,6 +25,7 @@ from worker.devices.source import DecoderConfig
 
 if TYPE_CHECKING:  # it brings numpy, whose threads must not be there before the sandbox is
     from worker.pool.memory import PicturePool
+    from worker.quality.kept_luma import KeptLuma
 
 
 class Picture(Protocol):
@@ -79,6 +80,10 @@ class Surface(Protocol):
         Software scales here; on a GPU the launch is under way already and there is nothing to do.
         Raises EncodeFailed, DeviceLost.
         """
+        ...
+
+    def kept_luma(self) -> "KeptLuma":
+        """Its luma, which stays as it is for as long as it is kept; after `prepare`."""
         ...
 
 

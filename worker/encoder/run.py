@@ -41,7 +41,14 @@ from common.process.awake_clock import AwakeClock
 from common.process.log import RateLimit, more, stream_label
 from worker.devices.turns import Turns
 from worker.encoder.egress_links import EgressLinks
-from worker.encoder.stream import EncodingContext, PictureEvent, StreamEncoders, places_of
+from worker.encoder.stream import (
+    EncodingContext,
+    PictureEvent,
+    RenditionMeasured,
+    StreamEncoders,
+    StreamEvent,
+    places_of,
+)
 from worker.output.rendition_output import RenditionOutput
 from worker.pool.layout import problem
 from worker.pool.memory import MappedPool, PoolRefused
@@ -93,7 +100,7 @@ class EncoderService:
         self._lines = RateLimit()
         self._loop = asyncio.get_running_loop()
         self._streams: dict[OwnedKey, _Stream] = {}
-        self._events: deque[tuple[StreamEncoders, PictureEvent | None]] = deque()
+        self._events: deque[tuple[StreamEncoders, StreamEvent | None]] = deque()
         self._of: dict[StreamEncoders, _Stream] = {}
         self._is_woken = False
         self._all_ended = asyncio.Event()
@@ -129,6 +136,7 @@ class EncoderService:
             "tags_dropped": self._links.dropped,
             "denied": self._listener.denied,
             "unreadable": self._counters["unreadable"] + self._listener.unreadable,
+            **self._context.measurer.counters(),
         }
         return self._process.new_heartbeat(counters=counters)
 
@@ -164,6 +172,7 @@ class EncoderService:
         await asyncio.sleep(FLUSH_S)
 
     def close(self) -> None:
+        self._context.measurer.close()
         self._threads.close()
         self._links.close()
         self._listener.close()
@@ -258,7 +267,7 @@ class EncoderService:
 
     # ---- from the threads ---------------------------------------------------------------------
 
-    def _post(self, encoders: StreamEncoders, event: PictureEvent | None) -> None:
+    def _post(self, encoders: StreamEncoders, event: StreamEvent | None) -> None:
         """From any thread."""
         self._events.append((encoders, event))
         if not self._is_woken:
@@ -279,6 +288,9 @@ class EncoderService:
             if event is None:
                 self._answer(stream)
                 self._on_closed(stream)
+                continue
+            if isinstance(event, RenditionMeasured):
+                stream.sender.answer([encode(event.message(stream.key))])
                 continue
             self._on_picture(stream, event)
             touched[stream.owned_key] = stream

@@ -20,10 +20,12 @@ from functools import partial
 from common.errors import WorkerError
 from common.ipc.encoder_messages import (
     EncodedRendition,
+    EncoderMeasured,
     EncoderOpen,
     EncoderPictures,
     ScaledPicture,
 )
+from common.ipc.identity import Generation, StreamId
 from common.process.log import stream_label
 from worker.devices.backend import Encoder
 from worker.devices.software.encode import SoftEncoder
@@ -32,6 +34,9 @@ from worker.devices.turns import Turns
 from worker.frames.late_frames import Lateness
 from worker.pool.layout import Places
 from worker.pool.memory import MappedPool
+from worker.quality.measurer import Measurer
+from worker.quality.ssim import Likeness
+from worker.quality.tap import tap_of
 from worker.session.events import RenditionBegan, RenditionCoded
 from worker.session.progress import Stall
 from worker.session.rendition_encoder import EncodeJob, RenditionEncoder
@@ -54,13 +59,29 @@ class PictureEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class RenditionMeasured:
+    """How much a rendition's keyframe is like the picture that it was made of."""
+
+    rendition: int
+    likeness: Likeness
+
+    def message(self, stream: tuple[StreamId, Generation, int]) -> EncoderMeasured:
+        """What the worker is told; `stream` with the number of its opening."""
+        return EncoderMeasured(*stream, self.rendition, self.likeness.ssim, self.likeness.psnr_db)
+
+
+StreamEvent = PictureEvent | RenditionMeasured
+
+
+@dataclass(frozen=True, slots=True)
 class EncodingContext:
     """What the streams of a process share."""
 
     threads: SessionThreads
     turns: Turns
     encoder_threads: int
-    post: Callable[["StreamEncoders", PictureEvent | None], None]  # from any thread; None: closed
+    post: Callable[["StreamEncoders", StreamEvent | None], None]  # from any thread; None: closed
+    measurer: Measurer = field(default_factory=Measurer)
 
 
 class _Times:
@@ -242,7 +263,17 @@ class StreamEncoders:
             thread,
             fps,
             partial(self._open_encoder, rendition),
+            tap=tap_of(
+                self._label,
+                rendition.given.format,
+                self._context.measurer,
+                partial(self._on_measured, rendition.index),
+            ),
         )
+
+    def _on_measured(self, rendition: int, likeness: Likeness) -> None:
+        """In the thread that measures."""
+        self._context.post(self, RenditionMeasured(rendition, likeness))
 
     def _open_encoder(self, rendition: _Rendition, fps: Fraction) -> Encoder:
         """Raises EncodeFailed, DeviceLost."""

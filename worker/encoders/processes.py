@@ -20,6 +20,7 @@ from common.ipc.encoder_messages import (
     EncoderClose,
     EncoderDone,
     EncoderLost,
+    EncoderMeasured,
     EncoderOpen,
     EncoderPictures,
     ScaledPicture,
@@ -37,6 +38,7 @@ from worker.encoders.choice import (
 )
 from worker.encoders.encoded_stream import EncodedStream, HandedOver
 from worker.pool.passing import PoolSender
+from worker.quality.ssim import Likeness
 from worker.session.events import EncodingWanted, PicturesScaled
 
 log = logging.getLogger("tfarm.worker.encoders.processes")
@@ -46,8 +48,19 @@ NO_PROCESS_S: Final = 10.0  # that a stream waits for one: time for some to star
 SessionKey = tuple[StreamId, Generation]
 
 
+class TakesMeasurements(Protocol):
+    """What a session keeps of its renditions' quality."""
+
+    def on_measured(self, rendition: int, likeness: Likeness) -> None:
+        """How much a keyframe is like the picture that it was made of."""
+        ...
+
+
 class EncodedSession(Protocol):
     """A session's calls for what becomes of its pictures; from the loop."""
+
+    @property
+    def quality(self) -> TakesMeasurements: ...
 
     def on_picture_done(self, rendition: int, done: EncodedPicture | None) -> None:
         """A picture's place is free again; None: it was not encoded."""
@@ -285,7 +298,7 @@ class EncoderProcesses:
     # ---- from a process -----------------------------------------------------------------------
 
     def _on_answer(self, message: Any) -> None:
-        if not isinstance(message, EncoderDone | EncoderLost):
+        if not isinstance(message, EncoderDone | EncoderLost | EncoderMeasured):
             return
         entry = self._entries.get((message.stream_id, message.generation))
         if entry is None:
@@ -299,6 +312,11 @@ class EncoderProcesses:
                 is_known = 0 <= rendition < len(entry.stream.fps)
                 if opening == entry.stream.opening and is_known:
                     entry.session.on_rendition_lost(rendition, message.pts_ms, message.reason)
+            case EncoderMeasured(opening=opening, rendition=rendition):
+                is_known = 0 <= rendition < len(entry.stream.fps)
+                if opening == entry.stream.opening and is_known:
+                    likeness = Likeness(message.ssim, message.psnr_db)
+                    entry.session.quality.on_measured(rendition, likeness)
 
     # ---- processes that go, and streams without one -------------------------------------------
 

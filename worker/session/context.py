@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from common.ipc.identity import Generation, StreamId
 from common.process.stage_times import StageDelays
 from worker.devices.backend import Backend
+from worker.quality.measurer import Measurer
 from worker.session.encoder_limit import EncoderLimit
 from worker.session.events import Event
 from worker.session.load import StreamLoad
@@ -29,6 +30,8 @@ class SessionContext:
     shares_pictures: bool = False  # encoder processes encode them
     device_lock: threading.Lock = field(default_factory=threading.Lock)  # while something opens
     encoder_limit: EncoderLimit = field(default_factory=EncoderLimit)
+    measurer: Measurer = field(default_factory=Measurer)
     clock: Callable[[], float] = time.monotonic
     cpu_clock: Callable[[], float] = time.thread_time
     delays: StageDelays = field(default_factory=StageDelays)  # of all sessions
+    unix_time: Callable[[], float] = time.time

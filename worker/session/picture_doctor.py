@@ -8,6 +8,7 @@ from typing import Final
 from common.ipc.status_messages import Notice
 from common.notices.doctor import Change, Doctor
 from common.notices.notices import Notices
+from worker.quality.floor import LowRendition
 from worker.session.picture_rules import PICTURE_RULES, ErrorMeter, PictureFigures
 from worker.session.progress import SessionCounts
 
@@ -23,8 +24,10 @@ class PictureDoctor:
         self._errors = ErrorMeter()
         self._looked_s: float | None = None
 
-    def look(self, counts: SessionCounts, now: float) -> list[Change]:
-        """Judge what was counted; which notices begin and end."""
+    def look(
+        self, counts: SessionCounts, now: float, low: tuple[LowRendition, ...] = ()
+    ) -> list[Change]:
+        """Judge what was counted, and the renditions that are `low`; what begins and ends."""
         if self._looked_s is not None and now - self._looked_s < LOOK_S:
             return []
         self._looked_s = now
@@ -34,6 +37,7 @@ class PictureDoctor:
             counts.has_guessed_times,
             content.black_ms / 1000,
             content.still_ms / 1000,
+            low,
         )
         self._doctor.look(figures, now)
         return self._doctor.take_changes()

@@ -35,6 +35,7 @@ from worker.session.shared import Shared
 
 log = logging.getLogger("tfarm.worker.session.picture_path")
 
+WHOLE = Degradation()
 # Of a stream that nobody plays: where its queue is never empty, its tags go out all the same.
 MAX_BATCHED_EVENTS = 32
 # Of a stream that nobody plays, whose units come in batches (0.2 s of them).
@@ -325,6 +326,9 @@ class PicturePath:
             elif rendition.resume() and isinstance(rendition, RenditionEncoder):
                 self.post_all()  # before it
                 self._life.post(rendition.began())
+        for encoder in self._resources.encoders:
+            if encoder.tap is not None:
+                encoder.tap.is_suspended = degradation != WHOLE
         log.warning(
             "stream degraded stream=%s top_rate_divisor=%d dropped_renditions=%d",
             self._label,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from common.notices.rules import Rule
+from worker.quality.floor import LowRendition
 
 MINUTE_S: Final = 60.0
 
@@ -17,6 +18,7 @@ class PictureFigures:
     has_guessed_times: bool = False  # B-frames came without composition times
     black_s: float = 0.0
     still_s: float = 0.0  # black or not
+    low: tuple[LowRendition, ...] = ()  # renditions that look worse than their floors allow
 
 
 class ErrorMeter:
@@ -91,5 +93,19 @@ PICTURE_RULES: Final[tuple[Rule[PictureFigures], ...]] = (
         after_s=0,
         until_s=3,
         is_fault=False,
+    ),
+    Rule(
+        "low-quality",
+        "a rendition that looks worse than its floor allows",
+        "more bitrate for the rendition, or a slower preset; or a lower `quality_floor`",
+        lambda f: (
+            f"{'; '.join(map(str, f.low))}: give it more bitrate or a slower preset, "
+            "or lower `quality_floor`"
+        ),
+        lambda f: float(len(f.low)),
+        enter=1,
+        leave=1,
+        after_s=0,
+        until_s=0,
     ),
 )

@@ -7,6 +7,7 @@ none: on a starved host a picture may take seconds, and nothing hangs.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from common.ipc.status_messages import Quality
 from common.media.rates import Throughput
 from common.process.stage_times import StageTimes
 from worker.frames.picture_content import PictureContent
@@ -33,6 +34,7 @@ class RenditionCounts:
     output: Throughput = field(default_factory=Throughput)  # the loop's
     last_pts_ms: int | None = None  # the loop's
     has_rested: bool = False  # since its last tag; the loop's
+    quality: Quality | None = None  # by the thread that measures, or the loop
 
     @property
     def dropped(self) -> int:

@@ -139,6 +139,10 @@ class Sessions:
             if other == stream_id and number <= generation:
                 entry.session.end(reason)
 
+    def measuring(self) -> dict[str, int]:
+        """What measuring quality took, for heartbeats."""
+        return self._context.measurer.counters()
+
     def delays(self, now_s: float) -> dict[str, DelayCounts]:
         """How long the stages took, of all sessions; empty: as the last time."""
         return self._context.delays.reported(now_s)
@@ -170,6 +174,7 @@ class Sessions:
 
     def close(self) -> bool:
         """End the opener's thread; whether nothing uses the device any more."""
+        self._context.measurer.close()
         self._opener.close()
         is_joined = self._opener.join(0.5)
         return is_joined and all(session.state is SessionState.CLOSED for session in self)

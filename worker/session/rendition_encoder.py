@@ -16,6 +16,7 @@ from common.errors import EncoderLimitReached
 from worker.devices.backend import Encoder, Surface
 from worker.output.mux import coded_picture, describe, metadata, parameter_sets, sequence_header
 from worker.output.rendition_output import CodedTag
+from worker.quality.tap import QualityTap
 from worker.session.events import RenditionBegan, RenditionCoded
 from worker.session.inline_encoding import CpuCost
 from worker.session.progress import Stall
@@ -57,9 +58,18 @@ class RenditionEncoder(SessionRendition):
         fps: Fraction,
         open_encoder: OpenEncoder,
         is_limit_near: Callable[[], bool] = lambda: False,
+        tap: QualityTap | None = None,
+        *,
+        waits_for_device: bool = False,
     ) -> None:
-        """Raises EncodeFailed, DeviceLost."""
+        """`tap` takes keyframes to be measured; `waits_for_device`: no core does the encoding.
+
+        Raises EncodeFailed, DeviceLost.
+        """
         super().__init__(index, rendition, fps, is_limit_near)
+        self.tap = tap
+        self._waits_for_device = waits_for_device
+        self._duration = CpuCost()  # of a picture's encoding, the waiting included
         self.own_thread = thread
         self.thread = thread  # that encodes its pictures now
         self.cost = CpuCost()  # of a picture
@@ -105,6 +115,8 @@ class RenditionEncoder(SessionRendition):
         coded_s = clock()
         if job.fps is None:
             self.cost.add(cpu_clock() - began_cpu_s)
+            if self._waits_for_device:
+                self._duration.add(coded_s - prepared_s)
         if not job.is_replay:
             handover, scale, encode = self._stages
             stages.add(handover, began_s - job.scaled_s)
@@ -117,6 +129,9 @@ class RenditionEncoder(SessionRendition):
             tag = CodedTag(unit.pts_ms, unit.is_idr, job.received_s, body)
             yield RenditionCoded(self.index, tag, job.is_replay, coded_s)
             ahead = b""
+            if unit.is_idr and self.tap is not None and not job.is_replay:
+                share = self._encode_share()
+                self.tap.offer(job.surface, self._config, unit, share, job.received_s)
 
     def drop(self, job: EncodeJob) -> None:
         """Encode nothing for this picture; its captions and user data go with the next one."""
@@ -135,6 +150,11 @@ class RenditionEncoder(SessionRendition):
         encoder, self._encoder = self._encoder, None
         if encoder is not None:
             encoder.close()
+
+    def _encode_share(self) -> float:
+        """Seconds a second that a core, or the device, is busy with it; 0: not known yet."""
+        cost = self._duration if self._waits_for_device else self.cost
+        return cost.seconds * float(self._fps)
 
     def _parameter_sets(self) -> bytes:
         """The encoder's, as they stand in its first picture.

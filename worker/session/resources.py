@@ -10,13 +10,15 @@ from fractions import Fraction
 from functools import partial
 from uuid import uuid4
 
-from common.config.ladder import Ladder, RenditionFormat
+from common.config.ladder import Ladder, Pipeline, RenditionFormat
 from common.errors import EncoderLimitReached
 from worker.devices.backend import SURFACE_BACKLOG, Decoder, Encoder, Scaler
 from worker.devices.source import Source
 from worker.frames.timing import rendition_rate
 from worker.pool.layout import lay_out
 from worker.pool.memory import PicturePool
+from worker.quality.ssim import Likeness
+from worker.quality.tap import tap_of
 from worker.session.context import SessionContext
 from worker.session.events import EncoderLimitHit, EncodingWanted
 from worker.session.rendition import RemoteRendition, SessionRendition
@@ -45,8 +47,13 @@ class SessionResources:
         self._post = post
         self._threads_taken: list[JobThread] = []
 
-    def open(self, source: Source, ladder: Ladder) -> None:
-        """Raises DecodeFailed, EncodeFailed, DeviceLost."""
+    def open(
+        self, source: Source, ladder: Ladder, on_measured: Callable[[int, Likeness], None]
+    ) -> None:
+        """`on_measured`: how much a rendition's keyframe is like its picture; from any thread.
+
+        Raises DecodeFailed, EncodeFailed, DeviceLost.
+        """
         context = self._context
         if context.shares_pictures:
             sizes = [(rendition.width, rendition.height) for rendition in ladder.renditions]
@@ -73,8 +80,18 @@ class SessionResources:
         for index, (rendition, thread) in enumerate(zip(ladder.renditions, threads, strict=True)):
             fps = rendition_rate(source.fps, rendition.fps)
             open_encoder = partial(self._open_encoder, rendition, source)
+            report = partial(on_measured, index)
             self.encoders.append(
-                RenditionEncoder(index, rendition, thread, fps, open_encoder, self._is_limit_near)
+                RenditionEncoder(
+                    index,
+                    rendition,
+                    thread,
+                    fps,
+                    open_encoder,
+                    self._is_limit_near,
+                    tap_of(self._label, rendition, context.measurer, report),
+                    waits_for_device=context.backend.info.path is Pipeline.GPU_ONLY,
+                )
             )
 
     def close(self) -> None:
@@ -103,6 +120,13 @@ class SessionResources:
     def is_resting(self, index: int) -> bool:
         """Whether a rendition is not made, as nobody plays it."""
         return index < len(self.renditions) and self.renditions[index].is_resting
+
+    def is_made(self, index: int) -> bool:
+        """Whether a rendition gets pictures, and its encoder works."""
+        if index >= len(self.renditions):
+            return False
+        rendition = self.renditions[index]
+        return not (rendition.gets_nothing or rendition.lost)
 
     @property
     def renditions(self) -> Sequence[SessionRendition]:

@@ -28,9 +28,10 @@ from worker.session.context import SessionContext
 from worker.session.decode_stage import DecodeStage
 from worker.session.events import DeviceGone, EncodingWanted, Ended, Event
 from worker.session.input_queue import End, Freeze, NewHeader, Splice, Want
+from worker.session.measured_quality import MeasuredQuality
 from worker.session.picture_doctor import PictureDoctor
 from worker.session.pipeline import Pipeline
-from worker.session.progress import OPENING_S, Degradation, RenditionCounts, SessionCounts, Stall
+from worker.session.progress import OPENING_S, Degradation, SessionCounts, Stall
 from worker.session.resources import SessionResources
 
 log = logging.getLogger("tfarm.worker.session.session")
@@ -84,6 +85,7 @@ class Session:
         self._record = record
         self._context = context
         self._resources = SessionResources(context, self.label, self.post)
+        self.quality = MeasuredQuality(self.counts, self._resources.is_made, context.unix_time)
         self._pipeline = Pipeline(
             context, self.key, self.label, self, self._resources, self.counts, queue_ms
         )
@@ -164,12 +166,10 @@ class Session:
             for each in self._resources.renditions
             if each.lost
         ]
-        stream_id, generation = self.key
-        for change in self._doctor.look(counts, now_s):
+        for change in self._doctor.look(counts, now_s, self.quality.low()):
             self._log(change)
         return TranscodeStatus(
-            stream_id=stream_id,
-            generation=generation,
+            *self.key,
             frames_in=counts.units_in,
             frames_out=counts.pictures,
             queue_ms=float(queue.span_ms),
@@ -199,7 +199,7 @@ class Session:
 
     def _rendition_status(self, index: int, now_s: float) -> RenditionStatus:
         rendition, counts = self.ladder.renditions[index], self.counts.renditions[index]
-        return RenditionStatus(
+        status = RenditionStatus(
             name=rendition.name,
             width=rendition.width,
             height=rendition.height,
@@ -211,6 +211,7 @@ class Session:
             last_pts_ms=counts.last_pts_ms,
             state=counts.state(is_resting=self._resources.is_resting(index)),
         )
+        return self.quality.added(status, index)
 
     # ---- the loop's thread: what an encoder process says ---------------------------------------
 
@@ -278,10 +279,10 @@ class Session:
         ladder = fit_ladder(self._start.template, source.format)
         if not ladder.renditions:
             raise EncodeFailed("the template has no rendition for this source")
-        self._resources.open(source, ladder)
+        self._resources.open(source, ladder, self.quality.on_measured)
         self._wanted = self._resources.wanted(source, self._queue_ms)
         stage = self._decode_stage(source, ladder)
-        self.counts.renditions = [RenditionCounts() for _ in ladder.renditions]
+        self.quality.open(ladder.renditions)
         self.ladder = ladder
         log.info(
             "session open stream=%s generation=%d source=%s fps=%s renditions=%s",

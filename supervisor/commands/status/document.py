@@ -449,4 +449,7 @@ def _rendition(stream: Stream, name: str, served: Sequence[RenditionStatus]) -> 
         "dropped_to_players": sum(r.dropped for r in served),
         "last_pts_ms": made.last_pts_ms,
         "state": made.state,
+        "quality": asdict(made.quality) if made.quality else None,
+        "quality_floor": made.quality_floor,
+        "is_low": made.is_low,
     }

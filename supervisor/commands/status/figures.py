@@ -21,7 +21,7 @@ from common.ipc.figures import (
     StreamFigures,
 )
 from common.ipc.identity import ChildId, split_stream_id
-from common.ipc.status_messages import AudioLevels, TranscodeStatus
+from common.ipc.status_messages import AudioLevels, RenditionStatus, TranscodeStatus
 from common.process.log import stream_label
 from common.process.stage_times import DELAY_BOUNDS_S, DelayCounts
 from supervisor.commands.status.cluster_rows import state_of
@@ -207,6 +207,7 @@ def _renditions(
     made = transcode.renditions if transcode is not None else ()
     rates = {one.name: (one.fps, one.bitrate_bps) for one in made}
     states = {one.name: one.state for one in made}
+    qualities = {one.name: _quality(one) for one in made}
     if (publisher := stream.publisher) is not None:
         rates[SOURCE] = publisher.fps, publisher.bitrate_bps
     return [
@@ -217,9 +218,17 @@ def _renditions(
             quantiles.get(TOTAL + name, ()),
             by[name],
             states.get(name, ""),
+            *qualities.get(name, ()),
         )
         for name, count in players.items()
     ]
+
+
+def _quality(made: RenditionStatus) -> tuple[float | None, float | None, float | None, bool]:
+    """SSIM, PSNR, the floor, and whether it is below."""
+    found = made.quality
+    measured = (found.ssim, found.psnr_db) if found is not None else (None, None)
+    return *measured, made.quality_floor, made.is_low
 
 
 _STILL: Final = (0.0, 0.0)

@@ -166,6 +166,7 @@ def _notices(stream: Json, now_unix: float, width: int) -> list[Line]:
 
 def _renditions(stream: Json, width: int) -> list[Line]:
     has_state = any(one["state"] in ("cold", "starting") for one in stream["renditions"])
+    is_measured = any(one["quality"] for one in stream["renditions"])
     columns = (
         Column("name"),
         Column("codec", 4),
@@ -173,6 +174,8 @@ def _renditions(stream: Json, width: int) -> list[Line]:
         *([Column("state", 2)] if has_state else ()),
         Column("fps", is_number=True),
         Column("kbit/s", is_number=True),
+        *([Column("SSIM", is_number=True)] if is_measured else ()),
+        *([Column("PSNR", 5, is_number=True)] if is_measured else ()),
         Column("players", is_number=True),
         Column("dropped", 2, is_number=True),
         Column("to players", 3, is_number=True),
@@ -186,6 +189,7 @@ def _renditions(stream: Json, width: int) -> list[Line]:
                 *([rendition["state"] or "-"] if has_state else ()),
                 f"{rendition['fps']:.1f}",
                 f"{rendition['bitrate_bps'] / 1000:.0f}",
+                *(_quality(rendition["quality"]) if is_measured else ()),
                 str(rendition["players"]),
                 str(rendition["dropped"]),
                 str(rendition["dropped_to_players"]),
@@ -197,6 +201,13 @@ def _renditions(stream: Json, width: int) -> list[Line]:
     for entry in stream["omitted"]:
         lines += _item(f"{entry['name']} is omitted: {entry['reason']}", width)
     return lines
+
+
+def _quality(quality: Json | None) -> tuple[str, str]:
+    """SSIM, and PSNR in dB."""
+    if quality is None:
+        return "-", "-"
+    return f"{quality['ssim']:.3f}", f"{quality['psnr_db']:.1f}"
 
 
 def _delay(stream: Json, width: int) -> list[Line]:

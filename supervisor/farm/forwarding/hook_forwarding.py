@@ -6,7 +6,7 @@ child answers: a worker that a stranger has taken over lets nobody in.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -70,12 +70,26 @@ class HookForwarding:
     def on_notice(self, child: ChildId, notice: HookNotice, _: float) -> list[Action]:
         """A child reports an end. Who has files is told of no hooks: that is looked up here."""
         if notice.event in OF_FILES:
-            template = self._state.settings.template(notice.subject.app)
-            is_wanted = template is not None and template.hooks.takes(notice.event)
-            if not is_wanted or not OF_FILES[notice.event](child.kind):
+            if not OF_FILES[notice.event](child.kind) or not self._is_wanted(notice):
                 return []
-        elif not admits(child.kind):
+        elif not admits(child.kind) or notice.event is HookEvent.QUALITY:  # the supervisor tells
             return []
+        return self._pass_on(notice)
+
+    def tell(self, notices: Iterable[HookNotice]) -> list[Action]:
+        """Tell the apps' hooks what the supervisor itself finds, if they take it."""
+        return [
+            action
+            for notice in notices
+            if self._is_wanted(notice)
+            for action in self._pass_on(notice)
+        ]
+
+    def _is_wanted(self, notice: HookNotice) -> bool:
+        template = self._state.settings.template(notice.subject.app)
+        return template is not None and template.hooks.takes(notice.event)
+
+    def _pass_on(self, notice: HookNotice) -> list[Action]:
         hooks = self._hooks_child()
         if hooks is not None:
             return [Send(hooks, notice)]

@@ -152,6 +152,7 @@ FULL_RENDITIONS = (
         4_000_000,
         RenditionFit.SHORT_SIDE,
         when=MadeWhen.ALWAYS,
+        quality_floor=0.9,
     ),
     Rendition(*("small", 320, 180, 200_000, None), rate_control=RateControl.QUALITY, quality=30),
     Rendition("hevc", 320, 180, 200_000, codec=VideoCodec.H265),
@@ -193,6 +194,7 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
     fits = (live.fit, live.renditions[0].fit, live.renditions[1].fit)
     assert fits == (RenditionFit.BOX, RenditionFit.SHORT_SIDE, None)
     assert live.renditions == FULL_RENDITIONS
+    assert (live.quality_every_ms, relay.quality_every_ms) == (15_000, 10_000)
     assert live.limits == StreamLimits((3840, 2160), 60, 50_000_000, 5, 43_200.0, 3, 200)
     assert relay.limits == StreamLimits()
     url = "srt://media.example:9000?streamid=publish:live/{key}&passphrase=0123456789"
@@ -491,6 +493,17 @@ FAULTS = [
         "templates.live.renditions[0].quality",
         'is for rc = "quality"',
     ),
+    (
+        RENDITION + "quality_floor = 95",
+        "templates.live.renditions[0].quality_floor",
+        "between 0.01 and 1",
+    ),
+    (
+        "[templates.live]\nquality_every = 0\n" + RENDITION + "quality_floor = 0.9",
+        "templates.live.renditions[0].quality_floor",
+        "whose quality is measured",
+    ),
+    ("[templates.live]\nquality_every = 5", "templates.live.quality_every", "a duration"),
     (
         RENDITION + 'rc = "quality"\nmaxrate = "4M"',
         "templates.live.renditions[0].maxrate",

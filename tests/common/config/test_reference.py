@@ -20,6 +20,7 @@ SCHEMA = Draft202012Validator(json_schema())
 # Faults of FAULTS that JSON Schema has no words for: limits of durations and sizes written as
 # texts, and what several keys say together.
 BEYOND_A_SCHEMA = (
+    "whose quality is measured",
     "needs api.tokens",
     "is the address of",
     "listen.https takes TLS",

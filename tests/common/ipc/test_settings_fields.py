@@ -74,7 +74,7 @@ FIELDS = {
         "name renditions gop_ms hold_ms wait_ms max_source publish_keys play_keys takeover "
         "away_picture policy cost flush_ms audio_hold_ms fit audio_levels idle_timeout_s limits "
         "needs_stream_key signing publish_rules play_rules hooks audio_only pushes renditions_when "
-        "linger_ms expected_use sei_uuids recording multitrack_video"
+        "linger_ms expected_use sei_uuids recording multitrack_video quality_every_ms"
     ),
     Signing: "keys clock_skew_s",
     Hooks: "url secret events deadline_s on_error cache_s retry_s parallel ca_file",
@@ -87,7 +87,7 @@ FIELDS = {
     ),
     Rendition: (
         "name width height bitrate_bps fps profile preset vbv_ms cost rate_control maxrate_bps fit "
-        "codec when quality"
+        "codec when quality quality_floor"
     ),
 }
 

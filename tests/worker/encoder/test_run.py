@@ -8,7 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -38,6 +38,7 @@ from worker.encoders.processes import EncoderProcesses
 from worker.pool.layout import lay_out
 from worker.pool.memory import PicturePool
 from worker.pool.passing import PoolSender
+from worker.quality.ssim import Likeness
 from worker.session.events import EncodingWanted, PicturesScaled
 
 KEY = (StreamId("live/a"), Generation(1))
@@ -51,12 +52,20 @@ class Session:
     def __init__(self) -> None:
         self.done: list[EncodedPicture | None] = []
         self.lost: list[str] = []
+        self.measured: list[Likeness] = []
 
     def on_picture_done(self, rendition: int, done: EncodedPicture | None) -> None:
         self.done.append(done)
 
     def on_rendition_lost(self, rendition: int, pts_ms: int, reason: str) -> None:
         self.lost.append(reason)
+
+    @property
+    def quality(self) -> Self:
+        return self
+
+    def on_measured(self, rendition: int, likeness: Likeness) -> None:
+        self.measured.append(likeness)
 
     def on_encoder_changed(self) -> None: ...
 
@@ -102,13 +111,14 @@ class Rig:
         wanted = EncodingWanted(self.pool, source, tuple(self.renditions), fps, 1000)
         self.processes.open(KEY, wanted, self.session)
 
-    def put(self, number: int) -> None:
+    def put(self, number: int, *, is_key: bool = False) -> None:
         pictures = []
         for index in range(len(self.renditions)):
             self.pool.picture(index, number % 8)[0][:] = 16 + number
             pictures.append(HandedOver(index, number % 8, object(), b"", None, False))
         now_s = asyncio.get_running_loop().time()
-        scaled = PicturesScaled(33 * number, number == 0, False, now_s, now_s, tuple(pictures))
+        is_key |= number == 0
+        scaled = PicturesScaled(33 * number, is_key, False, now_s, now_s, tuple(pictures))
         self.processes.hand_over(KEY, scaled)
 
     @property
@@ -153,6 +163,20 @@ def test_pictures_are_encoded_and_their_places_come_back_with_the_tags_sizes() -
         assert rig.streams == 1
         assert rig.processes.end(KEY, "over")
         await until(lambda: rig.streams == 0)
+
+    run(test)
+
+
+def test_keyframes_are_measured_and_the_worker_hears_of_it() -> None:
+    async def test(rig: Rig) -> None:
+        rig.open(replace(FORMAT, quality_every_ms=1))
+        for number in range(4):
+            rig.put(number, is_key=number == 3)  # before it the cost of encoding is not known
+            await until(lambda number=number: len(rig.session.done) == number + 1)  # type: ignore[misc]
+        await until(lambda: rig.session.measured)
+        (found,) = rig.session.measured
+        assert 0.9 < found.ssim <= 1  # a grey picture
+        assert found.psnr_db > 30
 
     run(test)
 

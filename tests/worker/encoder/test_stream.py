@@ -19,7 +19,7 @@ from common.ipc.encoder_messages import (
 from common.ipc.identity import Generation, StreamId
 from tests.kit.h264_bits import PLAIN_SPS
 from worker.devices.turns import Turns
-from worker.encoder.stream import EncodingContext, PictureEvent, StreamEncoders
+from worker.encoder.stream import EncodingContext, PictureEvent, StreamEncoders, StreamEvent
 from worker.pool.layout import PoolLayout, lay_out
 from worker.pool.memory import MappedPool, PicturePool
 from worker.session.events import RenditionBegan, RenditionCoded
@@ -35,7 +35,7 @@ class Rig:
 
     def __init__(self, *, is_saturated: bool = False, queue_ms: int = 1000) -> None:
         self.is_saturated = is_saturated
-        self.events: queue.SimpleQueue[PictureEvent | None] = queue.SimpleQueue()
+        self.events: queue.SimpleQueue[StreamEvent | None] = queue.SimpleQueue()
         self.layout: PoolLayout = lay_out(SIZES)
         self.pool = PicturePool("a", self.layout)
         self.threads = OwnThreads(groups_small_encoders=True)
@@ -96,7 +96,7 @@ class Rig:
 
     def take(self, count: int) -> list[PictureEvent]:
         events = [self.events.get(timeout=10) for _ in range(count)]
-        return [event for event in events if event is not None]
+        return [event for event in events if isinstance(event, PictureEvent)]
 
     def close(self) -> None:
         self.encoders.close()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 from common.codecs.h264 import AvcConfig, parse_sps
 from common.config.ladder import RenditionFormat
@@ -31,6 +31,7 @@ from worker.encoders.processes import EncoderProcesses
 from worker.pool.layout import lay_out
 from worker.pool.memory import PicturePool
 from worker.pool.passing import PoolListener
+from worker.quality.ssim import Likeness
 from worker.session.events import EncodingWanted, PicturesScaled
 
 KEY = (StreamId("live/a"), Generation(1))
@@ -84,6 +85,7 @@ class FakeSession:
     def __init__(self) -> None:
         self.done: list[tuple[int, EncodedPicture | None]] = []
         self.lost: list[tuple[int, int, str]] = []
+        self.measured: list[tuple[int, Likeness]] = []
         self.changed = 0
         self.given_up = ""
 
@@ -92,6 +94,13 @@ class FakeSession:
 
     def on_rendition_lost(self, rendition: int, pts_ms: int, reason: str) -> None:
         self.lost.append((rendition, pts_ms, reason))
+
+    @property
+    def quality(self) -> Self:
+        return self
+
+    def on_measured(self, rendition: int, likeness: Likeness) -> None:
+        self.measured.append((rendition, likeness))
 
     def on_encoder_changed(self) -> None:
         self.changed += 1

@@ -6,6 +6,7 @@ import pytest
 
 from common.notices.doctor import Doctor
 from common.notices.notices import Notices
+from worker.quality.floor import LowRendition
 from worker.session.picture_rules import PICTURE_RULES, ErrorMeter, PictureFigures
 
 GOOD = PictureFigures()
@@ -43,6 +44,12 @@ TABLE = [
         PictureFigures(still_s=45),
         PictureFigures(still_s=10),
         "the picture has not changed for 45 s: a still screen, or a camera that froze",
+    ),
+    Row(
+        "low-quality",
+        PictureFigures(low=(LowRendition("720p", 0.87, 0.9), LowRendition("360p", 0.8, 0.85))),
+        None,
+        "720p has SSIM 0.870, its floor is 0.9; 360p has SSIM 0.800, its floor is 0.85: give it",
     ),
 ]
 

@@ -33,6 +33,7 @@ from worker.devices.gpu.encode import NvencEncoder, NvencRefused, keep_log_lines
 from worker.devices.gpu.nvdec_errors import watch_damage
 from worker.devices.gpu.nvenc import Failure, Refusal
 from worker.devices.gpu.nvenc_units import NVENC_FORMATS
+from worker.devices.gpu.quality import compile_kernel as compile_comparison
 from worker.devices.gpu.scale import GpuScaler, compile_kernels
 from worker.devices.gpu.to_nv12 import compile_kernel
 from worker.devices.software.encode import SoftEncoder, encoded_here
@@ -101,6 +102,7 @@ class GpuBackend:
             raise BootFailed(f"{self._context.name} decodes no H.264")
         compile_kernels()
         compile_kernel()
+        compile_comparison()
         failure = try_encoder(self._context, self._lock) if allow_nvenc else None
         path, notes = judge(failure, allow_nvenc=allow_nvenc)
         encodes = encoded_here()

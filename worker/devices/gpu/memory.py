@@ -14,6 +14,7 @@ from common.errors import DecodeFailed, UsageError
 from worker.devices.gpu.context import Event, Stream, copy_to_host
 from worker.devices.gpu.plan import target_pitch
 from worker.pool.memory import PicturePool
+from worker.quality.kept_luma import HostLuma, KeptLuma
 
 MAX_FRAMES = 48  # of one rendition; FFmpeg's NVENC wrapper can register 64
 _FIRST_FRAMES = 3
@@ -189,6 +190,20 @@ class GpuSurface:
             raise UsageError("a surface on the device has no frame in host memory")
         frame.video.pts = self.pts_ms
         return frame.video
+
+    def kept_luma(self) -> KeptLuma:
+        """A copy of what lies in host memory; on the device the frame itself.
+
+        Raises UsageError for a frame of a pool: its process measures.
+        """
+        frame = self.frame
+        if isinstance(frame, DeviceFrame):
+            from worker.devices.gpu.quality import DeviceLuma
+
+            return DeviceLuma(self)
+        if not isinstance(frame, HostFrame):
+            raise UsageError("what another process encodes is not measured here")
+        return HostLuma(frame.array[: frame.height, : frame.width].copy())
 
     def __del__(self) -> None:
         self._pool.give_back(self.frame)

@@ -32,12 +32,12 @@ _PROGRESSIVE_AGAIN = 50  # progressive pictures in a row that end deinterlacing
 _KNOWN_MATRICES = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
 _UNSPECIFIED_MATRIX = 2
 # By codec: libavcodec's decoder, and its options. libdav1d would hold pictures back for threads.
-_DECODERS: Mapping[VideoCodec, tuple[str, Mapping[str, str]]] = {
+DECODER_OPTIONS: Mapping[VideoCodec, tuple[str, Mapping[str, str]]] = {
     VideoCodec.H264: ("h264", {}),
     VideoCodec.H265: ("hevc", {}),
     VideoCodec.AV1: ("libdav1d", {"max_frame_delay": "1"}),
 }
-DECODERS = tuple(name for name, _ in _DECODERS.values())
+DECODERS = tuple(name for name, _ in DECODER_OPTIONS.values())
 _REORDER_GUESS = 2  # pictures, where the SPS is silent and the composition times say there are some
 
 
@@ -230,7 +230,7 @@ def buffer_arguments(frame: VideoFrame) -> str:
 
 
 def _open(config: DecoderConfig, pictures: PictureFormat) -> VideoCodecContext:
-    name, options = _DECODERS[config.codec]
+    name, options = DECODER_OPTIONS[config.codec]
     context = av.CodecContext.create(name, "r")
     assert isinstance(context, VideoCodecContext)
     context.extradata = config.encode()

@@ -5,8 +5,10 @@ from typing import Final
 from av.video.frame import VideoFrame
 
 from common.errors import EncodeFailed
+from worker.devices.software.luma import luma_of
 from worker.pool.layout import Places
 from worker.pool.memory import MappedPool, planes
+from worker.quality.kept_luma import HostLuma
 
 FORMAT: Final = "nv12"  # a pool's
 
@@ -27,6 +29,10 @@ class PoolSurface:
         """The frame in host memory."""
         self._frame.pts = self.pts_ms
         return self._frame
+
+    def kept_luma(self) -> HostLuma:
+        """A copy: its place is written again."""
+        return HostLuma(luma_of(self._frame).copy())
 
 
 class PoolFrames:

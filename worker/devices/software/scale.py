@@ -27,8 +27,10 @@ from common.media.pictures import PictureFormat
 from worker.devices.backend import Picture
 from worker.devices.letterbox import Rectangle, fit_picture, rendition_picture
 from worker.devices.software.decode import MILLISECONDS, SoftPicture, buffer_arguments
+from worker.devices.software.luma import luma_of
 from worker.devices.software.tone_mapping import add_tone_mapping, hald_image
 from worker.devices.tone_mapping import BT709, BT2020, HLG, PQ, shown_format
+from worker.quality.kept_luma import HostLuma
 
 # The larger rendition has at least so many rows for one of the smaller: less is another filter's
 # work on almost the same samples.
@@ -76,6 +78,10 @@ class SoftSurface:
             self.prepare()
         assert self._frame is not None
         return self._frame
+
+    def kept_luma(self) -> HostLuma:
+        """The frame is nobody's to write, so it is kept as it is."""
+        return HostLuma(luma_of(self.video_frame()))
 
 
 class SoftScaler:

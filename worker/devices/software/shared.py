@@ -18,6 +18,7 @@ from worker.devices.backend import Picture
 from worker.devices.software.pool_frames import FORMAT
 from worker.devices.software.scale import SoftScaler, SoftSurface
 from worker.pool.memory import Bytes, PicturePool
+from worker.quality.kept_luma import HostLuma
 
 
 class SharedSoftSurface:
@@ -43,6 +44,10 @@ class SharedSoftSurface:
         frame, (luma, chroma) = made.video_frame(), self._target
         luma[:] = _samples(frame, 0)
         chroma[:] = _samples(frame, 1).reshape(chroma.shape)
+
+    def kept_luma(self) -> HostLuma:
+        """A copy: its place is written again."""
+        return HostLuma(self._target[0].copy())
 
     def __del__(self) -> None:
         self._free.append(self.slot)

@@ -14,6 +14,7 @@ from common.ipc.status_messages import (
     WHOLE,
     AudioLevels,
     Notice,
+    Quality,
     RenditionStatus,
     ServedStatus,
 )
@@ -53,6 +54,9 @@ def text(found: dict[str, Any]) -> str:
     return "\n".join(map(plain, page(found, 2_000.0, 200, Shown(renditions=True)).lines))
 
 
+QUALITY = Quality(0.972, 40.5, 1_900.0)
+
+
 def streaming(rig: Rig) -> dict[str, Any]:
     """One stream with everything that heartbeats say."""
     placed = rig.publish(source=SourceFormat(854, 480))
@@ -60,7 +64,9 @@ def streaming(rig: Rig) -> dict[str, Any]:
         fps=29.97, bitrate_bps=1e6, codec="avc1.4d401e", gop_ms=2000, since_unix=1_880.0
     )
     rig.beat(INGEST0, publishers=(publisher,))
-    rendition = RenditionStatus("480p", 854, 480, frames=70, fps=30.0, bitrate_bps=9e5, dropped=1)
+    rendition = RenditionStatus(
+        "480p", 854, 480, frames=70, fps=30.0, bitrate_bps=9e5, dropped=1, quality=QUALITY
+    )
     renditions = (rendition, RenditionStatus("360p", 640, 360))
     rig.beat(placed.worker, transcodes=(rig.transcode(frames_in=10, renditions=renditions),))
     rig.now += 2.0

@@ -24,6 +24,8 @@ from worker.devices.software import encode as encode_module
 from worker.devices.software.decode import MILLISECONDS
 from worker.devices.software.encode import SoftEncoder, encoded_here
 from worker.devices.software.encoder_formats import FORMATS, X264_PRESETS
+from worker.devices.software.luma import luma_of
+from worker.quality.kept_luma import HostLuma
 
 RENDITION = RenditionFormat(
     "test", 320, 180, 0, 0, 320, 180, Fraction(30), 300_000, 1000, 2000, "main", "p3"
@@ -46,6 +48,9 @@ class HostFrame:
 
     def video_frame(self) -> VideoFrame:
         return self._frame
+
+    def kept_luma(self) -> HostLuma:
+        return HostLuma(luma_of(self._frame))
 
 
 def encoder(rendition: RenditionFormat = RENDITION, pixel_format: str = "yuv420p") -> SoftEncoder:

@@ -7,6 +7,7 @@ for too long, then end all streams in order.
 
 import asyncio
 import logging
+import os
 import socket
 import time
 from collections import ChainMap
@@ -38,6 +39,7 @@ from common.ipc.unit_link import UnitLinks
 from common.process.descriptors import raise_limit
 from ingest.capture.files import CaptureFiles
 from ingest.capture.recorder import Recorder
+from ingest.demand.cold_starts import ColdStarts
 from ingest.input import Input, InputContext
 from ingest.outputs.links import Links
 from ingest.rtmp.input import RtmpInput
@@ -102,6 +104,7 @@ class Ingest:
             time.time,
             time.monotonic,
             self._forward_links,
+            ColdStarts(len(os.sched_getaffinity(0))),
         )
         self._files = CaptureFiles(process.run_dir / "captures")
         self._recorder = Recorder(self._files, time.time, time.monotonic)

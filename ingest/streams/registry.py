@@ -18,6 +18,7 @@ from common.ipc.identity import StreamId
 from common.ipc.status_messages import LineFigures, PublisherStatus
 from common.ipc.unit_ways import Ways
 from common.process.stage_times import DelayCounts
+from ingest.demand.cold_starts import ColdStarts
 from ingest.outputs.outbox import Peers
 from ingest.streams.admission import (
     Admission,
@@ -54,6 +55,7 @@ class Streams:
         unix_time: Callable[[], float],
         clock: Callable[[], float],
         ways: Ways = NO_WAYS,
+        cold_starts: ColdStarts | None = None,
     ) -> None:
         """`clock` is CLOCK_MONOTONIC. `ways`: to the relay, for streams of other hosts."""
         self.settings = settings
@@ -61,7 +63,14 @@ class Streams:
         self._admission = admission
         self._report = report
         self._unix_time = unix_time
-        self._context = StreamContext(peers, report, self.next_request, clock, unix_time)
+        self._context = StreamContext(
+            peers,
+            report,
+            self.next_request,
+            clock,
+            unix_time,
+            cold_starts=cold_starts or ColdStarts(),
+        )
         self._last_request = 0
         self.requests = PublishRequests(report)
         self._streams: dict[StreamId, Stream] = {}

@@ -50,8 +50,9 @@ class SourceMedia:
         counts: SourceCounts,
         delays: StageDelays | None = None,
         passed: PassedTracks | None = None,
+        may_begin: Callable[[float], bool] = lambda _: True,
     ) -> None:
-        """`clock` is CLOCK_MONOTONIC, to measure the time that is spent here; `delays` has it."""
+        """`clock` is CLOCK_MONOTONIC, also of `delays`; `may_begin`: a stream that is cold, now."""
         self.gop = SourceGop()
         self.worker = WorkerOutput(stream_id, peers)
         self.egress = EgressOutput(stream_id, generation, peers, clock, delays)
@@ -74,7 +75,7 @@ class SourceMedia:
         self._early_metadata = Metadata(b"")  # what came before the publisher's first pictures
         self._timeline = timeline
         self._format = format
-        self._clock = clock
+        self._clock, self._may_begin = clock, may_begin
         self._placed: Placement | None = None
         self._wanted = WantedRenditions()
         self._wanted_due_s = 0.0  # when to look again
@@ -134,8 +135,7 @@ class SourceMedia:
         if placed is not None and placed.template.names_on_demand:
             demanded = self.egress.demanded
             wanted = self._wanted.look(placed.template, placed.renditions, demanded, now)
-            has_demand = self._wanted.has_demand(now)
-            self._may_rest = wanted == () and not (has_demand or self._has_passed)
+            self._may_rest = wanted == () and not (self._wanted.has_demand(now) or self._has_passed)
             self._wake_egress()
             self._want(wanted)
         else:
@@ -144,11 +144,13 @@ class SourceMedia:
                 self._want(placed.renditions)
 
     def _want(self, renditions: tuple[str, ...] | None) -> None:
-        """Have these made, but for those that are passed."""
+        """Have these made, but for those that are passed; of a cold stream when it is its turn."""
         if renditions is not None and self.passed is not None and self.passed.names:
-            passed = self.passed.names
-            renditions = tuple(name for name in renditions if name not in passed)
-        self.worker.want(renditions, self.gop, self._timeline.clock_reference)
+            renditions = tuple(name for name in renditions if name not in self.passed.names)
+        if renditions and self.worker.is_cold and not self._may_begin(self._clock()):
+            self._wanted_due_s = 0.0  # at the next tick again
+        else:
+            self.worker.want(renditions, self.gop, self._timeline.clock_reference)
 
     def _wake_egress(self) -> None:
         """Have egresses given what they lack, where somebody watches or it would be lost."""

@@ -11,6 +11,7 @@ Pure but for the senders it is given: no sockets, no clock (`now` is CLOCK_MONOT
 
 from dataclasses import replace
 from enum import Enum, auto
+from functools import partial
 from typing import TYPE_CHECKING
 
 from common.access.credentials import UNTOLD, Credentials
@@ -112,6 +113,7 @@ class Stream:
             self.doctor.counts,
             context.delays,
             PassedTracks(self.template),
+            partial(context.cold_starts.may_begin, self.stream_id),
         )
         self.media.on_passed = self._follow_passed
         self.timeline.zero_unix_ms = self._epoch_ms

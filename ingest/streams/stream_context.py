@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from common.process.stage_times import StageDelays
+from ingest.demand.cold_starts import ColdStarts
 from ingest.outputs.outbox import Peers
 from ingest.streams.epochs import Epochs
 
@@ -19,3 +20,4 @@ class StreamContext:
     unix_time: Callable[[], float]
     delays: StageDelays = field(default_factory=StageDelays)  # of all streams
     epochs: Epochs = field(default_factory=Epochs)  # of those that were here
+    cold_starts: ColdStarts = field(default_factory=ColdStarts)  # of all streams

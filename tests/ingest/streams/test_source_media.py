@@ -153,6 +153,19 @@ def test_egress_gets_a_stream_that_nobody_watches_from_its_first_player_on() -> 
     assert around.egress.numbers(SOURCE) == [0, 1, 2, 3, 4, 5, 6], "made always, from now on"
 
 
+def test_of_a_cold_stream_nothing_is_made_before_its_turn() -> None:
+    around = Around().live()
+    media, turns = around.media, iter([False, True])
+    media.place(COLD)
+    media.video(video_unit(0, key=True))
+    media._may_begin = lambda _: next(turns)
+    around.egress.watched.add("360p")
+    media.look_at_demand(100.0)
+    assert media.worker.is_cold
+    media.tick(100.1)
+    assert not media.worker.is_cold
+
+
 def test_of_a_gop_that_grows_too_long_egress_keeps_what_ingest_cannot() -> None:
     media = (around := Around().live()).media
     media.place(COLD)

@@ -24,8 +24,9 @@ class PullTable(Table):
     url: Annotated[str, RemoteUrl(PULL_SCHEMES)] = needed(
         Pull,
         "url",
-        "where it is fetched: an RTMP server's stream, a camera's RTSP address, or an HLS playlist "
-        "(`http://…/index.m3u8`). User and password may stand in it",
+        "where it is fetched: an RTMP server's stream, a camera's RTSP address, an HLS playlist "
+        "(`http://…/index.m3u8`), or an SRT listener (`srt://HOST:PORT?streamid=…`). User and "
+        "password may stand in it",
         Holds.NOW,
         example="rtsp://user:password@camera.lan/stream1",
     )

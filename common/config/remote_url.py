@@ -15,10 +15,11 @@ from urllib.parse import SplitResult, urlsplit
 from common.config.values import Json, Kind
 from common.errors import AddressError
 from common.host_names import can_be_looked_up
+from common.srt import address as srt_address
 
 MAX_URL_CHARS: Final = 1024
 RTMP_SCHEMES: Final = ("rtmp", "rtmps")
-PULL_SCHEMES: Final = (*RTMP_SCHEMES, "rtsp", "rtsps", "http", "https")
+PULL_SCHEMES: Final = (*RTMP_SCHEMES, "rtsp", "rtsps", "http", "https", srt_address.SCHEME)
 _NEEDS_PATH: Final = frozenset(RTMP_SCHEMES)
 _PRINTABLE: Final = re.compile(r"[!-~]+")
 _PATTERN: Final = re.compile(r"[a-z]+://(?:\*|[A-Za-z0-9.*-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
@@ -44,6 +45,11 @@ def split_remote(url: str, schemes: Sequence[str]) -> SplitResult:
         raise ValueError("must have a host, and a port from 1 to 65535 if any")
     if parts.scheme in _NEEDS_PATH and len(parts.path.strip("/").split("/")) < 2:
         raise ValueError("must name app and stream: rtmp://HOST/APP/KEY")
+    if parts.scheme == srt_address.SCHEME:
+        try:
+            srt_address.parse(url)
+        except AddressError as error:
+            raise ValueError(str(error)) from None
     return parts
 
 

@@ -7,16 +7,19 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from common.config.remote_url import RTMP_SCHEMES
 from common.config.settings import Pull, RtspTransport, Settings
 from common.ipc.child import ChildProcess
 from common.ipc.control_messages import Endpoint, Heartbeat, Hello, IngestLost
 from common.ipc.remote_status import RemoteState
 from common.ipc.unit_link import UnitLinks
 from common.retries import Retries
+from common.srt.address import SCHEME as SRT_SCHEME
 from ingest.pull.libav_source import LibavSource
 from ingest.pull.puller import Puller
 from ingest.pull.rtmp_source import RtmpSource
 from ingest.pull.source import Memory, Source
+from ingest.pull.srt_source import SrtSource
 
 log = logging.getLogger("tfarm.ingest.pull.run")
 
@@ -26,8 +29,11 @@ APART_S: Final = 0.02  # so far are the first attempts of several
 
 def make_source(pull: Pull, memory: Memory) -> Source:
     """A connection to where a stream is fetched."""
-    if urlsplit(pull.url).scheme in ("rtmp", "rtmps"):
+    scheme = urlsplit(pull.url).scheme
+    if scheme in RTMP_SCHEMES:
         return RtmpSource(pull.url)
+    if scheme == SRT_SCHEME:
+        return SrtSource(pull.url)
     return LibavSource(pull.url, memory, is_udp=pull.rtsp_transport is RtspTransport.UDP)
 
 

@@ -28,6 +28,7 @@ SECRET = "s3cr3t"
         ("https://h.example/a/s3cr3t.m3u8?token=s3cr3t", "https://h.example/a/…"),
         ("http://h.example/index.m3u8?token=s3cr3t", "http://h.example/index.m3u8/…"),
         ("rtsp://h.example", "rtsp://h.example"),
+        ("srt://h:9000?streamid=s3cr3t&passphrase=s3cr3t-s3cr3t", "srt://h:9000/…"),
     ],
 )
 def test_what_is_secret_in_a_url_is_not_shown(url: str, shown: str) -> None:
@@ -49,6 +50,9 @@ def test_what_is_secret_in_a_url_is_not_shown(url: str, shown: str) -> None:
         ("rtsp://[::1/a", "must have a host, and a port"),
         ("rtmp://h/live", "must name app and stream"),
         ("rtmp://h/live/", "must name app and stream"),
+        ("srt://h?streamid=a", "not an address of SRT"),
+        ("srt://h:9000?passphrase=short", "10 to 79 characters"),
+        ("srt://h:9000?mode=listener", "mode=caller"),
         ("rtsp://h/a b", "at most 1024 characters"),
         ("rtsp://h/\n", "at most 1024 characters"),
         ("rtsp://h/" + "a" * 1024, "at most 1024 characters"),

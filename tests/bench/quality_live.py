@@ -8,6 +8,8 @@ time. `--clip` names another FLV.
 import time
 from pathlib import Path
 
+import psutil
+
 from tests.bench import footage, peers
 from tests.bench.ladder import HD_LADDER, config
 from tests.bench.report import Bench, Figure
@@ -28,7 +30,7 @@ def measuring(farm: Farm) -> tuple[int, int, float]:
     counts = [child["counters"] for child in workers]
     done = sum(count.get("measurements", 0) for count in counts)
     spent_ms = sum(count.get("measuring_ms", 0) for count in counts)
-    return done, spent_ms, peers.cpu_seconds([child["pid"] for child in workers])
+    return done, spent_ms, peers.cpu_seconds([psutil.Process(child["pid"]) for child in workers])
 
 
 def cost(farm: Farm, clip: Path) -> tuple[float, float, float]:

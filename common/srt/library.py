@@ -257,12 +257,17 @@ class SrtLibrary:
 
     def accept(self, listener: int) -> tuple[int, tuple[str, int]] | None:
         """The next caller whose handshake is done, and its address; None: there is none."""
-        name, size = ctypes.create_string_buffer(28), c_int(28)
-        sock = self._lib.srt_accept(listener, name, byref(size))
-        if sock < 0:
-            return None
-        self._set(sock, _RCVSYN, 0)
-        return sock, _address(name.raw)
+        while True:
+            name, size = ctypes.create_string_buffer(28), c_int(28)
+            sock = self._lib.srt_accept(listener, name, byref(size))
+            if sock < 0:
+                return None
+            try:
+                self._set(sock, _RCVSYN, 0)
+            except SrtError:  # it has gone since its handshake
+                self.close_socket(sock)
+            else:
+                return sock, _address(name.raw)
 
     def watch(self, sock: int) -> None:
         """Have it among those that `ready` tells of."""

@@ -22,7 +22,7 @@ from common.ipc.unit_messages import PublishCheck
 from common.ipc.viewer_doors import ViewerDoors
 from common.process.listening import join_address
 from common.process.log import PeerLines, key_hash, more
-from common.srt.library import SrtLibrary
+from common.srt.library import SrtError, SrtLibrary
 from common.srt.reject_codes import BAD_REQUEST, DOWN, reject_code
 from ingest.srt.line_totals import LineTotals
 from ingest.srt.newcomers import Newcomers
@@ -265,8 +265,14 @@ class SrtListener:
         publisher = SrtPublisher(sock, peer, streamid, wish, self._links, self._on_end)
         publisher.latency_ms = self._library.latency_ms(sock)
         self._publishers[sock] = publisher
-        publisher.on_accepted = partial(self._library.watch, sock)
+        publisher.on_accepted = partial(self._begin_reading, publisher)
         publisher.ask(time.monotonic())
+
+    def _begin_reading(self, publisher: SrtPublisher) -> None:
+        try:
+            self._library.watch(publisher.sock)
+        except SrtError:  # it has gone since its handshake
+            publisher.closed()
 
     def _read(self, publisher: SrtPublisher) -> None:
         if not publisher.is_publishing:

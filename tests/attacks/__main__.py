@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from tests.attacks import local, rtmp, sources, tls, web, webrtc
+from tests.attacks import local, rtmp, sources, srt, tls, web, webrtc, whip
 from tests.attacks.stage import Result
 from tests.faults.scene import log_everything
 from tests.kit.measured_table import MeasuredTable, holds, with_note
@@ -34,6 +34,11 @@ ATTACKS: Mapping[str, Callable[[], Result]] = {
     "webrtc_offers": webrtc.offers,
     "webrtc_dtls": webrtc.half_handshakes,
     "webrtc_rtcp": webrtc.reports,
+    "srt_handshakes": srt.handshakes,
+    "srt_callers": srt.callers,
+    "srt_streams": srt.streams,
+    "whip_stun": whip.stun_flood,
+    "whip_silent": whip.silent_sessions,
 }
 
 HEADINGS = (

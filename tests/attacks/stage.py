@@ -95,6 +95,10 @@ class Stage:
     def port(self) -> int:
         return self.scene.farm.port
 
+    def begin_anew(self) -> None:
+        """Measure from now on what is undisturbed: players have come."""
+        self._began_s = time.monotonic()
+
     def file(self, name: str, content: bytes) -> str:
         """Bytes made beforehand, for a plan."""
         path = self.scene.farm.dir / name

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from common.srt import installed
+from common.srt import library as library_module
 from common.srt.library import SEND_BYTES, Call, CallState, SrtError, SrtLibrary
 from common.srt.reject_codes import NOT_FOUND
 from tests.kit.waiting import until
@@ -81,3 +82,26 @@ def test_a_call_that_nobody_answers_ends(library: SrtLibrary) -> None:
 def test_what_the_library_does_not_take_is_an_error(library: SrtLibrary) -> None:
     with pytest.raises(SrtError):
         library.call(("127.0.0.1", 9), Call(passphrase="short"))
+
+
+def test_a_caller_that_is_gone_by_now_costs_no_other_one_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Found by `make attacks`: its error ended a turn of the process, with a traceback."""
+    made, closed, waiting = object.__new__(SrtLibrary), list[int](), [8, 7]
+
+    class Library:
+        def srt_accept(self, *_: object) -> int:
+            return waiting.pop() if waiting else -1
+
+    def set_in_vain(sock: int, *_: int) -> None:
+        if sock == 7:
+            raise SrtError("Connection was broken")
+
+    made._lib = Library()
+    monkeypatch.setattr(made, "_set", set_in_vain)
+    monkeypatch.setattr(made, "close_socket", closed.append)
+    monkeypatch.setattr(library_module, "_address", lambda data: HERE)
+    assert made.accept(1) == (8, HERE)
+    assert made.accept(1) is None
+    assert closed == [7]

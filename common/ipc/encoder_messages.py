@@ -49,7 +49,8 @@ class ScaledPicture(NamedTuple):
 
     rendition: int  # index in `EncoderOpen.renditions`
     slot: int  # its place in the pool
-    fps_num: int = 0  # to open the encoder anew for, with a keyframe; 0: it stays
+    # To open the encoder anew for, with a keyframe of this rendition; 0: it stays
+    fps_num: int = 0
     fps_den: int = 1
     begins: bool = False  # egress must hear what the rendition is: it was left out for a time
 
@@ -69,6 +70,20 @@ class EncoderPictures:
     scaled_s: float
     pictures: tuple[ScaledPicture, ...]
     is_saturated: bool = False  # every core of the host has a stream: one thread encodes all of it
+
+
+@message("encoder-rest")
+@dataclass(frozen=True, slots=True)
+class EncoderRest:
+    """A rendition gets no pictures until one opens its encoder anew: nobody plays it.
+
+    Egress is told, with its headers, so that viewers who come hear what it will be.
+    """
+
+    stream_id: StreamId
+    generation: Generation
+    opening: int
+    rendition: int
 
 
 @message("encoder-close")

@@ -235,12 +235,8 @@ def _expected_use(template: Template, source: SourceFormat, name: str) -> float:
 
 
 def amounts(cost: StreamCost, pipeline: Pipeline, measured: Calibration | None = None) -> Amounts:
-    """What the stream draws on in that pipeline, on a device that was calibrated or not.
-
-    What encoder processes make is always made, so all of it is booked.
-    """
-    if pipeline is not Pipeline.HYBRID:
-        cost = cost.as_used()
+    """What the stream draws on in that pipeline, on a device that was calibrated or not."""
+    cost = cost.as_used()
     if measured is not None and measured.path is pipeline and not cost.is_by_hand:
         return _as_measured(cost, measured)
     memory = SESSION_MEMORY_BYTES + SESSION_SURFACES * cost.source_bytes

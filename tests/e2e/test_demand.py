@@ -57,6 +57,25 @@ def test_what_is_played_is_made_whole_and_nothing_else(farm: Farm, clip: MakeCli
         assert [player.error for player in both] == [None, None]
 
 
+def test_what_encoder_processes_encode_rests_as_well(clip: MakeClip) -> None:
+    """Before the death of one and after it."""
+    config = CONFIG.replace("[software]\n", "[software]\nencoder_processes = true\n", 1)
+    assert "encoder_processes" in config
+    with Farm(config) as farm, Publisher(farm.url("cam"), clip(SPEC), loop=True):
+        for _ in range(2):
+            until(lambda: states(farm) == COLD, 20, "nothing is made")
+            with Player(farm.url("cam", "240p"), enough=frames(45)) as player:
+                until(lambda: states(farm) == COLD | {"240p": "made"}, 20, "one is made")
+                with Player(farm.url("cam", "144p"), enough=frames(20)) as further:
+                    further.join(30)
+                player.join(30)
+            assert (player.error, further.error) == (None, None)
+            assert player.recording.decode_error == further.recording.decode_error == ""
+            assert player.recording.number_steps(SPEC.frames) == {1}
+            until(lambda: states(farm) == COLD, 20, "nothing is made again")
+            os.kill(farm.child("encoder")["pid"], signal.SIGKILL)
+
+
 def test_hls_names_all_renditions_and_has_that_made_which_is_asked_for(
     farm: Farm, clip: MakeClip
 ) -> None:

@@ -28,6 +28,7 @@ from common.ipc.encoder_messages import (
     EncoderLost,
     EncoderOpen,
     EncoderPictures,
+    EncoderRest,
 )
 from common.ipc.endpoint import UNIX
 from common.ipc.envelope import decode_frames, encode
@@ -45,6 +46,7 @@ from worker.encoder.stream import (
     EncodingContext,
     PictureEvent,
     RenditionMeasured,
+    RenditionRested,
     StreamEncoders,
     StreamEvent,
     places_of,
@@ -87,6 +89,29 @@ class _Stream:
     def owned_key(self) -> OwnedKey:
         """Its key among those of all workers: none speaks of another one's stream."""
         return self.sender.pid, self.key
+
+    def begin(self, began: RenditionBegan) -> None:
+        """Tell the egresses what a rendition is."""
+        output = self.outputs.get(began.rendition)
+        if output is None:
+            given = self.encoders.renditions[began.rendition].given
+            output = self.outputs[began.rendition] = RenditionOutput(
+                *self.key[:2],
+                given.format.name,
+                given.first_number,
+                for_worker=self.sender.child,
+                keeps_last=lambda: self.egresses.takes_last_gop,
+            )
+        frames = output.begin(began.video, began.metadata, began.header)
+        self.egresses.send((*self.key[:2], output.name), frames)
+
+    def rest(self, rested: RenditionRested) -> None:
+        """Tell the egresses that a rendition rests, and before that what it is."""
+        if rested.began is not None:
+            self.begin(rested.began)
+        output = self.outputs.get(rested.rendition)
+        if output is not None:
+            self.egresses.send((*self.key[:2], output.name), output.rest())
 
 
 class EncoderService:
@@ -203,6 +228,8 @@ class EncoderService:
                     if stream is not None and stream.end is None:
                         stream.end = message
                         stream.encoders.close()
+                case EncoderRest():
+                    self._rest(message, sender)
                 case _:
                     raise EnvelopeError(f"a {type(message).__name__} is not for an encoder")
         except EnvelopeError as error:
@@ -222,6 +249,14 @@ class EncoderService:
             raise EnvelopeError("a picture whose place is not there")
         self._counters["pictures"] += len(message.pictures)
         stream.encoders.put(message, payloads)
+
+    def _rest(self, message: EncoderRest, sender: Sender) -> None:
+        stream = self._streams.get((sender.pid, _key(message)))
+        if stream is None:
+            return  # it has failed, or its worker is gone
+        if not stream.encoders.has(message.rendition):
+            raise EnvelopeError(f"no rendition {message.rendition} to rest")
+        stream.encoders.rest(message.rendition)
 
     def _open(self, message: EncoderOpen, sender: Sender) -> None:
         """Open a stream. One that cannot be opened is lost, rendition by rendition."""
@@ -292,6 +327,9 @@ class EncoderService:
             if isinstance(event, RenditionMeasured):
                 stream.sender.answer([encode(event.message(stream.key))])
                 continue
+            if isinstance(event, RenditionRested):
+                stream.rest(event)
+                continue
             self._on_picture(stream, event)
             touched[stream.owned_key] = stream
         for stream in touched.values():
@@ -308,7 +346,7 @@ class EncoderService:
         for result in event.results:
             match result:
                 case RenditionBegan():
-                    self._begin(stream, result)
+                    stream.begin(result)
                 case RenditionCoded(tag=tag):
                     output = stream.outputs[event.rendition]
                     frames = output.append([tag], now_s)
@@ -332,20 +370,6 @@ class EncoderService:
                 mux_s,
             )
         )
-
-    def _begin(self, stream: _Stream, began: RenditionBegan) -> None:
-        output = stream.outputs.get(began.rendition)
-        if output is None:
-            given = stream.encoders.renditions[began.rendition].given
-            output = stream.outputs[began.rendition] = RenditionOutput(
-                *stream.key[:2],
-                given.format.name,
-                given.first_number,
-                for_worker=stream.sender.child,
-                keeps_last=lambda: stream.egresses.takes_last_gop,
-            )
-        frames = output.begin(began.video, began.metadata, began.header)
-        stream.egresses.send((*stream.key[:2], output.name), frames)
 
     def _answer(self, stream: _Stream) -> None:
         """Tell the worker which places are free.
@@ -390,5 +414,5 @@ class EncoderService:
         ]
 
 
-def _key(message: EncoderOpen | EncoderPictures | EncoderClose) -> StreamKey:
+def _key(message: EncoderOpen | EncoderPictures | EncoderRest | EncoderClose) -> StreamKey:
     return message.stream_id, message.generation, message.opening

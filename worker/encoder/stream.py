@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 
@@ -59,6 +59,14 @@ class PictureEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class RenditionRested:
+    """A rendition's encoder is closed, as nobody plays it."""
+
+    rendition: int
+    began: RenditionBegan | None = None  # what it was, where none had been opened before
+
+
+@dataclass(frozen=True, slots=True)
 class RenditionMeasured:
     """How much a rendition's keyframe is like the picture that it was made of."""
 
@@ -70,7 +78,7 @@ class RenditionMeasured:
         return EncoderMeasured(*stream, self.rendition, self.likeness.ssim, self.likeness.psnr_db)
 
 
-StreamEvent = PictureEvent | RenditionMeasured
+StreamEvent = PictureEvent | RenditionMeasured | RenditionRested
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +165,7 @@ class StreamEncoders:
 
     def can_take(self, picture: ScaledPicture) -> bool:
         """Return whether a picture's rendition and place are there."""
-        is_known = 0 <= picture.rendition < len(self.renditions)
-        return is_known and 0 <= picture.slot < self._pictures
+        return self.has(picture.rendition) and 0 <= picture.slot < self._pictures
 
     def put(self, message: EncoderPictures, payloads: Sequence[bytes]) -> None:
         """Have a picture encoded; every one of it can be taken."""
@@ -171,7 +178,7 @@ class StreamEncoders:
             fps = Fraction(picture.fps_num, max(1, picture.fps_den)) if picture.fps_num else None
             job = EncodeJob(
                 rendition.surface(picture.slot, message.pts_ms),
-                message.is_key,
+                message.is_key or fps is not None,
                 sei,
                 message.received_s,
                 message.is_replay,
@@ -181,6 +188,19 @@ class StreamEncoders:
             thread = self._thread_for(rendition, is_saturated=message.is_saturated)
             rendition.posted += 1
             thread.post(partial(self._encode, rendition, picture.slot, job, picture.begins))
+
+    def has(self, rendition: int) -> bool:
+        """Return whether there is such a rendition."""
+        return 0 <= rendition < len(self.renditions)
+
+    def rest(self, index: int) -> None:
+        """Close a rendition's encoder behind its last picture; one that it has."""
+        if self._is_closed:
+            return
+        rendition = self.renditions[index]
+        thread = self._thread_for(rendition, is_saturated=False)
+        rendition.posted += 1  # what comes meanwhile goes to the same thread
+        thread.post(partial(self._rest, rendition))
 
     def close(self, *, drop: bool = False) -> None:
         """Do what came, then post None; `drop`: without encoding it."""
@@ -245,6 +265,8 @@ class StreamEncoders:
                 return  # it did not open
             encoder = rendition.encoder = self._open(rendition, job.fps or rendition.given.fps)
             event.results.append(encoder.began())
+        elif not encoder.is_open and job.is_key and job.fps is None:
+            job = replace(job, fps=encoder.fps)  # it rested, and what woke it was not taken
         elif begins:
             event.results.append(encoder.began())
         if self._is_too_late(rendition, job):
@@ -254,6 +276,21 @@ class StreamEncoders:
         event.results += encoder.encode(job, times, time.monotonic, time.thread_time)
         event.handover_s = times.seconds.get("handover", 0.0)
         event.encode_s = times.seconds.get("encode", 0.0)
+
+    def _rest(self, rendition: _Rendition) -> None:
+        began = None
+        try:
+            if not self._is_dropped:
+                if rendition.encoder is None:  # for its headers
+                    rendition.encoder = self._open(rendition, rendition.given.fps)
+                    began = rendition.encoder.began()
+                rendition.encoder.close()
+        except (WorkerError, MemoryError) as error:
+            log.warning("rendition unknown stream=%s reason=%s", self._label, error)
+        except Exception:
+            log.exception("encoding failed stream=%s", self._label)
+        rendition.done += 1
+        self._context.post(self, RenditionRested(rendition.index, began))
 
     def _open(self, rendition: _Rendition, fps: Fraction) -> RenditionEncoder:
         thread = self._thread_of[rendition.index]

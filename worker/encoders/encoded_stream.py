@@ -5,6 +5,8 @@
 - Each placement on a process is an opening with a number of its own. Answers of an earlier one mean
   nothing: its places were given back when it ended.
 - An opening begins with a keyframe: what comes before one is dropped.
+- Renditions that rest are told to each process that has the stream: a new one, too, has to tell
+  egress what they are.
 - It numbers its tags from how many pictures were handed over before it: no process can have sent
   more of them, so what a lost one has sent or may still send stays below, and egress drops it.
 """
@@ -40,6 +42,7 @@ class EncodedStream:
         self.process: ProcessName | None = None  # that has it now
         self.opening = 0
         self.needs_key = True
+        self.resting: set[int] = set()  # renditions that get no pictures, as nobody plays them
         self._handed_over = [0] * len(self.fps)
         self._out: dict[Place, Any] = {}
 
@@ -69,6 +72,7 @@ class EncodedStream:
         self.needs_key = self.needs_key and not is_key
         for picture in pictures:
             self._handed_over[picture.rendition] += 1
+            self.resting.discard(picture.rendition)
             self._out[picture.rendition, picture.slot] = picture.surface
             if picture.fps is not None:
                 self.fps[picture.rendition] = picture.fps

@@ -23,6 +23,7 @@ from common.ipc.encoder_messages import (
     EncoderMeasured,
     EncoderOpen,
     EncoderPictures,
+    EncoderRest,
     ScaledPicture,
 )
 from common.ipc.envelope import encode
@@ -177,6 +178,14 @@ class EncoderProcesses:
         for picture in scaled.pictures:
             entry.session.on_picture_done(picture.rendition, None)
 
+    def rest(self, key: SessionKey, rendition: int) -> None:
+        """A rendition gets no pictures until one comes that opens its encoder anew."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.stream.resting.add(rendition)
+            if (process := self._find(entry.stream.process)) is not None:
+                self._send_rest(process, entry, rendition)
+
     def end(self, key: SessionKey, reason: str) -> bool:
         """A session has handed all over; whether its process tells egress of the end."""
         entry = self._entries.pop(key, None)
@@ -259,6 +268,8 @@ class EncoderProcesses:
         if not process.link.send([encode(message)]):
             stream.lose()
             return False
+        for rendition in sorted(stream.resting):
+            self._send_rest(process, entry, rendition)
         log.debug("stream opened stream=%s encoder=%s", stream_label(entry.key[0]), name[0])
         return True
 
@@ -286,6 +297,11 @@ class EncoderProcesses:
             return False
         stream.hand_over(scaled.pictures, is_key=scaled.is_key)
         return True
+
+    @staticmethod
+    def _send_rest(process: _Process, entry: _Entry, rendition: int) -> None:
+        """One that cannot be sent is of a link that breaks: the next process is told."""
+        process.link.send([encode(EncoderRest(*entry.key, entry.stream.opening, rendition))])
 
     def _close(self, entry: _Entry, reason: str, *, is_end: bool) -> bool:
         """Have its process close it; False: none has it."""

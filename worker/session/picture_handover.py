@@ -81,7 +81,7 @@ class PictureHandover:
             if not facts.is_replay:
                 self._counts.stages.add(f"scale:{rendition.rendition.name}", scaled_s - before_s)
             fps = None
-            if plan.is_key:
+            if plan.is_key or rendition.begins:
                 fps = rendition.rate_to_open_for(stage.timer.rate(index), picture.pts_ms)
             sei, begins = rendition.take_carried(), rendition.take_beginning()
             slot = cast(SharedSurface, surface).slot

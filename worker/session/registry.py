@@ -249,11 +249,7 @@ class Sessions:
                 frames = output.begin(event.video, event.metadata, event.header)
                 self.egresses.send((*key, name), frames)
             case RenditionRests():
-                entry = self._entries.get(key)
-                if entry is not None and event.rendition in entry.outputs:
-                    resting = entry.outputs[event.rendition]
-                    entry.session.counts.renditions[event.rendition].has_rested = True
-                    self.egresses.send((*key, resting.name), resting.rest())
+                self._on_rests(key, event.rendition)
             case Ended():
                 self._on_ended(key, event)
             case EncoderLimitHit():
@@ -264,6 +260,17 @@ class Sessions:
                     self._met_loss = key
                     log.critical("device lost reason=%s", event.reason)
                     self._report_fatal(event.reason, ExitCode.DEVICE_LOST)
+
+    def _on_rests(self, key: SessionKey, rendition: int) -> None:
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        entry.session.counts.renditions[rendition].has_rested = True
+        if self.encoders is not None:
+            self.encoders.rest(key, rendition)
+        elif rendition in entry.outputs:
+            resting = entry.outputs[rendition]
+            self.egresses.send((*key, resting.name), resting.rest())
 
     def _on_encoder_limit(self, event: EncoderLimitHit) -> None:
         is_news = self._context.encoder_limit.is_news(

@@ -82,6 +82,16 @@ class RenditionEncoder(SessionRendition):
         # Goes ahead of the next picture: a new encoder's parameter sets, SEI of dropped pictures.
         self._unsent = self._parameter_sets()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has an encoder."""
+        return self._encoder is not None
+
+    @property
+    def fps(self) -> Fraction:
+        """The rate that its encoder is, or was, opened for."""
+        return self._fps
+
     def began(self) -> RenditionBegan:
         """The event that describes the encoder as it is now."""
         header = sequence_header(self._config)

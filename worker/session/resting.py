@@ -2,7 +2,7 @@
 
 Called in the decode thread, but for `_release`. An encoder is closed in the thread that encodes its
 rendition, behind the last picture that was posted there; it is opened again with the first one that
-the rendition takes.
+the rendition takes. An encoder process does the same, behind the last picture that was handed over.
 """
 
 from collections.abc import Callable
@@ -43,25 +43,27 @@ class RestingRenditions:
         """Make these renditions alone from the next picture on.
 
         Where none was made, the next unit is of a GOP that was here before, or one to be looked at;
-        see `RenditionsWanted`. What an encoder process encodes is always made.
+        see `RenditionsWanted`.
         """
-        encoders = self._resources.encoders
-        if not encoders:
-            return
-        resting = [encoder for encoder in encoders if encoder.rendition.name not in want.renditions]
-        for encoder in resting:
-            if encoder.rest():
-                self._post_release(encoder)
-        if len(resting) == len(encoders):
+        renditions = self._resources.renditions
+        resting = [one for one in renditions if one.rendition.name not in want.renditions]
+        for rendition in resting:
+            if not rendition.rest():
+                continue
+            if isinstance(rendition, RenditionEncoder):
+                self._post_release(rendition)
+            else:
+                self._life.post(RenditionRests(rendition.index))
+        if len(resting) == len(renditions):
             for picture in stage.rest():
                 stage.plan(picture)
             return
         if stage.is_resting:
             stage.wake(want.after_ms)
             self._path.lateness.opened_s = self._clock()
-        for encoder in encoders:
-            if encoder not in resting:
-                encoder.wake()
+        for rendition in renditions:
+            if rendition not in resting:
+                rendition.wake()
 
     def _post_release(self, encoder: RenditionEncoder) -> None:
         """Have a rendition's encoder closed behind its last picture, and that told behind it."""

@@ -17,6 +17,7 @@ from common.config.ladder import RenditionFormat
 from common.errors import ExitCode
 from common.ipc.child import ChildProcess
 from common.ipc.control_messages import Endpoint
+from common.ipc.egresses import Egresses
 from common.ipc.encoder_messages import (
     EncodedPicture,
     EncodedRendition,
@@ -27,7 +28,7 @@ from common.ipc.encoder_messages import (
     EncoderPictures,
     ScaledPicture,
 )
-from common.ipc.envelope import encode
+from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, ChildId, Generation, StreamId, gpu_worker
 from common.ipc.kinds import KINDS
 from tests.kit.h264_bits import PLAIN_PPS, PLAIN_SPS
@@ -163,6 +164,31 @@ def test_pictures_are_encoded_and_their_places_come_back_with_the_tags_sizes() -
         assert rig.streams == 1
         assert rig.processes.end(KEY, "over")
         await until(lambda: rig.streams == 0)
+
+    run(test)
+
+
+def test_egress_hears_what_a_rendition_that_rests_is_and_when_it_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[Any] = []
+
+    def send(self: Egresses, rendition: Any, frames: Sequence[bytes]) -> None:
+        sent.append(decode_frames(list(frames))[0])
+
+    monkeypatch.setattr(Egresses, "send", send)
+
+    async def test(rig: Rig) -> None:
+        rig.open()
+        rig.processes.rest(KEY, 0)
+        await until(lambda: len(sent) == 2)  # what it is, and that it rests
+        assert [one.is_resting for one in sent] == [False, True]
+        rig.put(0)
+        await until(lambda: rig.session.done)
+        assert [one.is_resting for one in sent] == [False, True, False]
+        rig.processes.rest(KEY, 0)
+        await until(lambda: len(sent) == 4)
+        assert (sent[-1].is_resting, sent[-1].first_number) == (True, 1)
 
     run(test)
 

@@ -19,7 +19,13 @@ from common.ipc.encoder_messages import (
 from common.ipc.identity import Generation, StreamId
 from tests.kit.h264_bits import PLAIN_SPS
 from worker.devices.turns import Turns
-from worker.encoder.stream import EncodingContext, PictureEvent, StreamEncoders, StreamEvent
+from worker.encoder.stream import (
+    EncodingContext,
+    PictureEvent,
+    RenditionRested,
+    StreamEncoders,
+    StreamEvent,
+)
 from worker.pool.layout import PoolLayout, lay_out
 from worker.pool.memory import MappedPool, PicturePool
 from worker.session.events import RenditionBegan, RenditionCoded
@@ -156,6 +162,44 @@ def test_another_rate_opens_the_encoder_anew_and_a_return_says_what_it_is() -> N
         for event in rig.take(4)
     ]
     assert began == [[30], [25], [25], []]
+    rig.close()
+
+
+def results_of(event: StreamEvent | None) -> list[type]:
+    assert isinstance(event, PictureEvent)
+    return [type(one) for one in event.results]
+
+
+def test_a_rendition_that_rests_begins_with_a_keyframe_of_its_own() -> None:
+    rig = Rig()
+    rig.encoders.rest(1)  # before its first picture: egress hears what it will be
+    rested = rig.events.get(timeout=10)
+    assert isinstance(rested, RenditionRested)
+    assert rested.rendition == 1
+    assert rested.began is not None
+    rig.put(0, ScaledPicture(0, 0), is_key=True)
+    rig.put(1, ScaledPicture(0, 1))
+    rig.take(2)
+    rig.put(2, ScaledPicture(0, 2), ScaledPicture(1, 0, 30, 1))
+    small, big = sorted(rig.take(2), key=lambda event: -event.rendition)
+    assert [type(one) for one in small.results] == [RenditionBegan, RenditionCoded]
+    assert small.results[-1].tag.is_key  # type: ignore[union-attr]
+    assert not big.results[-1].tag.is_key  # type: ignore[union-attr]
+    rig.encoders.rest(1)
+    assert rig.events.get(timeout=10) == RenditionRested(1)
+    rig.close()
+
+
+def test_what_woke_a_rendition_may_be_lost_on_its_way() -> None:
+    """The stream's next keyframe opens its encoder then."""
+    rig = Rig()
+    rig.encoders.rest(0)
+    rig.events.get(timeout=10)
+    rig.put(1, ScaledPicture(0, 1))
+    rig.put(2, ScaledPicture(0, 2), is_key=True)
+    rig.put(3, ScaledPicture(0, 3))
+    found = [results_of(rig.events.get(timeout=10)) for _ in range(3)]
+    assert found == [[], [RenditionBegan, RenditionCoded], [RenditionCoded]]
     rig.close()
 
 

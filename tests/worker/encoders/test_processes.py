@@ -19,6 +19,7 @@ from common.ipc.encoder_messages import (
     EncoderLost,
     EncoderOpen,
     EncoderPictures,
+    EncoderRest,
 )
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, ChildId, Generation, StreamId, gpu_worker
@@ -173,6 +174,35 @@ def done_of(message: EncoderPictures, size: int = 1000) -> EncoderDone:
         EncodedPicture(one.rendition, one.slot, message.pts_ms, size) for one in message.pictures
     )
     return EncoderDone(message.stream_id, message.generation, message.opening, pictures)
+
+
+def test_each_process_that_has_a_stream_is_told_what_rests() -> None:
+    async def test(rig: Rig) -> None:
+        rig.start(0)
+        rig.open()
+        rig.processes.rest(OTHER, 0)  # nobody's
+        rig.processes.rest(KEY, 0)
+        (first,) = rig.fakes
+        await until(lambda: first.of(EncoderRest))
+        assert first.of(EncoderRest) == [EncoderRest(*KEY, 1, 0)]
+        rig.start(1)
+        await until(lambda: len(rig.processes._loads()) == 2)
+        rig.end(first)
+        (second,) = rig.fakes
+        await until(lambda: second.of(EncoderRest))
+        (opened,) = second.of(EncoderOpen)
+        assert second.of(EncoderRest) == [EncoderRest(*KEY, opened.opening, 0)]
+        rig.put(1, is_key=True)  # it is wanted again
+        rig.start(2)
+        await until(lambda: len(rig.processes._loads()) == 2)
+        rig.end(second)
+        (third,) = rig.fakes
+        await until(lambda: third.of(EncoderOpen))
+        rig.put(2, is_key=True)
+        await until(lambda: third.of(EncoderPictures))
+        assert not third.of(EncoderRest)
+
+    run(test)
 
 
 def test_a_stream_is_opened_with_its_memory_and_its_pictures_come_back() -> None:

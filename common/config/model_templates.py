@@ -302,7 +302,7 @@ class TemplateTable(Table):
         "renditions_when",
         'when renditions are made: `"always"`, or `"watched"`, while somebody plays them or waits '
         "for them. A stream of which nobody watches any costs a few per cent then; a first player "
-        "waits some 0.1 s longer.",
+        "waits some 0.1 s longer",
         NEW_STREAMS,
     )
     linger: Annotated[int, Milliseconds(0, 600_000)] = key(

@@ -119,6 +119,7 @@ class Template:
     audio_hold_ms: int = 45  # how long audio may wait to ride with a video frame
     fit: RenditionFit = RenditionFit.SHORT_SIDE
     audio_levels: bool = False  # a child measures the sound now and then
+    utc: bool = False  # a picture says in user data when its source picture came in
     idle_timeout_s: float | None = None  # a publisher that sends nothing; None: as ingest's
     limits: StreamLimits = field(default_factory=StreamLimits)  # what is beyond them is refused
     needs_stream_key: bool = False  # who publishes a stream without keys of its own is refused

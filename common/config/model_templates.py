@@ -383,12 +383,14 @@ class TemplateTable(Table):
     sei_uuids: tuple[Annotated[str, SeiUuid()], ...] = key(
         Template,
         "sei_uuids",
-        "UUIDs of the user data (SEI `user_data_unregistered` of H.264 and H.265) that renditions "
-        "keep on their pictures",
+        "UUIDs of user data (SEI `user_data_unregistered`) that renditions of H.264 and H.265 keep",
         NEW_STREAMS,
         default="none",
         example=["086f3693-b7b3-4f2c-9653-21492feee5b8"],
         schema={"maxItems": MAX_SEI_UUIDS},
+    )
+    utc: Annotated[bool, Boolean()] = key(
+        Template, "utc", "pictures of H.264 and H.265 say in a SEI when they came in", NEW_STREAMS
     )
     quality_every: Annotated[int, Milliseconds(0, 3_600_000)] = key(
         Template,

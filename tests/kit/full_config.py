@@ -131,6 +131,7 @@ fit = "box"
 audio_levels = true
 audio_only = "audio"
 sei_uuids = ["086F3693-B7B3-4F2C-9653-21492FEEE5B8", "dc45e9bde6d948b7962cd820d923eeef"]
+utc = true
 renditions_when = "watched"
 linger = "30s"
 expected_use = 0.2

@@ -13,7 +13,7 @@ class UnitFacts:
     is_replay: bool
     captions: bytes
     is_key: bool = False
-    user_data: tuple[bytes, ...] = ()  # that its template passes on
+    user_data: tuple[bytes, ...] = ()  # that its template passes on or adds
 
 
 UNKNOWN = UnitFacts(0.0, False, b"")

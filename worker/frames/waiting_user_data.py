@@ -1,11 +1,13 @@
 """A source's user data on their way into a rendition's coded pictures. Pure.
 
 A rendition that does not take every picture must not lose their messages, so they wait for the next
-picture that it takes, as captions do; unlike these, all that wait go with it, to stay in time.
+picture that it takes, as captions do; unlike these, all that wait go with it, to stay in time. Of
+stamps of UTC only the last one does: it is that picture's own.
 """
 
 from common.media.units import VideoCodec
 from common.sei.user_data import MAX_PICTURE_BYTES, UserData, user_data_unit
+from common.sei.utc import has_utc, without_utc
 
 MAX_WAITING_BYTES = 4 * MAX_PICTURE_BYTES  # of a rendition: the oldest give way
 _CODECS = (VideoCodec.H264, VideoCodec.H265)  # AV1 has no such message
@@ -23,7 +25,8 @@ class WaitingUserData:
         """Add those of the next picture in display order, whether the rendition takes it or not."""
         if not messages or self._codec not in _CODECS:
             return
-        kept = [*self._messages, *messages]
+        before = without_utc(self._messages) if has_utc(messages) else self._messages
+        kept = [*before, *messages]
         waiting = sum(map(len, kept))
         while waiting > MAX_WAITING_BYTES:
             waiting -= len(kept.pop(0))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from common.ipc.identity import Generation, StreamId
 from common.process.stage_times import StageDelays
+from common.sei.utc import UtcStamps
 from worker.devices.backend import Backend
 from worker.quality.measurer import Measurer
 from worker.session.encoder_limit import EncoderLimit
@@ -35,3 +36,7 @@ class SessionContext:
     cpu_clock: Callable[[], float] = time.thread_time
     delays: StageDelays = field(default_factory=StageDelays)  # of all sessions
     unix_time: Callable[[], float] = time.time
+
+    def utc_stamps(self) -> UtcStamps:
+        """What a template with `utc` has said on its pictures."""
+        return UtcStamps(self.clock, self.unix_time)

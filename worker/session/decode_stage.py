@@ -17,6 +17,7 @@ from common.errors import DecodeFailed, ProtocolError
 from common.media.units import VideoCodec
 from common.process.log import RateLimit, more
 from common.sei.user_data import user_data_in
+from common.sei.utc import UtcStamps
 from worker.devices.backend import Decoder, Picture, Scaler, Surface
 from worker.devices.leading_pictures import LeadingPictures
 from worker.devices.source import Source, read_source
@@ -62,8 +63,9 @@ class DecodeStage:
         clock: Callable[[], float],
         cpu_clock: Callable[[], float],
         sei_uuids: Sequence[str] = (),
+        utc_stamps: UtcStamps | None = None,
     ) -> None:
-        """`most_samples`: what a picture of the source may have."""
+        """`most_samples`: what a picture of the source may have; `utc_stamps`: if asked for."""
         self.timer = timer
         self.cost = CpuCost()  # of decoding a picture
         self.is_resting = False  # pictures are looked at alone
@@ -71,6 +73,7 @@ class DecodeStage:
         self._scaler = scaler
         self._source = source
         self._sei_uuids = sei_uuids  # of user data that is passed on
+        self._utc_stamps = utc_stamps
         self._next_source: Source | None = None  # from the next unit on
         self._captions_in = captions_in(source.codec)
         self._user_data_in = user_data_in(source.codec, self._sei_uuids)
@@ -117,6 +120,8 @@ class DecodeStage:
             self._gate.keyframe_in(pts_ms)
         captions = self._captions_in(unit.data, self._source.length_size)
         user_data = self._user_data_in(unit.data, self._source.length_size)
+        if self._utc_stamps is not None:
+            user_data = self._utc_stamps.added(user_data, header.received_s)
         self._display_times.put(header.dts_ms, pts_ms)
         facts = UnitFacts(header.received_s, header.replay, captions, header.is_key, user_data)
         self._in_flight.put(pts_ms, facts)

@@ -7,6 +7,7 @@ hangs ends nothing here: `watch` finds it, and the status reports it. (IO: threa
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -300,18 +301,18 @@ class Session:
         assert resources.scaler is not None
         window = PtsWindow(after_ms=self._start.resume_after_ms, from_ms=self._start.splice_ms)
         caps = [rendition.fps for rendition in ladder.renditions]
-        width, height, _ = template.max_source
         return DecodeStage(
             resources.decoder,
             resources.scaler,
             source,
             FrameTimer(template.gop_ms, caps, window, source.fps),
             self.counts,
-            most_samples=max(width * height, source.samples),
+            most_samples=max(math.prod(template.max_source[:2]), source.samples),
             label=self.label,
             clock=self._context.clock,
             cpu_clock=self._context.cpu_clock,
             sei_uuids=template.sei_uuids,
+            utc_stamps=self._context.utc_stamps() if template.utc else None,
         )
 
     def _close(self) -> None:

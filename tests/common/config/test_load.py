@@ -190,6 +190,7 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
         "dc45e9bd-e6d9-48b7-962c-d820d923eeef",
     )
     assert relay.sei_uuids == ()
+    assert (live.utc, relay.utc) == (True, False)
     assert live.rendition_names()[-2:] == ("audio", "source")
     fits = (live.fit, live.renditions[0].fit, live.renditions[1].fit)
     assert fits == (RenditionFit.BOX, RenditionFit.SHORT_SIDE, None)
@@ -289,6 +290,7 @@ FAULTS = [
     ),
     ("[templates.live]\nlinger = 10", "templates.live.linger", "unit"),
     ("[web]\nobs_config = 2", "web.obs_config", "true or false"),
+    ("[templates.live]\nutc = 1", "templates.live.utc", "true or false"),
     ("[templates.live]\nmultitrack_video = 2", "templates.live.multitrack_video", "true or false"),
     ("[templates.live]\nexpected_use = 0", "templates.live.expected_use", "between 0.01 and 1"),
     (

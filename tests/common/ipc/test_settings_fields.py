@@ -72,7 +72,8 @@ FIELDS = {
     ),
     Template: (
         "name renditions gop_ms hold_ms wait_ms max_source publish_keys play_keys takeover "
-        "away_picture policy cost flush_ms audio_hold_ms fit audio_levels idle_timeout_s limits "
+        "away_picture policy cost flush_ms audio_hold_ms fit audio_levels utc idle_timeout_s "
+        "limits "
         "needs_stream_key signing publish_rules play_rules hooks audio_only pushes renditions_when "
         "linger_ms expected_use sei_uuids recording multitrack_video quality_every_ms"
     ),

@@ -2,10 +2,11 @@
 
 from common.media.units import VideoCodec
 from common.sei.user_data import MAX_PICTURE_BYTES, user_data_in
+from common.sei.utc import UTC_UUID, utc_stamp
 from tests.common.sei.test_user_data import CLOCK, message
 from worker.frames.waiting_user_data import MAX_WAITING_BYTES, WaitingUserData
 
-find = user_data_in(VideoCodec.H265, [CLOCK])
+find = user_data_in(VideoCodec.H265, [CLOCK, str(UTC_UUID)])
 
 
 def test_messages_of_pictures_left_out_ride_with_the_next_one() -> None:
@@ -16,6 +17,14 @@ def test_messages_of_pictures_left_out_ride_with_the_next_one() -> None:
     waiting.add((three,))
     assert find(waiting.take(), 4) == (one, two, three)
     assert waiting.take() == b""
+
+
+def test_of_stamps_a_picture_has_its_own_alone() -> None:
+    waiting = WaitingUserData(VideoCodec.H265)
+    said = message(CLOCK)
+    waiting.add((said, utc_stamp(1)))
+    waiting.add((utc_stamp(2),))
+    assert find(waiting.take(), 4) == (said, utc_stamp(2))
 
 
 def test_what_waits_is_bounded_and_the_newest_stay() -> None:

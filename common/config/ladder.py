@@ -147,11 +147,6 @@ class Template:
             if (rendition.when or self.renditions_when) is MadeWhen.DEMANDED
         )
 
-    def made_always(self) -> "Template":
-        """The same where renditions are made, whoever watches them."""
-        renditions = tuple(replace(rendition, when=None) for rendition in self.renditions)
-        return replace(self, renditions=renditions, renditions_when=MadeWhen.ALWAYS)
-
     def rendition_names(self) -> tuple[str, ...]:
         names = [rendition.name for rendition in self.renditions]
         return (*names, *([self.audio_only] if self.audio_only else []), SOURCE)

@@ -351,7 +351,7 @@ class FarmState:
             request_id,
             stream.stream_id,
             stream.generation,
-            _as_made(stream.template, self.fleet, worker),
+            stream.template,
             worker,
             renditions,
             stream.reason,
@@ -427,10 +427,3 @@ def admitting(state: FarmState) -> set[ChildId]:
 def _found(result: Room | NoRoom) -> Room:
     assert not isinstance(result, NoRoom)
     return result
-
-
-def _as_made(template: Template, fleet: Fleet, worker: ChildId | None) -> Template:
-    """As that worker makes renditions: what encoder processes encode never rests."""
-    device = fleet.devices.get(worker) if worker is not None else None
-    is_hybrid = device is not None and device.pipeline is Pipeline.HYBRID
-    return template.made_always() if is_hybrid else template

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from common.config.ladder import OmittedRendition, Pipeline, Rendition, SourceFormat, Template
+from common.config.ladder import (
+    MadeWhen,
+    OmittedRendition,
+    Pipeline,
+    Rendition,
+    SourceFormat,
+    Template,
+)
 from common.config.settings import DEFAULT_RENDITIONS, Calibration, Devices, Settings, Software
 from common.ipc.control_messages import (
     DeviceInfo,
@@ -79,6 +86,15 @@ def test_a_gpu_whose_worker_reports_hybrid_is_placed_on_as_hybrid() -> None:
     assert f"gpu-only: no such device ({GPU} is hybrid)" in placed.reason
     assert rig.farm.state.fleet.used(Resource.CORES) > 0
     assert any(placed.reason in note.text for note in rig.farm.state.history)
+
+
+@pytest.mark.parametrize("path", [Pipeline.GPU_ONLY, Pipeline.HYBRID])
+def test_what_is_made_on_demand_is_so_wherever_it_is_encoded(path: Pipeline) -> None:
+    on_demand = replace(LIVE, renditions_when=MadeWhen.DEMANDED)
+    rig = rig_of(info(path), settings=Settings(templates=(on_demand,)))
+    placed = rig.publish()
+    assert placed.worker == GPU
+    assert placed.template.names_on_demand == {one.name for one in DEFAULT_RENDITIONS}
 
 
 def test_hybrid_streams_stop_at_their_own_budget_of_cores_and_software_goes_on() -> None:

@@ -98,6 +98,11 @@ def _unkick(path: Path, _: Body, document: Document) -> Change:
     return Change("kick", {"app": app, "key": key, "undo": "yes"}, *_NO_STREAM)
 
 
+def _switch(path: Path, body: Body, document: Document) -> Change:
+    app, key = real_name(document, path["app"], path["key"])
+    return Change("switch", {"app": app, "key": key, "to": body["to"]}, 409, "not-switched")
+
+
 def _ban(_: Path, body: Body, document: Document) -> Change:
     arguments = {
         "target": real_target(document, body["target"]),
@@ -145,6 +150,7 @@ def _unpush(path: Path, _: Body, __: Document) -> Change:
 _CHANGES: Final[dict[str, Callable[[Path, Body, Document], Change]]] = {
     "kickStream": _kick,
     "unkickStream": _unkick,
+    "switchPublisher": _switch,
     "ban": _ban,
     "unban": _unban,
     "drainDevice": _drain_device,

@@ -75,6 +75,12 @@ METRICS: Final = (
     ),
     _metric("queued_publishers", "Publish requests that wait for an answer."),
     _metric("ingest_bytes_total", "Bytes of pictures and sound that publishers sent.", "app"),
+    _metric("standby_publishers", "Publishers that stand by for another.", "app"),
+    _metric(
+        "publisher_switches_total",
+        "How often streams went over to a publisher that stood by for them.",
+        "app",
+    ),
     _metric("frames_received_total", "Coded pictures that publishers sent.", "app"),
     _metric("frames_decoded_total", "Pictures that were decoded.", "app"),
     _metric(
@@ -329,6 +335,10 @@ def _add_farm(found: _Samples, figures: FarmFigures, *, is_current: bool) -> Non
         found.add("renditions", count, app=app, state=state)
     for (app, state), count in states.items():
         found.add("streams", count, app=app, state=state)
+    standbys = Counter(dict.fromkeys(figures.apps, 0))
+    standbys.update(stream.app for stream in figures.streams if stream.has_standby)
+    for app, count in standbys.items():
+        found.add("standby_publishers", count, app=app)
     for app, count in waiting.items():
         found.add("waiting_players", count, app=app)
     for (app, protocol, name), count in players.items():

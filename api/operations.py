@@ -264,6 +264,17 @@ CHANGES: Final = (
         failures={404: "it is not kept out"},
     ),
     _change(
+        "switchPublisher",
+        "POST",
+        "/streams/{app}/{key}/publisher",
+        "Have a stream be of its main or backup publisher, or of either by the rules.",
+        in_path=_STREAM,
+        body=schemas.body(
+            needed=("to",), to={"type": "string", "enum": ["main", "backup", "auto"]}
+        ),
+        failures={404: _NO_SUCH, 409: "that publisher is not there, or the app takes no backup"},
+    ),
+    _change(
         "ban",
         "POST",
         "/bans",

@@ -178,6 +178,19 @@ RECORDING: Final = form(
     files=COUNT,
     dropped=COUNT,
 )
+STANDBY: Final = form(
+    "A publisher that stands by for a stream.",
+    role={"type": "string", "enum": ["main", "backup"]},
+    publisher=TEXT,
+    since_unix=NUMBER,
+    is_ready=TRUTH,
+    width=COUNT,
+    height=COUNT,
+    fps=NUMBER,
+    bitrate_bps=NUMBER,
+    codec=TEXT,
+    audio=TEXT,
+)
 STREAM: Final = form(
     "One stream.",
     id=TEXT,  # its label: APP/ and a hash of its key, as logs have it
@@ -189,6 +202,9 @@ STREAM: Final = form(
     is_live=TRUTH,
     away_s=nullable(NUMBER),
     publisher=TEXT,
+    role=TEXT,  # "main", "backup", or "" where a stream has one publisher
+    standby=nullable(STANDBY),
+    switches=COUNT,
     ingest=TEXT,
     since_unix=NUMBER,
     generation=COUNT,

@@ -81,6 +81,7 @@ def _of_stream(stream: StreamFigures) -> Iterator[tuple[Hashable, Counts]]:
             ("frames_received", app): received.frames,
             ("ingest_bytes", app): received.bytes,
         }
+        counts["publisher_switches", app] = received.switches
         for place, count in received.dropped.items():
             counts["frames_dropped", app, place] = count
         yield (label, received.since), counts

@@ -31,6 +31,7 @@ from common.ipc.control_messages import (
     Refused,
     RequestQueued,
     StreamRevoke,
+    SwitchPublisher,
     UrlsUsed,
 )
 from common.ipc.forward_messages import ForwardTo
@@ -252,8 +253,8 @@ class Ingest:
                 self._from_supervisor.end_stream(message, now)
             case BanList():
                 self._from_supervisor.ban(message, now)
-            case Readmit():
-                self._from_supervisor.readmit(message)
+            case SwitchPublisher() | Readmit():
+                self._from_supervisor.operated(message)
             case EgressRoutes():
                 self._links.route(message)
                 self._streams.peers_changed(now)

@@ -4,12 +4,13 @@ A stream key is a credential: no message from here shows it or the query.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import unquote
 
 MAX_PART_CHARS: Final = 128
 MAX_QUERY_FIELDS: Final = 64
+BACKUP: Final = "backup"  # `KEY#backup`, or `?backup=1`
 
 # RFC 3986 unreserved characters, and a few more that nothing on the way gives a meaning.
 _PART = re.compile(r"[A-Za-z0-9._~+@=,!-]+")
@@ -23,6 +24,20 @@ def problem_of(parts: Sequence[str]) -> str:
         if part.strip(".") == "" or not _PART.fullmatch(part):
             return f"the {what} may hold only letters, digits and . _ ~ - + @ = , !"
     return ""
+
+
+def take_backup_mark(parts: list[str]) -> dict[str, str]:
+    """Take `#backup` off a publisher's stream key; the query's field that says the same."""
+    for mark in (f"#{BACKUP}", f"%23{BACKUP}"):
+        if parts[-1].endswith(mark):
+            parts[-1] = parts[-1].removesuffix(mark)
+            return {BACKUP: "1"}
+    return {}
+
+
+def is_backup_wanted(query: Mapping[str, str]) -> bool:
+    """Whether a publisher is to stand by."""
+    return query.get(BACKUP) in ("1", "true")
 
 
 def query_fields(text: str) -> dict[str, str]:

@@ -137,6 +137,11 @@ class Template:
     recording: Recording = field(default_factory=Recording)
     multitrack_video: bool = True  # a publisher's video tracks may stand in for renditions
     quality_every_ms: int = DEFAULT_QUALITY_EVERY_MS  # how often its SSIM is measured; 0: never
+    takes_backup: bool = False  # a second publisher may stand by, as `KEY#backup`
+    backup_after_s: float = 2.0  # without a picture of the main publisher
+    backup_after_black_s: float | None = None  # of pictures; None: they are not looked at for it
+    backup_after_silent_s: float | None = None  # of sound; likewise
+    backup_return_s: float = 5.0  # of pictures of the main publisher, before it is gone back to
 
     @property
     def names_on_demand(self) -> frozenset[str]:

@@ -13,11 +13,12 @@ from typing import Annotated, Any, ClassVar
 
 from common.config.access_values import HostName
 from common.config.keys import Holds, Table, key, tables
+from common.config.model_calibration import Amount, CalibrationTable
 from common.config.model_cluster import ClusterTable
 from common.config.model_http import ApiTable, WebrtcTable, WebTable
 from common.config.model_listen import ListenTable, SrtTable
 from common.config.model_remote import PullTable
-from common.config.model_templates import Amount, CalibrationTable, TemplateTable
+from common.config.model_templates import TemplateTable
 from common.config.settings import (
     ApiSettings,
     Calibration,

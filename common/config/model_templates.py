@@ -1,4 +1,4 @@
-"""The keys of templates, renditions and calibrations: what holds for an app's streams. Pure.
+"""The keys of templates and renditions: what holds for an app's streams. Pure.
 
 The rest of the file's form is in `common/config/model.py`, which says how a key is declared.
 """
@@ -33,17 +33,15 @@ from common.config.model_access import (
 from common.config.model_push import PushTable
 from common.config.model_record import RecordTable
 from common.config.picture_values import MAX_SEI_UUIDS, CodecName, SeiUuid
-from common.config.settings import DEFAULT_RENDITIONS, Calibration
+from common.config.settings import DEFAULT_RENDITIONS
 from common.config.stream_keys import StreamKeys
 from common.config.values import (
     Bitrate,
     Boolean,
-    ByteCount,
     Choice,
     Even,
     Flush,
     FrameRate,
-    Integer,
     Json,
     Milliseconds,
     Name,
@@ -52,7 +50,6 @@ from common.config.values import (
     Secret,
     Sha256,
     SourceLimit,
-    Text,
     Word,
 )
 from common.media.units import VideoCodec
@@ -60,7 +57,6 @@ from common.media.units import VideoCodec
 NOW, NEW_STREAMS = Holds.NOW, Holds.NEW_STREAMS
 
 Amount = Annotated[float, Number(0, 1e9)]
-Share = Annotated[float, Number(0, 1)]
 
 
 class RenditionTable(Table):
@@ -400,6 +396,43 @@ class TemplateTable(Table):
         "takes. 0: never",
         NEW_STREAMS,
     )
+    backup: Annotated[bool, Boolean()] = key(
+        Template,
+        "takes_backup",
+        "a second publisher may stand by, as `KEY#backup` or `KEY?backup=1`; what it sends is read "
+        "and kept, and not transcoded before it is switched to",
+        NEW_STREAMS,
+    )
+    backup_after: Annotated[float, Seconds(0.5, 60)] = key(
+        Template,
+        "backup_after_s",
+        "with `backup`: after how long without a picture of the main publisher the backup is "
+        "switched to; one that has left is replaced at once",
+        NEW_STREAMS,
+    )
+    backup_after_black: Annotated[float, Seconds(10, 3600)] = key(
+        Template,
+        "backup_after_black_s",
+        "with `backup`: after how long of black pictures it is switched to",
+        NEW_STREAMS,
+        default="never",
+        example="10s",
+    )
+    backup_after_silence: Annotated[float, Seconds(10, 3600)] = key(
+        Template,
+        "backup_after_silent_s",
+        "with `backup` and `audio_levels`: after how long of silent sound it is switched to",
+        NEW_STREAMS,
+        default="never",
+        example="30s",
+    )
+    backup_return: Annotated[float, Seconds(0.5, 3600)] = key(
+        Template,
+        "backup_return_s",
+        "with `backup`: for how long the main publisher must have sent pictures again before it is "
+        "switched back to",
+        NEW_STREAMS,
+    )
     limits: LimitsTable = tables()
     signing: SigningTable = tables()
     hooks: HooksTable = tables()
@@ -445,56 +478,3 @@ class TemplateTable(Table):
         limits = self.limits.settings() if self.limits is not None else {}
         app = StreamLimits(**limits)
         return {name: table.stream_keys(app) for name, table in (self.stream_keys or {}).items()}
-
-
-class CalibrationTable(Table):
-    """`[[calibration]]`."""
-
-    title: ClassVar[str] = "what a stream takes, as measured"
-
-    device: Annotated[str, Text()] = needed(
-        Calibration, "device", '`"cpu"`, or a GPU\'s UUID or PCI id', NEW_STREAMS, example="cpu"
-    )
-    template: Annotated[str, Name()] = needed(
-        Calibration, "template", "the app", NEW_STREAMS, example="live"
-    )
-    path: Annotated[Pipeline, Choice(Pipeline)] = needed(
-        Calibration, "path", "the pipeline that was measured", NEW_STREAMS, example="software"
-    )
-    source: Annotated[Any, SourceLimit()] = needed(
-        Calibration,
-        "source",
-        "size and frame rate of the clip",
-        NEW_STREAMS,
-        example="1920x1080@30",
-    )
-    streams: Annotated[int, Integer(1, 100_000)] = needed(
-        Calibration, "streams", "so many kept real time", NEW_STREAMS, example=8
-    )
-    units: Annotated[float, Number(1e-6, 1e9)] = needed(
-        Calibration,
-        "units",
-        "the stream's cost by pixel rate; other sources are taken in proportion",
-        NEW_STREAMS,
-        example=60,
-    )
-    load: Amount = needed(
-        Calibration,
-        "load",
-        "one stream's part of the device's capacity",
-        NEW_STREAMS,
-        example=50,
-    )
-    decode: Share = key(
-        Calibration, "decode", "one stream's share of the GPU's decoders", NEW_STREAMS
-    )
-    scale: Share = key(Calibration, "scale", "one stream's share of the GPU's cores", NEW_STREAMS)
-    encode: Share = key(
-        Calibration, "encode", "one stream's share of the GPU's encoders", NEW_STREAMS
-    )
-    memory: Annotated[int, ByteCount(0, 1024**4)] = key(
-        Calibration, "memory_bytes", "memory of the GPU that one stream takes", NEW_STREAMS
-    )
-    cores: Amount = key(
-        Calibration, "cores", "how much of `software.capacity` one stream takes", NEW_STREAMS
-    )

@@ -21,10 +21,11 @@ from common.config.model_access import (
     SigningTable,
     StreamKeysTable,
 )
+from common.config.model_calibration import CalibrationTable
 from common.config.model_push import PushTable
 from common.config.model_record import RecordTable
 from common.config.model_remote import PullTable
-from common.config.model_templates import CalibrationTable, RenditionTable, TemplateTable
+from common.config.model_templates import RenditionTable, TemplateTable
 from common.config.model_upload import UploadTable
 from common.config.settings import DEFAULT_RENDITIONS
 from common.config.values import Json

@@ -371,6 +371,20 @@ class EndStream:
     hold_ms: int = 0  # its players are kept so long: another host has the stream
 
 
+@message("switch-publisher")
+@dataclass(frozen=True, slots=True)
+class SwitchPublisher:
+    """To ingest: have a stream be of its other publisher, the one that stands by, or choose again.
+
+    It happens at that one's next keyframe, if it is there.
+    """
+
+    stream_id: StreamId
+    role: str  # "main" or "backup"; "": by the rules again
+    reason: str
+    is_lasting: bool = False  # an operator wants it; else a main publisher that comes anew ends it
+
+
 @message("readmit")
 @dataclass(frozen=True, slots=True)
 class Readmit:

@@ -24,6 +24,7 @@ class Received(NamedTuple):
     frames: int
     bytes: int
     dropped: Mapping[str, int]  # by place
+    switches: int = 0  # from one publisher to the other
 
 
 class Made(NamedTuple):
@@ -82,6 +83,7 @@ class StreamFigures(NamedTuple):
     received: Received | None
     made: Made | None
     served: Sequence[Served]
+    has_standby: bool = False  # a publisher stands by for it
 
 
 class Delays(NamedTuple):

@@ -74,7 +74,7 @@ class ChildKind:
 API_COMMANDS: Final = frozenset(
     (
         *("status", "kick", "ban", "unban", "drain", "undrain", "rebalance", "reload"),
-        *("pull", "unpull", "push", "unpush"),
+        *("pull", "unpull", "push", "unpush", "switch"),
     )
 )
 

@@ -75,6 +75,21 @@ class LineFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class StandbyStatus:
+    """A publisher that stands by for a stream."""
+
+    role: str  # "backup", or "main" while the backup is on the air
+    address: str
+    since_unix: float
+    is_ready: bool  # its pictures come
+    codec: str = ""
+    format: SourceFormat | None = None
+    audio: str = ""
+    fps: float = 0.0
+    bitrate_bps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PublisherStatus:
     """A stream as its ingest knows it."""
 
@@ -107,6 +122,9 @@ class PublisherStatus:
     line: LineFigures | None = None  # None: nothing counts there
     by_host: str = ""  # the host that its publisher came to, if another one
     passed: tuple[RenditionStatus, ...] = ()  # renditions that are tracks of the publisher
+    role: str = ""  # of its publisher, where two may publish it: "main" or "backup"
+    standby: StandbyStatus | None = None
+    switches: int = 0  # from one publisher to the other
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Clients split a URL into app and stream name in different places (FFmpeg takes t
 for the app when there are three, OBS the whole server field), and put the query into either, or
 into tcUrl. So the server joins app and name, takes the queries off, and splits again:
 
-    publish   APP/KEY                    play   APP/KEY[/RENDITION]
+    publish   APP/KEY[#backup]           play   APP/KEY[/RENDITION]
 
 Pure. Whether app, key and rendition exist is not decided here. A stream key is a credential: no
 message of AddressError, and no repr of an Address, shows it or the query.
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from common.access.stream_address import problem_of, query_fields
+from common.access.stream_address import problem_of, query_fields, take_backup_mark
 from common.errors import AddressError
 
 MAX_INPUT_CHARS = 4096
@@ -39,7 +39,7 @@ def parse_publish(app: str, tc_url: str, name: str) -> Address:
 
     Raises AddressError with a reason that a person understands.
     """
-    parts, query = _split(app, tc_url, name)
+    parts, query = _split(app, tc_url, name, is_publish=True)
     if len(parts) > 2:
         raise AddressError(f"the address has {len(parts)} parts after the host; publish to APP/KEY")
     return Address(parts[0], parts[1], None, query)
@@ -67,7 +67,9 @@ def connect_app(app: str) -> str | None:
     return parts[0] if parts else None
 
 
-def _split(app: str, tc_url: str, name: str) -> tuple[list[str], Mapping[str, str]]:
+def _split(
+    app: str, tc_url: str, name: str, *, is_publish: bool = False
+) -> tuple[list[str], Mapping[str, str]]:
     if max(len(app), len(tc_url), len(name)) > MAX_INPUT_CHARS:
         raise AddressError(f"the address is longer than {MAX_INPUT_CHARS} characters")
     app_path, _, app_query = app.partition("?")
@@ -78,11 +80,13 @@ def _split(app: str, tc_url: str, name: str) -> tuple[list[str], Mapping[str, st
         raise AddressError("the address names no app; use APP/KEY after the host")
     if len(parts) == 1:
         raise AddressError("the address names no stream key; use APP/KEY after the host")
+    marked = take_backup_mark(parts) if is_publish else {}
     if problem := problem_of(parts):
         raise AddressError(problem)
     query: dict[str, str] = {}
     for text in (tc_url.partition("?")[2], app_query, name_query):  # the later one wins
         query.update(query_fields(text))
+    query.update(marked)
     return parts, MappingProxyType(query)
 
 

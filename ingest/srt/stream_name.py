@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from common.access.refusal import Cause, Refusal, RefusalReason
-from common.access.stream_address import problem_of, query_fields
+from common.access.stream_address import problem_of, query_fields, take_backup_mark
 
 MAX_CHARS: Final = 512  # that SRT carries
 HOW: Final = (
@@ -75,6 +75,8 @@ def wish_of(streamid: str) -> PublishWish | PlayWish | Refusal:
     parts = path.strip("/").split("/")
     if len(parts) != 2 and not (mode in _PLAY and len(parts) == 3):
         return _bad(f"the streamid names no APP/KEY: {HOW}")
+    if mode not in _PLAY:
+        query |= take_backup_mark(parts)
     problem = problem_of(parts)
     if problem:
         return _bad(problem)

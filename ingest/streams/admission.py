@@ -162,6 +162,7 @@ class Admission:
             self._buckets.clear()
 
 
+NO_BACKUP = "this app takes no backup publishers (its `backup` is not set)"
 ORDERED = "pull"  # the entry of what is fetched: no key's
 
 
@@ -187,6 +188,7 @@ class PublishAttempt:
     judged: Judged | None = None  # by another host's ingest: rules and hooks are not asked again
     resume: Resumption | None = None  # where its stream goes on, if it is not here
     is_ordered: bool = False  # it is fetched, as the configuration says: nobody else judges it
+    is_backup: bool = False  # it stands by while the main publisher is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,8 @@ def check_attempt(
     if template is None:
         words = f"there is no app {attempt.app!r} here"
         return Refusal(RefusalReason.DENIED, words, cause=Cause.NO_APP)
+    if attempt.is_backup and not template.takes_backup:
+        return Refusal(RefusalReason.DENIED, NO_BACKUP)
     stream = stream_id(attempt.app, attempt.key)
     if (judged := attempt.judged) is not None:
         return PublishAdmitted(stream, judged.credentials, overrides=judged.overrides)

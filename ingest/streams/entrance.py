@@ -87,6 +87,8 @@ class Entrance:
         if checked.needs_hook:  # it may be another stream by then
             return None
         refusal = streams.memory.recall(checked.stream, now, host)
+        if streams.standbys.has_place(checked.stream, attempt):
+            return refusal
         return refusal or streams.is_in_use(checked.stream, checked.credentials, now)
 
     def answered(self, request_id: int, verdict: HookVerdict, now: float) -> None:
@@ -129,6 +131,25 @@ class Entrance:
             attempt = asker.attempt
             self._streams.refuse(asker.connection, attempt.request_id, refusal, now, attempt)
 
+    def admit(
+        self,
+        connection: PublishingConnection,
+        checked: PublishAdmitted,
+        before: PublishingConnection | None,
+        *,
+        is_new: bool = False,
+    ) -> Refusal | None:
+        """Count it in, and claim the use of a URL that is for one, or say why not."""
+        host = connection.host
+        instead_of = before.host if before is not None else None
+        why = self._admission.admit_publish(host, instead_of, is_new=is_new)
+        if why is not None:
+            return Refusal(RefusalReason.DENIED, why, cause=Cause.LIMIT)
+        if not self.claims.claim(connection, checked.use, checked.until_unix, self._unix_time()):
+            self._admission.release_publish(host)
+            return used_before()
+        return None
+
     # ---- inside -------------------------------------------------------------------------------
 
     def _hooks(self, app: str) -> Hooks:
@@ -152,25 +173,6 @@ class Entrance:
         self.sessions.answered(connection, asker.subject, checked.stream)
         self._let_in(connection, attempt, replace(checked, overrides=overrides), now)
 
-    def _admit(
-        self,
-        connection: PublishingConnection,
-        checked: PublishAdmitted,
-        before: PublishingConnection | None,
-        *,
-        is_new: bool,
-    ) -> Refusal | None:
-        """Count it in, and claim the use of a URL that is for one, or say why not."""
-        host = connection.host
-        instead_of = before.host if before is not None else None
-        why = self._admission.admit_publish(host, instead_of, is_new=is_new)
-        if why is not None:
-            return Refusal(RefusalReason.DENIED, why, cause=Cause.LIMIT)
-        if not self.claims.claim(connection, checked.use, checked.until_unix, self._unix_time()):
-            self._admission.release_publish(host)
-            return used_before()
-        return None
-
     def _let_in(
         self,
         connection: PublishingConnection,
@@ -182,13 +184,18 @@ class Entrance:
         streams = self._streams
         stream, credentials = checked.stream, checked.credentials
         refusal = streams.memory.recall(stream, now, connection.host)
-        refusal = refusal or streams.is_in_use(stream, credentials, now)
         known = streams.get(stream)
+        if refusal is None:
+            aside = streams.standbys.let_in(connection, attempt, checked, now)
+            if aside is True:
+                return
+            refusal = aside or None
+        refusal = refusal or streams.is_in_use(stream, credentials, now)
         if refusal is None and attempt.is_ordered and streams.publisher_of(stream) is not None:
             refusal = IN_USE  # whatever the app's `takeover` says: it would come back for ever
         if refusal is None:
             before = streams.publisher_of(stream)
-            refusal = self._admit(connection, checked, before, is_new=known is None)
+            refusal = self.admit(connection, checked, before, is_new=known is None)
         if refusal is not None:
             streams.refuse(connection, attempt.request_id, refusal, now, attempt)
             return

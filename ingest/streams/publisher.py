@@ -24,6 +24,7 @@ from common.media.units import (
     VideoConfig,
     VideoUnit,
 )
+from ingest.streams.backup_rules import PublisherRole
 from ingest.streams.clock.timeline import Timeline
 from ingest.streams.limit_watch import LimitWatch
 from ingest.streams.media_events import (
@@ -119,6 +120,14 @@ class PublishingConnection(Protocol):
         ...
 
 
+class Aside(Protocol):
+    """What is told of the keyframes of one that stands by."""
+
+    def key(self, publisher: "Publisher", unit: VideoUnit, now: float, /) -> VideoUnit:
+        """Take note of a picture that decoding can begin at; as it goes on."""
+        ...
+
+
 class Publisher:
     """Feeds a stream from one connection, from Publish.Start to the connection's end."""
 
@@ -129,9 +138,12 @@ class Publisher:
         settings: IngestSettings,
         now: float,
         is_odd: bool = False,
+        role: PublisherRole = PublisherRole.MAIN,
     ) -> None:
         """`is_odd`: of the ticks, which ones are its turn if it is read at every other one."""
         self.stream = stream
+        self.role = role
+        self._standby: Aside | None = None  # while it stands by for the stream
         self.is_odd = is_odd
         self.has_video = False  # a picture has come
         self.reading = ReadingPace()
@@ -161,6 +173,8 @@ class Publisher:
         if isinstance(event, VideoUnit):
             self.has_video = True
             self._unsupported = None
+            if self._standby is not None and event.is_random_access:
+                event = self._standby.key(self, event, now)
             self._media.video(event)
             self.reading.see(
                 event.dts_ms, event.received_s, len(event.data), is_set_anew=event.discontinuity
@@ -173,6 +187,15 @@ class Publisher:
         else:
             return self._take_other(event, now)
         return None
+
+    def feed(self, stream: Stream, standby: "Aside | None") -> None:
+        """Give another stream what comes; `standby`: one that nobody gets."""
+        self.stream, self._media, self._standby = stream, stream.media, standby
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether nobody gets what it sends."""
+        return self._standby is not None
 
     def end_read(self, now: float) -> None:
         """Send what one read has brought, and read no more for a while from one that is fast."""

@@ -34,6 +34,7 @@ from ingest.streams.media_events import MediaEvent
 from ingest.streams.publish_requests import PublishRequests, QueuedRequest, Report
 from ingest.streams.publisher import Publisher, PublishingConnection
 from ingest.streams.read_batching import ReadBatching
+from ingest.streams.standbys import STOOD_BY_IN_VAIN, Standbys, role_of
 from ingest.streams.stream import HANDOVER_MS, Stream, StreamState
 from ingest.streams.stream_context import StreamContext
 from ingest.streams.stream_log import StreamLog
@@ -85,6 +86,7 @@ class Streams:
         self.log = StreamLog(clock, unix_time)
         self.entrance = Entrance(self, admission, report, unix_time)
         self.forwards = Forwards(self, ways, report, clock)
+        self.standbys = Standbys(self, self._context)
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -142,25 +144,29 @@ class Streams:
         """The publisher said that it stops, or took its request back."""
         if not self._withdraw(connection):
             reason = f"its publisher stopped ({how})"
-            publisher = self._take(connection, reason)
-            if publisher is not None:
-                self._end(publisher.stream, reason)
+            publisher = self.leave(connection, reason)
+            if publisher is None or publisher.stands_by:
+                return
+            stream = publisher.stream
+            if self.standbys.of(stream.stream_id) is not None:
+                self._hold(stream, reason, self._context.clock())
+            else:
+                self._end(stream, reason)
 
     def goes_on(self, connection: PublishingConnection, reason: str) -> None:
         """That was the last of a stream here: its publisher brings the rest to another host."""
-        publisher = self._take(connection, reason)
+        publisher = self.leave(connection, reason)
         if publisher is not None:
             self._end(publisher.stream, reason, HANDOVER_MS)
 
     def lost(self, connection: PublishingConnection, reason: str, now: float) -> None:
         """The connection is gone, whatever it was."""
         if not self._withdraw(connection):
-            publisher = self._take(connection, reason)
-            if publisher is not None:
+            publisher = self.leave(connection, reason)
+            if publisher is not None and not publisher.stands_by:
                 stream = publisher.stream
                 self.log.info("publisher lost", stream.stream_id, "reason=%s", reason)
-                stream.leave(reason, now)
-                self.forget_if_ended(stream)
+                self._hold(stream, reason, now)
 
     def on_first_player(self, stream_id: StreamId) -> None:
         """Somebody begins to play a stream: what its publisher sends waits no more."""
@@ -195,6 +201,10 @@ class Streams:
         self._streams[placed.stream_id] = stream
         return stream
 
+    def publisher(self, connection: PublishingConnection) -> Publisher:
+        """What feeds a stream from a connection that publishes, or stands by."""
+        return self._publishers[connection]
+
     def is_publishing(self, connection: PublishingConnection) -> bool:
         return connection in self._publishers
 
@@ -218,6 +228,7 @@ class Streams:
             else:
                 publisher.look(now)
                 self.read_batching.sort(connection, publisher, now)
+        self.standbys.tick(now)
         for stream in list(self._streams.values()):
             self.log.changes(stream.stream_id, stream.tick(now))
             self.forwards.tick(stream, now)
@@ -227,7 +238,9 @@ class Streams:
         self._ended = [stream for stream in self._ended if not stream.is_over]
 
     def statuses(self, now: float) -> tuple[PublisherStatus, ...]:
-        return tuple(stream.status(now) for stream in self._streams.values())
+        return tuple(
+            self.standbys.publisher_status(stream, now) for stream in self._streams.values()
+        )
 
     def delays(self, now: float) -> dict[str, DelayCounts]:
         """How long stages here took, of all streams; empty: as the last time."""
@@ -266,12 +279,11 @@ class Streams:
         publisher = self._publishers[connection]
         silent_s = now - publisher.last_media_s
         reason = f"another publisher took over after {silent_s:.1f} s of silence"
-        self._take(connection, reason)
+        self.leave(connection, reason)
         fields = "peer=%s by=%s reason=%s"
         stream_id = publisher.stream.stream_id
         self.log.info("publisher replaced", stream_id, fields, connection.peer, newcomer, reason)
-        publisher.stream.leave(reason, now)
-        self.forget_if_ended(publisher.stream)
+        self._hold(publisher.stream, reason, now)
         connection.end_publish(Refusal(RefusalReason.NAME_IN_USE, reason))
 
     def begin(
@@ -283,27 +295,54 @@ class Streams:
         now: float,
     ) -> None:
         """Let a connection publish a stream."""
-        self._begun += 1
-        settings, is_odd = self.settings.ingest, self._begun % 2 == 1
-        self._publishers[connection] = Publisher(stream, connection, settings, now, is_odd)
         self._connections[stream.stream_id] = connection
         self.captures.begin(connection, stream.stream_id)
-        self.entrance.begin(connection, attempt, stream.stream_id, now)
-        stream.arrive(connection.peer, now, credentials)
+        self.begin_aside(connection, attempt, stream, credentials, now)
         stream.by_host = attempt.judged.host if attempt.judged is not None else ""
-        connection.accept_publish(attempt.request_id, stream.timeline, now, stream.audio_before)
         self.log.info("publish started", stream.stream_id, "peer=%s", connection.peer)
 
-    def _take(self, connection: PublishingConnection, reason: str) -> Publisher | None:
+    def begin_aside(
+        self,
+        connection: PublishingConnection,
+        attempt: PublishAttempt,
+        stream: Stream,
+        credentials: Credentials,
+        now: float,
+    ) -> Publisher:
+        """Let a connection publish into what need not be the stream that players have."""
+        self._begun += 1
+        settings, is_odd = self.settings.ingest, self._begun % 2 == 1
+        publisher = Publisher(stream, connection, settings, now, is_odd, role_of(attempt))
+        self._publishers[connection] = publisher
+        self.entrance.begin(connection, attempt, stream.stream_id, now)
+        stream.arrive(connection.peer, now, credentials)
+        connection.accept_publish(attempt.request_id, stream.timeline, now, stream.audio_before)
+        return publisher
+
+    def goes_over(
+        self,
+        stream_id: StreamId,
+        before: PublishingConnection | None,
+        connection: PublishingConnection,
+    ) -> None:
+        """A stream is of another connection from now on; the one before may stand by."""
+        self._connections[stream_id] = connection
+        if before is not None:
+            self.captures.end(before)
+        self.captures.begin(connection, stream_id)
+
+    def leave(self, connection: PublishingConnection, reason: str) -> Publisher | None:
         """Take a connection out of the books, for this reason."""
         publisher = self._publishers.pop(connection, None)
         self.entrance.sessions.forget(connection)
         if publisher is not None:
-            publisher.flush()
+            if not publisher.stands_by:
+                publisher.flush()
             now = self._context.clock()
             findings = publisher.stream.notices.as_tuple(now, self._unix_time())
             self.entrance.sessions.end(connection, self.settings, reason, findings, now)
-            del self._connections[publisher.stream.stream_id]
+            if not self.standbys.forget(connection, publisher.stream.stream_id):
+                del self._connections[publisher.stream.stream_id]
             self.captures.end(connection)
             self._admission.release_publish(connection.host)
         return publisher
@@ -328,25 +367,30 @@ class Streams:
 
     def _expel(self, connection: PublishingConnection, refusal: Refusal, now: float) -> None:
         """Close a publisher; what it published is held only if it may be back with better."""
-        stream = self._remove(connection, refusal)
-        if stream is None:
+        publisher = self._remove(connection, refusal)
+        if publisher is None or publisher.stands_by:
             return
-        if refusal.is_lasting:
+        stream = publisher.stream
+        if refusal.is_lasting and self.standbys.of(stream.stream_id) is None:
             self.memory.remember(stream.stream_id, refusal, now, connection.host)
             self._end(stream, refusal.words)
         else:
-            stream.leave(refusal.words, now)
-            self.forget_if_ended(stream)
+            self._hold(stream, refusal.words, now)
 
-    def _remove(self, connection: PublishingConnection, refusal: Refusal) -> Stream | None:
-        """Close a publisher, with the reason; gives the stream that was its."""
+    def _hold(self, stream: Stream, reason: str, now: float) -> None:
+        """Its publisher is gone: the stream is held, or ends."""
+        stream.leave(reason, now, self.standbys.cover_ms(stream.stream_id))
+        self.forget_if_ended(stream)
+
+    def _remove(self, connection: PublishingConnection, refusal: Refusal) -> Publisher | None:
+        """Close a publisher, with the reason."""
         self.captures.refused(connection, refusal)
-        publisher = self._take(connection, refusal.words)
+        publisher = self.leave(connection, refusal.words)
         if publisher is None:
             return None
         self.log.closed(publisher.stream.stream_id, connection.peer, refusal)
         connection.end_publish(refusal)
-        return publisher.stream
+        return publisher
 
     def end_for(self, stream: Stream, refusal: Refusal, now: float, hold_ms: int = 0) -> None:
         """End a stream and its publisher, if it has one, for the same reason.
@@ -360,13 +404,14 @@ class Streams:
             self.memory.remember(stream.stream_id, refusal, now, own.host if own else None)
         if connection is not None:
             self._remove(connection, refusal)
+        self.standbys.end(stream.stream_id, refusal)
         self._end(stream, refusal.words, hold_ms)
 
     def finish(self, stream: Stream, reason: str) -> None:
         """End a stream in order, and tell its publisher."""
         connection = self._connections.get(stream.stream_id)
         if connection is not None:
-            self._take(connection, reason)
+            self.leave(connection, reason)
             connection.finish_publish(reason)
         self._end(stream, reason)
 
@@ -378,4 +423,5 @@ class Streams:
     def forget_if_ended(self, stream: Stream) -> None:
         if stream.state is StreamState.ENDED:
             del self._streams[stream.stream_id]
+            self.standbys.end(stream.stream_id, STOOD_BY_IN_VAIN)
             self._ended.append(stream)

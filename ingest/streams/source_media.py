@@ -79,6 +79,7 @@ class SourceMedia:
         self._placed: Placement | None = None
         self._wanted = WantedRenditions()
         self._wanted_due_s = 0.0  # when to look again
+        self._sound_after_ms: int | None = None  # that of the publisher before was sent up to there
         self._may_rest = False  # nobody watches anything of it
         self._has_passed = False  # a rendition is, or was, a track of the publisher
         self._dropped: Counter[str] = Counter()  # by place
@@ -118,6 +119,20 @@ class SourceMedia:
         self.gop.reset()
         self.gop.set_metadata(self._early_metadata)
         self.gop.add(config)
+
+    def give_way(self, timeline: Timeline) -> None:
+        """Another publisher is gone over to, which is there already, with a time of its own."""
+        self.worker.leave()
+        self._is_live = False
+        self._sound_after_ms = self._timeline.audio_ms
+        self._timeline = timeline
+
+    def follow_on(self, other: "SourceMedia") -> None:
+        """Take what another publisher said ahead of its next picture."""
+        if other.gop.metadata is not None:
+            self.metadata(other.gop.metadata)
+        self.audio, self.audio_config = other.audio, other.audio_config
+        self.omitted, self.source_clock = other.omitted, other.source_clock
 
     # ---- what is made of it -------------------------------------------------------------------
 
@@ -252,6 +267,10 @@ class SourceMedia:
         """Send one frame of sound. Before the first picture there is nobody to give it to."""
         self.throughput.count(0, len(unit.data), unit.received_s)
         self.counts.sound(unit)
+        if self._sound_after_ms is not None:
+            if unit.dts_ms <= self._sound_after_ms:
+                return
+            self._sound_after_ms = None
         if self._is_live:
             if self.on_first is not None:
                 self._begin(unit)

@@ -11,6 +11,7 @@ Pure but for the senders it is given: no sockets, no clock (`now` is CLOCK_MONOT
 
 from dataclasses import replace
 from enum import Enum, auto
+from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.media_messages import StreamClosed, StreamOpen
 from common.ipc.status_messages import LineFigures, PublisherStatus
 from common.media.clock import ClockReference, ResumeTime
-from common.media.units import AudioConfig, VideoConfig
+from common.media.units import AudioConfig, VideoConfig, VideoUnit
 from common.notices.doctor import Change
 from common.notices.notices import Notices
 from ingest.doctor.source_doctor import SourceDoctor
@@ -133,6 +134,11 @@ class Stream:
         """Whether somebody plays any rendition of it, or waits for it."""
         return self.media.egress.has_players
 
+    @property
+    def measured_fps(self) -> Fraction | None:
+        """The frame rate as measured, else as the publisher says."""
+        return self._format.fps
+
     def bits_per_second(self, now: float) -> float:
         """What its publishers sent over the last seconds, up to four."""
         return self.media.throughput.bits_per_second(now)
@@ -146,15 +152,49 @@ class Stream:
 
     def arrive(self, address: str, now: float, owner: Credentials = UNTOLD) -> None:
         """A publisher begins, the first one or another."""
+        self._begin(address, owner)
+        if self._was_open:
+            self.timeline.resume(now)
+            self.media.egress.open(self._stream_open())  # the hold is over
+
+    def _begin(self, address: str, owner: Credentials) -> None:
         self.state = StreamState.WAITING
         self._address, self.owner = address, owner
         self.absence = self.line = None
         self.doctor.restart()
         self._format.restart()
         self.media.restart()
+
+    def follow_on(
+        self, other: "Stream", first: VideoUnit, address: str, owner: Credentials, now: float
+    ) -> VideoUnit:
+        """Go on with what a publisher brings that stood by, from this keyframe of its on.
+
+        `other` is what it was read into. Its time becomes the stream's. Gives the keyframe at the
+        stream's time.
+        """
+        config = other.media.gop.video_config
+        if config is None:
+            return first
+        by_ms = other.timeline.follow_on(self.timeline, first.dts_ms, now)
+        self.media.give_way(other.timeline)
+        self.timeline = other.timeline
+        self._begin(address, owner)
+        self.media.follow_on(other.media)
+        self.audio_before = other.audio_before
         if self._was_open:
-            self.timeline.resume(now)
-            self.media.egress.open(self._stream_open())  # the hold is over
+            self.media.egress.open(self._stream_open())
+        self.configure(config, now)
+        return replace(first, dts_ms=first.dts_ms + by_ms, discontinuity=True)
+
+    def stand_by(self, other: "Stream", now: float) -> None:
+        """Be what a publisher is read into from now on that `other` goes on without."""
+        self.timeline = other.timeline
+        self.media.give_way(self.timeline)
+        self.media.follow_on(other.media)
+        self.audio_before = other.audio_before
+        if other.media.gop.video_config is not None:
+            self.configure(other.media.gop.video_config, now)
 
     def configure(self, config: VideoConfig, now: float) -> None:
         """New parameter sets; a publisher's first ones open the stream."""
@@ -166,14 +206,17 @@ class Stream:
         self._format.configure(config, now)
         self.media.on_source(self._format.format, config, now)
 
-    def leave(self, reason: str, now: float) -> None:
-        """The publisher is gone without a word: hold what its players have, if they have any."""
+    def leave(self, reason: str, now: float, cover_ms: int = 0) -> None:
+        """The publisher is gone without a word: hold what its players have, if they have any.
+
+        `cover_ms`: it is waited for another that stands by for so long, whatever players have.
+        """
         self._cut_no_more(reason)
         if self.forward is not None:
             self.end(reason, is_meant=False)  # its owner holds it
             return
-        hold_ms = self.template.hold_ms
-        if not self._was_open or hold_ms <= 0:
+        hold_ms = max(self.template.hold_ms, cover_ms)
+        if hold_ms <= 0 or not (self._was_open or cover_ms):
             self.end(reason)
             return
         self.state = StreamState.HELD

@@ -20,9 +20,11 @@ from common.ipc.control_messages import (
     RequestQueued,
     StreamRevoke,
     StreamRevoked,
+    SwitchPublisher,
 )
 from common.ipc.forward_messages import ForwardTo
 from common.ipc.hook_messages import HookAnswer
+from ingest.streams.backup_rules import PublisherRole, Wanted
 from ingest.streams.captures import CaptureResult
 from ingest.streams.gop_transfer import unpack
 from ingest.streams.publish_requests import Report
@@ -127,6 +129,25 @@ class SupervisorMessages:
     def hook_answered(self, message: HookAnswer, now: float) -> None:
         """A hook says what becomes of one who asked to publish."""
         self._streams.entrance.answered(message.request_id, message.verdict, now)
+
+    def operated(self, message: SwitchPublisher | Readmit) -> None:
+        """The operator, or a rule of his, says something about a stream."""
+        if isinstance(message, Readmit):
+            self.readmit(message)
+        else:
+            self.switch(message)
+
+    def switch(self, message: SwitchPublisher) -> None:
+        """A stream is to be of its other publisher, or of either by the rules."""
+        wanted = None
+        if message.role:
+            role = PublisherRole(message.role)
+            wanted = Wanted(role, message.reason, is_lasting=message.is_lasting)
+        why_not = self._streams.standbys.want(message.stream_id, wanted)
+        if why_not:
+            self._streams.log.warning(
+                "publisher not switched", message.stream_id, "reason=%s", why_not
+            )
 
     def readmit(self, message: Readmit) -> None:
         """The operator lets a stream in again that was refused."""

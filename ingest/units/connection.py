@@ -1,7 +1,7 @@
 """One publisher that another process of the farm has, as streams know publishers (IO)."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 from typing import Any
@@ -71,17 +71,16 @@ class UnitConnection:
 
     def take(
         self, items: Sequence[UnitItem], payloads: Sequence[bytes], now: float
-    ) -> Sequence[MediaEvent]:
-        """What its process brought; nothing before it was accepted."""
+    ) -> Iterator[MediaEvent]:
+        """What its process brought, each read when it is asked for; nothing before the answer."""
         if self._reader is None or self.phase is not Phase.PUBLISHING:
-            return ()
-        events = list(self._reader.take(items, payloads, now))
+            return
+        yield from self._reader.take(items, payloads, now)
         timed, self._reader.timed = self._reader.timed, None
         if timed is not None:
             self._report_time(timed)
         elif self._timed is not None and self._timed.epoch_ms != self._zero_unix_ms:
             self._report_time(self._timed)  # it has just come to be known
-        return events
 
     # ---- what streams do with it --------------------------------------------------------------
 

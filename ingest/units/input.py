@@ -13,6 +13,7 @@ from typing import Any
 
 from common.access.peer_address import host_of
 from common.access.refusal import Cause, Refusal, RefusalReason
+from common.access.stream_address import is_backup_wanted
 from common.config.settings import Settings
 from common.errors import EnvelopeError
 from common.ipc.control_messages import Endpoint
@@ -256,4 +257,12 @@ class UnitsInput:
 
 def _attempt_of(ask: PublishAsk | PublishCheck) -> PublishAttempt:
     query = ask.query
-    return PublishAttempt(ask.number, ask.app, ask.key, query.get("key"), query.get("token"), query)
+    return PublishAttempt(
+        ask.number,
+        ask.app,
+        ask.key,
+        query.get("key"),
+        query.get("token"),
+        query,
+        is_backup=is_backup_wanted(query),
+    )

@@ -39,12 +39,13 @@ from common.ipc.status_messages import ChildFloods
 from supervisor.farm.actions import Action, FailChild, Machine, Send
 from supervisor.farm.admission.publish_requests import Admission
 from supervisor.farm.admission.source_formats import RefusedSources, SourceFormats
+from supervisor.farm.backups import Backups
 from supervisor.farm.blame.crash_cause import session_of
 from supervisor.farm.blame.isolation import Isolation
 from supervisor.farm.devices import Devices
 from supervisor.farm.forwarding.address_usage import AddressTotals
 from supervisor.farm.forwarding.api_requests import ApiRequests
-from supervisor.farm.forwarding.audio_levels import AudioMeasuring
+from supervisor.farm.forwarding.audio_levels import AudioMeasuring, levels
 from supervisor.farm.forwarding.captures import Captures
 from supervisor.farm.forwarding.hook_forwarding import HookForwarding
 from supervisor.farm.forwarding.pushes import Pushes
@@ -93,6 +94,7 @@ class Farm:  # long: the one table of who decides what, and in which order
         self.pushes, self.recordings = Pushes(self.state), Recordings(self.state)
         self.uploads = Uploads(self.state)
         self._address_totals = {"ingest": AddressTotals(), "viewers": AddressTotals()}
+        self.backups = Backups(self.state)
         self.drain = FarmDrain(self.state, self.admission)
         self._machines: tuple[Machine, ...] = (
             self.recovery,
@@ -349,7 +351,7 @@ class Farm:  # long: the one table of who decides what, and in which order
                 self.registry.publishers(child, beat.publishers)
                 if self._ingests.close_unlisted(child, beat.publishers, now):
                     actions += self.room_came(now)
-                return actions
+                return actions + self._look_at_backups(child, beat, now)
             case kind if has_viewers(kind):
                 served = beat.served if kind == "egress" else ()  # others say what they want
                 routes = self._routes.on_served(child, served, now)
@@ -358,6 +360,13 @@ class Farm:  # long: the one table of who decides what, and in which order
                 return [*self._audio.report(child), *self._routes.update(now)]
             case _:
                 return self.registry.beat(child)
+
+    def _look_at_backups(self, child: ChildId, beat: Heartbeat, now: float) -> list[Action]:
+        if not any(publisher.role for publisher in beat.publishers):
+            return []
+        self.backups.forget_ended()
+        sound = {name: found.notices for name, found in levels(self.state).items()}
+        return self.backups.look(child, sound, now)
 
     def _on_worker_heartbeat(self, child: ChildId, beat: Heartbeat, now: float) -> list[Action]:
         worker = self.state.workers.get(child)

@@ -41,6 +41,13 @@ CASES: list[tuple[str, dict[str, str], dict[str, Any], str, dict[str, str]]] = [
         {"app": "live", "key": "kicked", "undo": "yes"},
     ),
     (
+        "switchPublisher",
+        STREAM,
+        {"to": "backup"},
+        "switch",
+        {"app": "live", "key": "cam0", "to": "backup"},
+    ),
+    (
         "ban",
         {},
         {"target": "203.0.113.0/24"},

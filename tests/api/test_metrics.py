@@ -148,6 +148,7 @@ def test_every_metric_is_given_where_there_is_something_to_say(whole: Any) -> No
     document["streams"] = [
         stream
         | {"stages_ms": {"decode": [1.0, 2.0], "total:480p": [30.0, 60.0]}, "av_skew_ms": 5}
+        | {"switches": 2, "standby": {"role": "backup"}}
         | {"renditions": [one | MEASURED for one in stream["renditions"]]}
     ]
     document["devices"] = [

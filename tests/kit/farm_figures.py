@@ -97,7 +97,11 @@ def _stream(row: Mapping[str, Any]) -> StreamFigures:
             for rendition in renditions
         ],
         Received(
-            f"{row['ingest']}/{row['since_unix']}", row["frames"], row["bytes"], row["dropped"]
+            f"{row['ingest']}/{row['since_unix']}",
+            row["frames"],
+            row["bytes"],
+            row["dropped"],
+            row["switches"],
         ),
         Made(
             f"{row['worker']}/{row['generation']}",
@@ -111,4 +115,5 @@ def _stream(row: Mapping[str, Any]) -> StreamFigures:
             Served("egress:0", one["name"], one["dropped_to_players"], 1000 * one["players"])
             for one in renditions
         ],
+        row["standby"] is not None,
     )

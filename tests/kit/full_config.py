@@ -137,6 +137,11 @@ linger = "30s"
 expected_use = 0.2
 multitrack_video = false
 idle_timeout = "10m"
+backup = true
+backup_after = "3s"
+backup_after_black = "20s"
+backup_after_silence = "1m"
+backup_return = "8s"
 publish_rules = ["key+signed", "key"]
 play_rules = ["signed", "key"]
 [templates.live.signing]

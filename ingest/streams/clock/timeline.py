@@ -111,6 +111,21 @@ class Timeline:
         self._best = _shifted(self._best, by_ms)
         self._best_before = _shifted(self._best_before, by_ms)
 
+    def follow_on(self, other: "Timeline", first_ms: int, now: float) -> int:
+        """Go on where `other` is, from a picture of this one on that has the DTS `first_ms`.
+
+        As in rule 2 it lands at the other's now, behind all that was sent. Returns how much later
+        times are from now on.
+        """
+        self.zero_unix_ms = other.zero_unix_ms
+        if other._clock_reference is None:
+            return 0
+        by_ms = other._landing_ms(now) - first_ms
+        self.shift(by_ms)
+        if other._end_ms is not None:
+            self._sent(other._end_ms)
+        return by_ms
+
     @property
     def offset_ms(self) -> int:
         """What is added to the publisher's time, of the kind that jumped last."""

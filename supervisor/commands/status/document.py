@@ -24,7 +24,14 @@ from common.config.ladder import (
 )
 from common.config.settings import Settings
 from common.ipc.identity import ChildId, split_stream_id
-from common.ipc.status_messages import OFF, WHOLE, AudioLevels, RenditionStatus
+from common.ipc.status_messages import (
+    OFF,
+    WHOLE,
+    AudioLevels,
+    PublisherStatus,
+    RenditionStatus,
+    StandbyStatus,
+)
 from supervisor.commands.status.cluster_rows import cluster_document
 from supervisor.commands.status.free_rows import free_rows
 from supervisor.commands.status.pushes import push_row, push_rule_rows
@@ -295,6 +302,30 @@ def device_row(farm: Farm, device: Device, facts: FarmFacts) -> Json:
     }
 
 
+def _two_publishers(publisher: PublisherStatus | None) -> Json:
+    """Which of a stream's two is on the air, and who stands by."""
+    if publisher is None:
+        return {"role": "", "standby": None, "switches": 0}
+    standby = _standby(publisher.standby) if publisher.standby is not None else None
+    return {"role": publisher.role, "standby": standby, "switches": publisher.switches}
+
+
+def _standby(standby: StandbyStatus) -> Json:
+    source = standby.format
+    return {
+        "role": standby.role,
+        "publisher": standby.address,
+        "since_unix": standby.since_unix,
+        "is_ready": standby.is_ready,
+        "width": source.width if source else 0,
+        "height": source.height if source else 0,
+        "fps": standby.fps,
+        "bitrate_bps": standby.bitrate_bps,
+        "codec": standby.codec,
+        "audio": standby.audio,
+    }
+
+
 def _stream(farm: Farm, stream: Stream, facts: FarmFacts, sound: AudioLevels | None) -> Json:
     app, key = split_stream_id(stream.stream_id)
     publisher, transcode = stream.publisher, stream.transcode
@@ -316,6 +347,7 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts, sound: AudioLevels | N
         "away_s": _away_s(stream, facts.now_s),
         "publisher": stream.address,
         "by_host": publisher.by_host if publisher else "",
+        **_two_publishers(publisher),
         "ingest": str(stream.ingest),
         "since_unix": publisher.since_unix if publisher else 0.0,
         "generation": stream.generation,

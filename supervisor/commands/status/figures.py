@@ -168,6 +168,7 @@ def _stream(
             for egress, status in stream.served.items()
             for r in status.renditions
         ],
+        has_standby=publisher is not None and publisher.standby is not None,
     )
 
 
@@ -176,7 +177,7 @@ def _received(stream: Stream) -> Received | None:
     if status is None:
         return None
     since = f"{stream.ingest}/{status.since_unix}"
-    return Received(since, status.frames, status.bytes, status.dropped)
+    return Received(since, status.frames, status.bytes, status.dropped, status.switches)
 
 
 def _made(status: TranscodeStatus | None, worker: ChildId | None) -> Made | None:

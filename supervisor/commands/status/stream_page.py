@@ -104,12 +104,27 @@ def _line_words(line: Json) -> str:
     return ", ".join(filter(None, words))
 
 
+def _standby_words(standby: Json, stream: Json, now_unix: float) -> str:
+    size = f"{standby['width']}x{standby['height']}" if standby["width"] else ""
+    words = (
+        f"{standby['publisher']} stands by for {duration(now_unix - standby['since_unix'])}",
+        "" if standby["is_ready"] else "sends no pictures now",
+        size,
+        f"{standby['fps']:.1f} fps" if standby["fps"] else "",
+        f"{standby['bitrate_bps'] / 1000:.0f} kbit/s" if standby["bitrate_bps"] else "",
+        standby["codec"],
+        f"switched {counted(stream['switches'], 'time')} so far" if stream.get("switches") else "",
+    )
+    return ", ".join(filter(None, words))
+
+
 def _publisher(stream: Json, now_unix: float, width: int) -> list[Line]:
     lines = wrap(f"{name_of(stream)}  {stream['state']}", width, "bold")
     since = stream["since_unix"]
     if stream["is_live"]:
         by_host = f" at host {stream['by_host']}," if stream.get("by_host") else ""
-        who = f"{stream['publisher']}{by_host} by {stream['ingest']}"
+        role = f" ({stream['role']})" if stream.get("role") else ""
+        who = f"{stream['publisher']}{role}{by_host} by {stream['ingest']}"
         lines += _fact("publisher", f"{who}, for {duration(now_unix - since)}", width)
         if line := stream.get("line"):
             lines += _fact("line", _line_words(line), width)
@@ -120,6 +135,8 @@ def _publisher(stream: Json, now_unix: float, width: int) -> list[Line]:
             f"the stream began {duration(now_unix - since)} ago",
             width,
         )
+    if standby := stream.get("standby"):
+        lines += _fact(standby["role"], _standby_words(standby, stream, now_unix), width)
     size = f"{stream['width']}x{stream['height']}" if stream["width"] else "size not known yet"
     gop = f"keyframes {stream['gop_ms'] / 1000:.1f} s apart" if stream["gop_ms"] else ""
     picture = (

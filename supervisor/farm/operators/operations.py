@@ -164,6 +164,20 @@ class Operations:
             },
         )
 
+    def switch(self, app: str, key: str, role: str) -> tuple[bool, str]:
+        """Have a stream be of its main or backup publisher, or of either by the rules."""
+        name = stream_id(app, key)
+        stream = self._farm.state.streams.get(name)
+        if stream is None:
+            return False, f"no such stream: {name}"
+        is_done, words, actions = self._farm.backups.switch(stream, role, self._asked_by())
+        self._do(actions)
+        if is_done:
+            log.info(
+                "switch asked stream=%s to=%s by=%s", stream_label(name), role, self._asked_by()
+            )
+        return is_done, words
+
     def drain(self, device: str) -> tuple[bool, str, Json]:
         """Begin or go on with a device's drain: whether there is one, and what is left on it.
 

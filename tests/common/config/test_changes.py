@@ -8,7 +8,8 @@ from common.config.changes import Change, changes, in_words, put_back
 from common.config.keys import Holds
 from common.config.load import parse
 from common.config.model import SECTIONS
-from common.config.model_templates import CalibrationTable, RenditionTable, TemplateTable
+from common.config.model_calibration import CalibrationTable
+from common.config.model_templates import RenditionTable, TemplateTable
 from common.config.settings import Listen, Settings
 from tests.common.config.test_load import CALIBRATION
 

@@ -185,6 +185,9 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
     assert (relay.renditions_when, relay.names_on_demand) == (MadeWhen.ALWAYS, frozenset())
     assert (relay.audio_levels, relay.idle_timeout_s) == (False, None)
     assert (live.audio_only, relay.audio_only) == ("audio", "")
+    assert (live.takes_backup, live.backup_after_s, live.backup_return_s) == (True, 3.0, 8.0)
+    assert (live.backup_after_black_s, live.backup_after_silent_s) == (20.0, 60.0)
+    assert (relay.takes_backup, relay.backup_after_black_s) == (False, None)
     assert live.sei_uuids == (
         "086f3693-b7b3-4f2c-9653-21492feee5b8",
         "dc45e9bd-e6d9-48b7-962c-d820d923eeef",
@@ -288,6 +291,8 @@ FAULTS = [
         "templates.live.renditions_when",
         'one of "always", "watched"',
     ),
+    ('[templates.live]\nbackup_after_black = "5s"', "templates.live.backup_after_black", "10s"),
+    ('[templates.live]\nbackup_after = "10ms"', "templates.live.backup_after", "between"),
     ("[templates.live]\nlinger = 10", "templates.live.linger", "unit"),
     ("[web]\nobs_config = 2", "web.obs_config", "true or false"),
     ("[templates.live]\nutc = 1", "templates.live.utc", "true or false"),

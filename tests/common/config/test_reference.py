@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from common.config import load as config
 from common.config.keys import Tables
 from common.config.ladder import RateControl
-from common.config.model_templates import CalibrationTable
+from common.config.model_calibration import CalibrationTable
 from common.config.reference import json_schema, sample, tables, toml, with_tables
 from common.config.settings import Settings
 from tests.common.config.test_load import CALIBRATION, FAULTS, faults_of

@@ -75,7 +75,9 @@ FIELDS = {
         "away_picture policy cost flush_ms audio_hold_ms fit audio_levels utc idle_timeout_s "
         "limits "
         "needs_stream_key signing publish_rules play_rules hooks audio_only pushes renditions_when "
-        "linger_ms expected_use sei_uuids recording multitrack_video quality_every_ms"
+        "linger_ms expected_use sei_uuids recording multitrack_video quality_every_ms "
+        "takes_backup backup_after_s "
+        "backup_after_black_s backup_after_silent_s backup_return_s"
     ),
     Signing: "keys clock_skew_s",
     Hooks: "url secret events deadline_s on_error cache_s retry_s parallel ca_file",

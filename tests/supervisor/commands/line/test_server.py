@@ -51,6 +51,10 @@ class Fake:
     def templates_document(self) -> dict[str, Any]:
         return {"revision": 7}
 
+    def switch(self, app: str, key: str, role: str) -> tuple[bool, str]:
+        self.told.append(f"switch {app}/{key} {role}")
+        return key == "cam", "it goes over"
+
     def kick(self, app: str, key: str, for_s: float) -> str:
         self.told.append(f"kick {app}/{key} {for_s:g}")
         return "it ends" if key == "cam" else ""

@@ -68,6 +68,7 @@ def conflicts(settings: Settings, faulty: Sequence[str] = ()) -> list[ConfigFaul
         every += of_pushes(template)
         every += _of_sei(template)
         every += _of_recording(template)
+        every += _of_backup(template)
     found = [
         ConfigFault(conflict.path, conflict.problem)
         for conflict in every
@@ -324,6 +325,23 @@ def _of_recording(template: Template) -> Iterator[Conflict]:
             problem = "has no pictures, and a file begins with one: take a rendition that has some"
         if problem:
             yield Conflict(f"{path}.record.renditions[{index}]", problem, (f"{path}.renditions",))
+
+
+def _of_backup(template: Template) -> Iterator[Conflict]:
+    path, plain = f"templates.{template.name}", Template(template.name, template.renditions)
+    given = {
+        "backup_after": template.backup_after_s != plain.backup_after_s,
+        "backup_after_black": template.backup_after_black_s is not None,
+        "backup_after_silence": template.backup_after_silent_s is not None,
+        "backup_return": template.backup_return_s != plain.backup_return_s,
+    }
+    for name in [name for name, is_given in given.items() if is_given]:
+        if not template.takes_backup:
+            problem = "is for streams that may have a backup: backup = true"
+            yield Conflict(f"{path}.{name}", problem, (f"{path}.backup",))
+        elif name == "backup_after_silence" and not template.audio_levels:
+            problem = "needs audio_levels = true: else nobody hears that it is silent"
+            yield Conflict(f"{path}.{name}", problem, (f"{path}.audio_levels",))
 
 
 def _of_upload(upload: Upload, path: str) -> Iterator[Conflict]:

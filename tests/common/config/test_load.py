@@ -292,6 +292,20 @@ FAULTS = [
         'one of "always", "watched"',
     ),
     ('[templates.live]\nbackup_after_black = "5s"', "templates.live.backup_after_black", "10s"),
+    *(
+        (f"[templates.live]\n{key}", f"templates.live.{key.split()[0]}", "backup = true")
+        for key in (
+            'backup_after = "3s"',
+            'backup_after_black = "20s"',
+            'backup_after_silence = "20s"',
+            'backup_return = "9s"',
+        )
+    ),
+    (
+        '[templates.live]\nbackup = true\nbackup_after_silence = "20s"',
+        "templates.live.backup_after_silence",
+        "audio_levels = true",
+    ),
     ('[templates.live]\nbackup_after = "10ms"', "templates.live.backup_after", "between"),
     ("[templates.live]\nlinger = 10", "templates.live.linger", "unit"),
     ("[web]\nobs_config = 2", "web.obs_config", "true or false"),

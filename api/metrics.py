@@ -5,7 +5,6 @@ a connection; a stream's label is what logs call it, never its key. `METRICS` is
 docs/metrics.md has the same table, and a test compares them.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -241,20 +240,6 @@ METRICS: Final = (
         "quantile",
     ),
 )
-
-_TABLE: Final = re.compile(r"(?<=<!-- metrics -->\n).*?(?=<!-- end -->)", re.DOTALL)
-
-
-def with_metrics(text: str) -> str:
-    """The document with its table of metrics written anew."""
-    lines = ["| metric | kind | labels | says |", "|---|---|---|---|"]
-    for family in METRICS:
-        labels = ", ".join(f"`{label}`" for label in family.labels)
-        name, kind = family.shown_name, family.kind.value
-        lines.append(f"| `{name}` | {kind} | {labels} | {family.words} |")
-    table = "\n".join(lines) + "\n"
-    return _TABLE.sub(lambda _: table, text)
-
 
 _QUANTILES: Final = ("0.5", "0.99")
 _UP: Final = frozenset({"ready", "overloaded"})

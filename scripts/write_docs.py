@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from api.metrics import with_metrics
+from api.metrics_table import with_metrics
 from common.config.reference import with_tables
 from common.notices.reference import with_notices
 from ingest.doctor.source_rules import SOURCE_EVENTS, SOURCE_RULES

@@ -63,7 +63,6 @@ TESTED_ELSEWHERE = {
     "ingest/streams/captures.py": "a protocol; tests/ingest/capture has who keeps to it",
     "cluster/actions.py": "values; tests/cluster/test_membership.py",
     "common/errors.py": "exceptions without behaviour",
-    "common/config/model_calibration.py": "tests/common/config/test_model.py",
     "common/config/model_templates.py": "tests/common/config/test_model.py",
     "common/config/model_cluster.py": "likewise",
     "common/config/settings.py": "values; tests/common/config/test_load.py",

@@ -11,7 +11,7 @@ from common.config.model import SECTIONS
 from common.config.model_calibration import CalibrationTable
 from common.config.model_templates import RenditionTable, TemplateTable
 from common.config.settings import Listen, Settings
-from tests.common.config.test_load import CALIBRATION
+from tests.common.config.test_model_calibration import CALIBRATION
 
 BEFORE = Settings()
 RENDITION = {"name": "a", "width": 640, "height": 360, "bitrate": "1M"}

@@ -13,7 +13,8 @@ from common.config.ladder import RateControl
 from common.config.model_calibration import CalibrationTable
 from common.config.reference import json_schema, sample, tables, toml, with_tables
 from common.config.settings import Settings
-from tests.common.config.test_load import CALIBRATION, FAULTS, faults_of
+from tests.common.config.test_load import FAULTS, faults_of
+from tests.common.config.test_model_calibration import CALIBRATION
 from tests.kit.full_config import FULL
 
 SCHEMA = Draft202012Validator(json_schema())
@@ -21,6 +22,8 @@ SCHEMA = Draft202012Validator(json_schema())
 # texts, and what several keys say together.
 BEYOND_A_SCHEMA = (
     "whose quality is measured",
+    "may have a backup",
+    "needs audio_levels",
     "needs api.tokens",
     "is the address of",
     "listen.https takes TLS",
@@ -63,6 +66,7 @@ def test_the_sample_gives_the_default_settings() -> None:
 def test_what_the_sample_leaves_out_can_be_taken_in() -> None:
     text = re.sub(r"(?m)^#(?=\w+ = |\[)", "", sample()).replace('rc = "cbr"', 'rc = "vbr"', 1)
     text = re.sub(r"(?m)^quality = .*\n", "", text)  # it is for another kind of rate control
+    text = re.sub(r"(?m)^(backup|audio_levels) = false", r"\1 = true", text)  # which others need
     assert text.count("\n#\n") == 1  # what is left of comments is words
     found = config.parse(tomllib.loads(text))
     assert found.software.workers == 2

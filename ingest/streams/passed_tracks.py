@@ -118,6 +118,11 @@ class PassedTracks:
         self._keys_ms.clear()
         self._source = None
 
+    def known(self) -> dict[int, VideoConfig]:
+        """The headers of the further tracks that nothing is wrong with."""
+        tracks = self._tracks.items()
+        return {at: one.config for at, one in tracks if at != FIRST and not one.fault}
+
     def on_source(self, source: SourceFormat | None, config: VideoConfig, now: float) -> None:
         """Take what the first track is."""
         before = self._source
@@ -282,6 +287,13 @@ class PassedTracks:
             self.notices.append(f"video track {track_id} stands in for {name} no more: {fault}")
             self.has_changed = True
         track.rendition, track.fault = None, fault
+
+
+def follow_on(passed: PassedTracks | None, other: PassedTracks | None, now: float) -> None:
+    """Begin with the headers of the tracks of a publisher that was read into another stream."""
+    if passed is not None and other is not None:
+        for track_id, config in other.known().items():
+            passed.configure(track_id, config, None, now)
 
 
 def _fits(config: VideoConfig, fitted: RenditionFormat) -> bool:

@@ -27,7 +27,7 @@ from ingest.outputs.worker_output import WorkerOutput
 from ingest.streams.clock.timeline import Timeline
 from ingest.streams.media_events import Metadata, TrackVideo
 from ingest.streams.omitted_tracks import OmittedTracks
-from ingest.streams.passed_tracks import FIRST, PassedTracks
+from ingest.streams.passed_tracks import FIRST, PassedTracks, follow_on
 from ingest.streams.source_format import SourceFormatReporter
 from ingest.streams.source_gop import GopItem, SourceGop
 
@@ -36,6 +36,7 @@ LOOK_S = 0.5  # between looks at whether somebody still plays a rendition
 _OMITTED = "omitted: "
 
 
+# long: what each kind of media goes through, in the order of its coming
 class SourceMedia:
     """One stream's media. What comes before `go_live` waits, or is dropped if it is no header."""
 
@@ -133,6 +134,7 @@ class SourceMedia:
             self.metadata(other.gop.metadata)
         self.audio, self.audio_config = other.audio, other.audio_config
         self.omitted, self.source_clock = other.omitted, other.source_clock
+        follow_on(self.passed, other.passed, self._clock())
 
     # ---- what is made of it -------------------------------------------------------------------
 

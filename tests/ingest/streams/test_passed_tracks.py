@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from common.config.ladder import Rendition, SourceFormat, Template
 from common.media.units import VideoCodec, VideoConfig, VideoUnit
-from ingest.streams.passed_tracks import FIRST, SILENT_S, PassedTracks
+from ingest.streams.passed_tracks import FIRST, SILENT_S, PassedTracks, follow_on
 from tests.kit.ingest_ports import video_unit
 
 TEMPLATE = Template(
@@ -211,6 +211,18 @@ def test_a_source_of_another_size_ends_all_and_another_publisher_begins_anew() -
     passed.on_source(SOURCE, FULL_HD, 2.0)
     passed.configure(1, SD, FULL_HD, 2.0)
     assert names(passed) == ["480p"]
+
+
+def test_one_that_stood_by_goes_on_with_its_tracks_from_their_next_keyframe() -> None:
+    aside, passed = tracks(HD, replace(SD, rotation=90)), tracks(SD)
+    pictures(aside, FIRST, 1)
+    passed.restart()
+    follow_on(passed, aside, 9.0)
+    assert names(passed) == [], "its first track's headers have to tell"
+    passed.on_source(SOURCE, FULL_HD, 9.0)
+    assert names(passed) == ["720p"]
+    assert passed.unit(1, video_unit(9_000, key=False, data=b"1"), 9.0) == ""
+    assert passed.unit(1, video_unit(9_040, key=True, data=b"1"), 9.04) == "720p"
 
 
 def test_new_headers_of_the_same_size_change_the_headers_alone() -> None:

@@ -42,7 +42,7 @@ from tests.monitoring.rule_cases import CASES, RULES, promtool_document
 
 LADDER: Final = """
 renditions = [
-    { name = "360p", width = 640, height = 360, bitrate = "600k" },
+    { name = "360p", width = 640, height = 360, bitrate = "600k", quality_floor = 0.5 },
     { name = "180p", width = 320, height = 180, bitrate = "200k" },
 ]
 """

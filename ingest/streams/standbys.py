@@ -104,6 +104,8 @@ class Standbys:
         entries = entries_of(stream_id, streams.settings)
         if not may_succeed(known.owner, checked.credentials, entries):
             return not_its_own(known.owner)
+        if (before := self._by_stream.get(stream_id)) is not None:
+            before.connection.look_again()  # likewise
         before = self._by_stream.get(stream_id)
         if before is not None and not streams.publisher(before.connection).makes_way(now):
             return IN_USE

@@ -220,6 +220,17 @@ def test_one_that_stands_by_may_leave_and_another_may_come() -> None:
     assert not second.accepted
 
 
+def test_one_that_stood_by_and_has_ended_unread_makes_way() -> None:
+    around = rig()
+    two = Two(around)
+    two.send(12)
+    first = two.backup
+    assert first is not None
+    first.on_look = lambda: around.streams.lost(first, "reset", two.now)
+    third = around.publish("live/cam#backup", two.now, peer(3))
+    assert third.accepted
+
+
 def test_a_backup_alone_publishes() -> None:
     around = rig()
     first = around.live(path="live/cam#backup")

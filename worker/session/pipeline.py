@@ -16,6 +16,7 @@ lock held.
 import logging
 from functools import partial
 
+from common.config.ladder import Pipeline as DevicePath
 from common.errors import DeviceLost
 from common.ipc.media_messages import AccessUnit
 from worker.frames.freeze_frame import FreezeFrames
@@ -67,6 +68,8 @@ class Pipeline:
         self._resources = resources
         self._counts = counts
         self._clock = context.clock
+        # A driver opens a decoder with its first picture, behind those of other streams.
+        self._opens_late = context.backend.info.path is not DevicePath.SOFTWARE
         self._load = context.load
         self._shared = Shared(StreamQueue(queue_ms))
         self._path = PicturePath(
@@ -306,6 +309,8 @@ class Pipeline:
         if thread is None:
             return 0.0
         stalled_s = self._stall.observe(is_decoding, steps, awake_s, thread.starved_s)
+        if self._opens_late and not self._counts.pictures:
+            stalled_s = max(0.0, stalled_s - OPENING_S)
         for encoder, is_waiting, done in encoding:
             seconds = encoder.stall.observe(is_waiting, done, awake_s, encoder.thread.starved_s)
             stalled_s = max(stalled_s, seconds - OPENING_S * encoder.is_opening)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.config.ladder import Ladder
+from common.config.ladder import Ladder, Pipeline
 from common.media.pictures import PictureFormat
 from tests.kit.session_driver import (
     DEADLINE_S,
@@ -91,6 +91,51 @@ def test_a_session_that_falls_behind_drops_to_keyframes_and_recovers() -> None:
     assert status.dropped > 20
     assert status.frames_out == 120 - status.dropped
     assert outputs["big"].pts_ms[-1] == source.pts_ms[-1]
+
+
+class StuckDecoder(SoftDecoder):
+    """Its first picture waits for a signal."""
+
+    signal: threading.Event
+
+    def decode(self, data: bytes, dts_ms: int, pts_ms: int) -> list[Any]:
+        assert self.signal.wait(DEADLINE_S)
+        return super().decode(data, dts_ms, pts_ms)
+
+
+class StuckOpening(SoftBackend):
+    """A device whose decoder is stuck with its first picture."""
+
+    def __init__(self, path: Pipeline, signal: threading.Event) -> None:
+        super().__init__("cpu:0")
+        self._info = replace(self._info, path=path)
+        self._signal = signal
+
+    def open_decoder(self, config: DecoderConfig, pictures: PictureFormat) -> StuckDecoder:
+        decoder = StuckDecoder(config, pictures)
+        decoder.signal = self._signal
+        return decoder
+
+
+@pytest.mark.parametrize(("path", "stalled_s"), [(Pipeline.SOFTWARE, 12.0), (Pipeline.HYBRID, 2.0)])
+def test_a_driver_has_time_to_open_a_decoder_with_its_first_picture(
+    path: Pipeline, stalled_s: float
+) -> None:
+    """Fifty streams that began at once on an H200 were taken for a worker that hangs."""
+    source = make_source(SourceSpec(frames=30, gop_frames=30))
+    signal = threading.Event()
+    with Driver(source, template(), backend=StuckOpening(path, signal)) as driver:
+        try:
+            until(lambda: driver.session.state is SessionState.RUNNING, DEADLINE_S, "it is open")
+            driver.feed(replace(source, units=source.units[:2]))
+            driver.session.watch(1.0)  # what waits is seen
+            for _ in range(12):
+                driver.session.watch(1.0)
+            assert driver.session.status(1.0).stalled_s == pytest.approx(stalled_s, abs=0.5)
+        finally:
+            signal.set()
+        driver.feed(replace(source, units=source.units[2:]))
+        driver.finish()
 
 
 class SlowSurface:

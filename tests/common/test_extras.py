@@ -8,6 +8,7 @@ import pytest
 from common import extras
 from common.extras import (
     MODULES,
+    S3,
     WEBRTC,
     install_words,
     is_installed,
@@ -24,7 +25,7 @@ def test_the_tests_have_what_webrtc_needs() -> None:
 def test_it_says_what_to_install() -> None:
     assert install_words(WEBRTC) == 'pip install "tfarm[webrtc]"'
     assert repair_words(WEBRTC) == 'pip install --force-reinstall "tfarm[webrtc]"'
-    assert set(MODULES) == {WEBRTC}
+    assert set(MODULES) == {WEBRTC, S3}
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def next_version(folder: Path) -> Path:
     shutil.copytree(ROOT, folder, ignore=ignored)
     for name in ("pyproject.toml", "common/version.py"):
         replace_in(folder / name, f'"{VERSION}"', f'"{NEXT}"')
-    for last in ('datagrams: str = ""  #', "is_retiring: bool = False  # it was told"):
+    for last in ('datagrams: str = ""  #', "pulled: tuple[StreamId, ...] = ()  # a relay"):
         # behind the last field of `Endpoint`, and of `Hello`
         replace_in(
             folder / "common/ipc/control_messages.py",
